@@ -1,0 +1,41 @@
+"""A trained model on disk: weights as safetensors, and how to build it, as JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_model, save_model
+from torch import Generator
+
+import transformer
+from transformer import Architecture, Transformer
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+
+
+def build(config: dict[str, Any], generator: Generator | None = None) -> Transformer:
+    """The Transformer that `config` describes.
+
+    config: {"kind": "bert" | "gpt" | "vit", "architecture": {...}, and the other arguments of
+        that function of `transformer`}.
+    """
+    arguments = dict(config)
+    function = getattr(transformer, arguments.pop("kind"))
+    architecture = Architecture(**arguments.pop("architecture"))
+    return function(architecture, **arguments, generator=generator)
+
+
+def save(model: Transformer, config: dict[str, Any], folder: Path) -> None:
+    """Write weights and config; equal models give equal bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_model(model, str(folder / WEIGHTS))
+    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def load(folder: Path) -> tuple[Transformer, dict[str, Any]]:
+    """The model in evaluation mode, and its config."""
+    config = json.loads((folder / CONFIG).read_text())
+    model = build(config)
+    load_model(model, str(folder / WEIGHTS))
+    return model.eval(), config

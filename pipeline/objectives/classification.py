@@ -1,0 +1,154 @@
+"""Image classification (Dosovitskiy et al. 2021, "ViT")."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor
+
+from pipeline.objectives.augmentation import AUGMENTATIONS
+from pipeline.objectives.base import Batch, Objective
+from pipeline.params import Params
+
+# The reference averages over batches of 32 in file order, the last one smaller.
+REFERENCE_BATCH = 32
+SAMPLES = 24
+
+
+class Classification(Objective):
+    """Name what an image shows."""
+
+    unit = "images"
+    units_per_example = 1
+
+    def __init__(self, params: Params, data: Path, device: torch.device):
+        super().__init__(params.seed, device, params.vit.train.batch_size)
+        self.section = params.vit
+        self.architecture = params.architecture("vit")
+        self.meta: dict[str, Any] = json.loads((data / "meta.json").read_text())
+        self.images = {k: v.to(device) for k, v in load_file(data / "images.safetensors").items()}
+        self.examples = len(self.images["train_images"])
+        self.steps_per_epoch = math.ceil(self.examples / self.batch_size)
+        self.closing_steps = self.steps_per_epoch  # the last epoch, as the reference logs it
+        self.augment = AUGMENTATIONS[self.section.objective.augmentation]()
+        shape = (1, -1, 1, 1)
+        self.mean = torch.tensor(self.meta["mean"], device=device).view(shape)
+        self.std = torch.tensor(self.meta["std"], device=device).view(shape)
+
+    def examples_seen(self, steps: int) -> int:
+        """Whole epochs, whose last batch is smaller, and full batches."""
+        epochs, rest = divmod(steps, self.steps_per_epoch)
+        return epochs * self.examples + rest * self.batch_size
+
+    @property
+    def model_config(self) -> dict[str, Any]:
+        return {
+            "kind": "vit",
+            "architecture": self.architecture.model_dump(),
+            "image_size": self.meta["image_size"],
+            "patch_size": self.section.model.patch_size,
+            "channels": self.meta["channels"],
+            "classes": len(self.meta["classes"]),
+            "pooling": self.section.model.pooling,
+        }
+
+    def training_batch(self, step: int) -> Batch:
+        epoch, position = divmod(step, self.steps_per_epoch)
+        order = torch.randperm(self.examples, generator=self.generator("data order", epoch))
+        start = position * self.batch_size
+        chosen = order[start : start + self.batch_size].to(self.device)
+        images = self.images["train_images"][chosen]
+        # torchvision draws from torch's global generator: lend it a stream of its own.
+        with torch.random.fork_rng():
+            torch.manual_seed(self.generator("augmentation", step).initial_seed())
+            images = self.augment(images)
+        return {"images": self.normalize(images), "labels": self.images["train_labels"][chosen]}
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) of bytes to floats of mean 0 and deviation 1 over the training split."""
+        return (images.float() / 255 - self.mean) / self.std
+
+    def model_inputs(self, batch: Batch) -> dict[str, Tensor]:
+        return {"inputs": batch["images"]}
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        logits = model(batch["images"]).float()
+        labels = batch["labels"]
+        smoothing = self.section.objective.label_smoothing
+        accuracy = (logits.detach().argmax(1) == labels).float().mean()
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing), {"accuracy": accuracy}
+
+    def validate(self, model: Any) -> dict[str, float]:
+        return self._figures(self.logits(model, "test"), self.images["test_labels"])
+
+    def evaluate(self, model: Any) -> dict[str, float]:
+        test, labels = self.logits(model, "test"), self.images["test_labels"]
+        train_labels = self.images["train_labels"]
+        train = self._figures(self.logits(model, "train"), train_labels)
+        majority = torch.zeros_like(test)
+        majority[:, train_labels.bincount().argmax()] = 1
+        baseline = self._figures(majority, labels)
+        return {
+            **self._figures(test, labels),
+            "train_loss": train["batch_loss"],
+            "train_accuracy": train["batch_accuracy"],
+            "baseline_accuracy": baseline["accuracy"],
+            "baseline_batch_accuracy": baseline["batch_accuracy"],
+            "classes_predicted": len(test.argmax(1).unique()),
+        }
+
+    @torch.inference_mode()
+    def logits(self, model: Any, split: str) -> Tensor:
+        """Scores of a whole split, in file order: (N, classes)."""
+        parts = self.images[f"{split}_images"].split(256)
+        return torch.cat([model(self.normalize(part)).float() for part in parts])
+
+    def _figures(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
+        """Loss and accuracy per image, and as the reference's mean over batches."""
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        hits = (logits.argmax(1) == labels).float()
+        return {
+            "loss": losses.mean().item(),
+            "accuracy": hits.mean().item(),
+            "batch_loss": _mean_of_batch_means(losses),
+            "batch_accuracy": _mean_of_batch_means(hits),
+        }
+
+    def samples(self, model: Any) -> dict[str, list]:
+        """Test images evenly over the classes, with what the model takes them for."""
+        labels = self.images["test_labels"]
+        chosen = torch.linspace(0, len(labels) - 1, min(SAMPLES, len(labels))).long()
+        chances, predicted = self.logits(model, "test").softmax(1).max(1)
+        classes = self.meta["classes"]
+        return {
+            "images": chosen.tolist(),
+            "actual": [classes[i] for i in labels[chosen].tolist()],
+            "predicted": [classes[i] for i in predicted[chosen].tolist()],
+            "probability": [round(p, 4) for p in chances[chosen].tolist()],
+        }
+
+    def predictions(self, model: Any) -> list[dict[str, str]]:
+        predicted = self.logits(model, "test").argmax(1).tolist()
+        classes = self.meta["classes"]
+        return [
+            {"actual": classes[label], "predicted": classes[guess]}
+            for label, guess in zip(self.images["test_labels"].tolist(), predicted, strict=True)
+        ]
+
+    def line(self, step: int, rows: list[dict[str, float]], validation: dict | None) -> str:
+        epoch = math.ceil(step / self.steps_per_epoch)
+        loss = sum(row["loss"] for row in rows) / len(rows)
+        accuracy = sum(row["accuracy"] for row in rows) / len(rows)
+        text = f"Epoch: {epoch} | train_loss: {loss:.4f} | train_acc: {accuracy:.4f}"
+        if validation:
+            text += f" | test_loss: {validation['batch_loss']:.4f}"
+            text += f" | test_acc: {validation['batch_accuracy']:.4f}"
+        return text
+
+
+def _mean_of_batch_means(values: Tensor) -> float:
+    return torch.stack([part.mean() for part in values.split(REFERENCE_BATCH)]).mean().item()

@@ -1,0 +1,109 @@
+"""Next-token prediction (Radford et al. 2019, "GPT-2", section 2)."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.objectives.base import Batch, Objective
+from pipeline.objectives.text import Tokens, consecutive_windows, evenly
+from pipeline.params import Params
+from transformer.generate import generate
+
+EVALUATION_BATCH = 32
+SAMPLES, PROMPT_TOKENS, CONTINUATION_TOKENS, TEMPERATURE = 3, 16, 48, 0.8
+
+
+class NextTokenPrediction(Objective):
+    """Guess each token of a sequence from those before it."""
+
+    unit = "tokens"
+
+    def __init__(self, params: Params, data: Path, device: torch.device):
+        super().__init__(params.seed, device, params.gpt.train.batch_size)
+        self.section = params.gpt
+        self.architecture = params.architecture("gpt")
+        self.tokens = Tokens(data, device)
+        self.units_per_example = self.tokens.length
+        self.examples = len(self.tokens.train) // self.tokens.length
+
+    @property
+    def model_config(self) -> dict[str, Any]:
+        return {
+            "kind": "gpt",
+            "architecture": self.architecture.model_dump(),
+            "vocabulary_size": self.tokens.vocabulary_size,
+            "length": self.tokens.length,
+            "tie_embeddings": self.section.model.tie_embeddings,
+        }
+
+    def training_batch(self, step: int) -> Batch:
+        order = self.generator("data order", step)
+        # One token more than a sequence: inputs are all but the last, labels all but the first.
+        windows = self.tokens.random_windows(self.batch_size, self.tokens.length + 1, order)
+        return {"inputs": windows[:, :-1], "labels": windows[:, 1:]}
+
+    def model_inputs(self, batch: Batch) -> dict[str, Tensor]:
+        return {"inputs": batch["inputs"]}
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        hidden = model.encode(batch["inputs"])
+        smoothing = self.section.objective.label_smoothing
+        return model.head.loss(hidden, batch["labels"], smoothing), {}
+
+    def validate(self, model: Any) -> dict[str, float]:
+        loss, accuracy, _ = self._figures(model, self.tokens.validation)
+        return {"loss": loss, "accuracy": accuracy}
+
+    def evaluate(self, model: Any) -> dict[str, float]:
+        loss, _, count = self._figures(model, self.tokens.validation)
+        meta = self.tokens.meta
+        bytes_per_token = meta["validation_bytes"] / meta["validation_tokens"]
+        unigram = self.tokens.unigram_log_probabilities()
+        predicted = self.tokens.validation[1 : count + 1]
+        return {
+            "train_loss": self._figures(model, self.tokens.train)[0],
+            "loss": loss,
+            "perplexity": math.exp(loss),
+            "bits_per_byte": loss / math.log(2) / bytes_per_token,
+            "baseline_loss": -unigram[predicted].mean().item(),
+        }
+
+    @torch.inference_mode()
+    def _figures(self, model: Any, text: Tensor) -> tuple[float, float, int]:
+        """Mean loss in nats, accuracy and number of tokens over consecutive windows of a text."""
+        windows = consecutive_windows(text, self.tokens.length + 1, self.tokens.length)
+        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        for part in windows.split(EVALUATION_BATCH):
+            logits = model(part[:, :-1]).float().flatten(0, 1)
+            labels = part[:, 1:].flatten()
+            loss = F.cross_entropy(logits, labels, reduction="sum")
+            sums += torch.stack((loss, (logits.argmax(-1) == labels).sum()))
+        count = len(windows) * self.tokens.length
+        loss, accuracy = (sums / count).tolist()
+        return loss, accuracy, count
+
+    def samples(self, model: Any) -> list[dict[str, str]]:
+        """Beginnings of held-out passages, and how the model goes on."""
+        windows = consecutive_windows(self.tokens.validation, PROMPT_TOKENS, self.tokens.length)
+        prompts = evenly(windows, SAMPLES)
+        tokens = generate(
+            model,
+            prompts,
+            CONTINUATION_TOKENS,
+            self.tokens.length,
+            TEMPERATURE,
+            self.generator("samples"),
+        )
+        decode = self.tokens.tokenizer.decode
+        return [
+            {"prompt": decode(prompt), "continuation": decode(line[PROMPT_TOKENS:])}
+            for prompt, line in zip(prompts.tolist(), tokens.tolist(), strict=True)
+        ]
+
+    def line(self, step: int, rows: list[dict[str, float]], validation: dict | None) -> str:
+        text = f"step {step:>10} | loss {rows[-1]['loss']:.4f}"
+        return text + (f" | val loss {validation['loss']:.4f}" if validation else "")

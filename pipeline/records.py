@@ -1,0 +1,115 @@
+"""What may differ between two equal runs: times, machine, commit, run ids.
+
+DVC hashes what a stage puts out, and equal runs are to have equal hashes. So this goes to a record
+beside the outputs, ignored by git and DVC, and named by the content that the stage made: a stage
+restored from DVC's cache finds the record of the run that made those very bytes.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+PACKAGES = ("torch", "torchvision", "dvc", "mlflow", "numpy", "tokenizers", "safetensors")
+
+
+def root() -> Path:
+    """The project's root; the main one also for experiments that DVC runs in a temporary copy."""
+    return Path(os.environ.get("DVC_ROOT", "."))
+
+
+def write(stage: str, model: str, output: Path, content: dict[str, Any]) -> None:
+    """Record how `stage` made `output`, adding when, where, on what and from which commit.
+
+    content: "seconds" by activity, "throughput" and "unit", "device", "mlflow_run_id", ...
+    """
+    record = {
+        "stage": stage,
+        "model": model,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "dvc_experiment": os.environ.get("DVC_EXP_NAME"),
+        "dvc_process": dvc_process(),
+        **content,
+    }
+    file = _file(stage, model, output)
+    file.parent.mkdir(exist_ok=True)
+    temporary = file.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
+    os.replace(temporary, file)
+
+
+def read(stage: str, model: str, output: Path) -> dict[str, Any] | None:
+    """The record of the run that made `output`; None if it was made elsewhere.
+
+    "this_repro" tells whether it was made by the very `dvc` command that is running now.
+    """
+    file = _file(stage, model, output)
+    if not file.exists():
+        return None
+    record = json.loads(file.read_text())
+    ours = dvc_process()
+    return record | {"this_repro": ours is not None and record["dvc_process"] == ours}
+
+
+def _file(stage: str, model: str, output: Path) -> Path:
+    digest = hashlib.sha256(output.read_bytes()).hexdigest()[:16]
+    return root() / ".records" / f"{stage}-{model}-{digest}.json"
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, memory, operating system."""
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [
+        line.split(":", 1)[1].strip()
+        for line in (cpuinfo.read_text().splitlines() if cpuinfo.exists() else [])
+        if line.startswith("model name")
+    ]
+    return {
+        "cpu": names[0] if names else platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """The commit checked out, with '-dirty' if tracked files differ; None outside of git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def dvc_process() -> str | None:
+    """Which `dvc` command runs this stage, as 'pid@start'; None if none does."""
+    for parent in psutil.Process().parents():
+        try:
+            if any(Path(word).name == "dvc" for word in parent.cmdline()[:2]):
+                return f"{parent.pid}@{parent.create_time()}"
+        except psutil.Error:
+            continue
+    return None

@@ -1,0 +1,165 @@
+"""The training loop: one for BERT, GPT and ViT. What differs is the objective."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.objectives.base import Objective, split
+from pipeline.params import EpochTraining, StepTraining
+from pipeline.training import optimizers as optim
+from pipeline.training.checkpoint import Checkpoint
+from pipeline.training.clock import Clock
+from pipeline.training.console import open_console
+from pipeline.training.history import History, Row
+from pipeline.training.randomness import derive
+from pipeline.training.schedules import factor
+from transformer import Transformer
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train and how often to do the rest; all in steps."""
+
+    steps: int
+    log_every: int
+    evaluate_every: int
+    checkpoint_every: int
+
+    @classmethod
+    def of(cls, settings: StepTraining | EpochTraining, objective: Objective) -> "Plan":
+        """Where the settings count epochs, so do their intervals."""
+        if isinstance(settings, EpochTraining):
+            scale, total = objective.steps_per_epoch, settings.epochs
+        else:
+            scale, total = 1, settings.steps
+        intervals = (settings.log_every, settings.evaluate_every, settings.checkpoint_every)
+        return cls(total * scale, *(interval * scale for interval in intervals))
+
+    def due(self, step: int) -> tuple[bool, bool, bool]:
+        """Whether to log, to evaluate and to save after `step` steps.
+
+        The last step is logged and evaluated, but not saved: the stage saves the model then.
+        """
+        last = step == self.steps
+        return (
+            last or step % self.log_every == 0,
+            last or step % self.evaluate_every == 0,
+            not last and step % self.checkpoint_every == 0,
+        )
+
+
+def train(
+    title: str,
+    model: Transformer,
+    objective: Objective,
+    settings: StepTraining | EpochTraining,
+    checkpoint: Checkpoint,
+    publish: Callable[[list[Row], list[Row]], None],
+) -> tuple[History, Clock]:
+    """Train `model` in place, from its checkpoint if there is one.
+
+    publish: is given the new rows of steps and of evaluations at every evaluation, to copy them
+        elsewhere; the record is the History that is returned.
+
+    Raises:
+        UserError: the training diverged; the last checkpoint is kept.
+    """
+    plan = Plan.of(settings, objective)
+    optimizers = optim.build(model, settings)
+    state = checkpoint.load()
+    if state:
+        model.load_state_dict(state["model"])
+        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+    start = state["step"] if state else 0
+    history = History(**state["history"]) if state else History()
+    clock = Clock(state["seconds"] if state else None)
+    published = (len(history.steps), len(history.evaluations))
+    units_per_step = settings.batch_size * objective.units_per_example
+    if settings.compile:
+        model.compile()
+    model.train()
+
+    with open_console(title, plan.steps, start, objective.unit) as console:
+        if start:
+            console.line(f"{title}: goes on after step {start}")
+        unlogged: list[Row] = []
+        for step in range(start + 1, plan.steps + 1):
+            # The first step of a compiled model is mostly compilation.
+            with clock.measure("compile" if settings.compile and step == start + 1 else "train"):
+                lr_factor = factor(
+                    step - 1,
+                    plan.steps,
+                    settings.schedule,
+                    settings.warmup_steps,
+                    settings.decay_fraction,
+                )
+                optim.set_lr(optimizers, lr_factor)
+                figures = _step(model, objective, optimizers, settings, step)
+                history.append({"step": step, "lr": settings.lr * lr_factor}, figures)
+                log, evaluate, save = plan.due(step)
+                if log or evaluate or save:
+                    unlogged += history.flush()
+            validation = None
+            if evaluate:
+                with clock.measure("evaluate"):
+                    model.eval()
+                    validation = {"step": step, **objective.validate(model)}
+                    model.train()
+                history.evaluations.append(validation)
+            with clock.measure("log"):
+                if evaluate:
+                    publish(history.steps[published[0] :], history.evaluations[published[1] :])
+                    published = (len(history.steps), len(history.evaluations))
+                if log:
+                    rate = units_per_step * step / (clock.seconds["train"] or 1.0)
+                    console.update(step, unlogged[-1]["loss"], rate)
+                    console.line(objective.line(step, unlogged, validation))
+                    unlogged = []
+                if save:
+                    checkpoint.save(
+                        {
+                            "step": step,
+                            "model": model.state_dict(),
+                            "optimizers": [o.state_dict() for o in optimizers],
+                            "history": {
+                                "steps": history.steps,
+                                "evaluations": history.evaluations,
+                            },
+                            "seconds": dict(clock.seconds),
+                        }
+                    )
+    return history, clock
+
+
+def _step(
+    model: Transformer,
+    objective: Objective,
+    optimizers: list[torch.optim.Optimizer],
+    settings: StepTraining | EpochTraining,
+    step: int,
+) -> dict[str, Tensor]:
+    """Forward, backward, update; the figures stay on the device."""
+    torch.manual_seed(derive(objective.seed, "dropout", step))
+    batch = objective.training_batch(step - 1)
+    size = len(next(iter(batch.values())))
+    figures: dict[str, Tensor] = {}
+    for part in split(batch, settings.accumulate):
+        share = len(next(iter(part.values()))) / size
+        with torch.autocast(
+            objective.device.type, torch.bfloat16, enabled=settings.precision == "bf16"
+        ):
+            loss, extra = objective.loss(model, part)
+        (loss * share).backward()
+        for key, value in {"loss": loss.detach(), **extra}.items():
+            figures[key] = figures.get(key, 0.0) + value * share
+    # Before clipping, as the reference logs it: the sum of absolute gradients of the embedding.
+    delta_w = model.embedding.weight.grad.abs().sum()
+    limit = settings.clip_norm or float("inf")
+    grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), limit)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return {**figures, "grad_norm": grad_norm, "delta_w": delta_w}

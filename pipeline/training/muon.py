@@ -1,0 +1,77 @@
+"""Muon in full precision, several matrices at a time.
+
+torch.optim.Muon orthogonalises one matrix after another in bfloat16, which a GPU likes and a
+processor without bfloat16 units does not (ten times slower than float32 where this was measured).
+This subclass stacks matrices of equal shape and picks the precision that the device is fast at.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Coefficients of the quintic iteration (Jordan et al. 2024, "Muon: An optimizer for hidden layers
+# in neural networks"): the steepest slope at zero for which singular values end near one.
+A, B, C = 3.4445, -4.7750, 2.0315
+
+
+def orthogonalize(matrices: Tensor, steps: int) -> Tensor:
+    """The nearest semi-orthogonal matrices, roughly, by a Newton-Schulz iteration.
+
+    matrices: (..., rows, columns). Singular values come out between about 0.7 and 1.2.
+    """
+    x = matrices.bfloat16() if matrices.is_cuda else matrices
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = A * x + (B * gram + C * gram @ gram) @ x
+    return (x.mT if tall else x).to(matrices.dtype)
+
+
+class Muon(torch.optim.Muon):
+    """Momentum, orthogonalised, for the hidden matrices of a model.
+
+    Groups as in torch.optim.Muon, with one addition: `parts`, the number of matrices that are
+    stored above each other in each parameter (3 for a fused QKV), orthogonalised one by one.
+    """
+
+    def __init__(self, params: Iterable[Any], **options: Any):
+        super().__init__(params, **options)
+        for group in self.param_groups:
+            group.setdefault("parts", 1)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        for group in self.param_groups:
+            by_shape = defaultdict(list)
+            for parameter in group["params"]:
+                by_shape[parameter.shape].append(parameter)
+            for parameters in by_shape.values():
+                self._step_stacked(parameters, group)
+
+    def _step_stacked(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        """Move parameters of one shape."""
+        gradients = [p.grad for p in parameters]
+        buffers = []
+        for parameter in parameters:
+            state = self.state[parameter]
+            if not state:
+                state["momentum_buffer"] = torch.zeros_like(parameter)
+            buffers.append(state["momentum_buffer"])
+        momentum = group["momentum"]
+        torch._foreach_lerp_(buffers, gradients, 1 - momentum)
+        directions = torch._foreach_lerp(gradients, buffers, momentum)
+        rows, columns = parameters[0].shape
+        rows //= group["parts"]
+        stacked = torch.stack(directions).view(-1, rows, columns)
+        updates = orthogonalize(stacked, group["ns_steps"]).view(-1, *parameters[0].shape)
+        lr = group["lr"]
+        torch._foreach_mul_(parameters, 1 - lr * group["weight_decay"])
+        torch._foreach_add_(
+            parameters, list(updates.unbind()), alpha=-lr * math.sqrt(max(1.0, rows / columns))
+        )

@@ -1,0 +1,66 @@
+"""Which optimizer moves which parameter."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline.params import Training
+from pipeline.training.muon import Muon
+from transformer import Transformer
+
+
+def build(model: Transformer, settings: Training) -> list[torch.optim.Optimizer]:
+    """The optimizers of `settings.optimizer`, which together move every parameter exactly once.
+
+    Weight decay acts on whatever an optimizer moves, as in torch's own.
+    """
+    if settings.optimizer == "muon":
+        hidden = [p for p in model.blocks.parameters() if p.ndim == 2]
+        fused = [block.attention.qkv.weight for block in model.blocks]
+        rest = _without(model.parameters(), hidden)
+        optimizers = [
+            Muon(
+                [{"params": _without(hidden, fused)}, {"params": fused, "parts": 3}],
+                lr=settings.matrix_lr,
+                weight_decay=settings.weight_decay,
+            ),
+            _adam(torch.optim.AdamW, rest, settings),
+        ]
+    else:
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
+        optimizers = [_adam(kind, list(model.parameters()), settings)]
+    assert_exact_cover(model, optimizers)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+    return optimizers
+
+
+def assert_exact_cover(model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
+    """Every parameter of the model is moved by one optimizer, and by one only."""
+    moved = [p for o in optimizers for group in o.param_groups for p in group["params"]]
+    assert len(moved) == len(set(moved)), "a parameter is moved twice"
+    assert set(moved) == set(model.parameters()), "a parameter is not moved"
+
+
+def set_lr(optimizers: list[torch.optim.Optimizer], factor: float) -> None:
+    """Set every group to its base learning rate times `factor`."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+
+
+def _adam(kind: type, parameters: list[nn.Parameter], settings: Training) -> Any:
+    return kind(
+        parameters,
+        lr=settings.lr,
+        betas=tuple(settings.betas),
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def _without(parameters: Any, excluded: list[nn.Parameter]) -> list[nn.Parameter]:
+    drop = set(excluded)
+    return [p for p in parameters if p not in drop]

@@ -1,0 +1,19 @@
+"""One Transformer, encoder and decoder: embed, blocks, norm, head.
+
+Knows torch alone: no files, tasks, DVC or MLflow.
+"""
+
+from transformer.build import bert, gpt, vit
+from transformer.config import Architecture
+from transformer.counts import flops_per_step, parameter_count
+from transformer.model import Transformer
+
+__all__ = [
+    "Architecture",
+    "Transformer",
+    "bert",
+    "flops_per_step",
+    "gpt",
+    "parameter_count",
+    "vit",
+]
