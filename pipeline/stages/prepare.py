@@ -1,0 +1,47 @@
+"""prepare: from published files to data/<name>, ready to train on."""
+
+import hashlib
+import shutil
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from pipeline.params import Params, TextData
+from pipeline.paths import data_dir, write_json
+
+
+def prepare(params: Params, name: str) -> None:
+    """Fetch, verify, split and encode the data of the model `name`."""
+    data = params.section(name).data
+    folder = data_dir(name)
+    if isinstance(data, TextData):
+        from pipeline.data import text, tokenization
+
+        tensors, meta, tokenizer = text.encode(data)
+        _write(folder, "tokens", tensors, meta)
+        tokenization.save(tokenizer, folder / "tokenizer.json")
+        print(
+            f"{name}: {meta['title']}: {meta['train_tokens']:,} + {meta['validation_tokens']:,} "
+            f"tokens, {meta['vocabulary_size']:,} different ({meta['tokenizer']})"
+        )
+    else:
+        from pipeline.data import images
+
+        tensors, meta = images.encode(data, params.seed)
+        _write(folder, "images", tensors, meta)
+        print(
+            f"{name}: {meta['title']}: {meta['train_images']:,} + {meta['test_images']:,} images "
+            f"of {meta['image_size']} x {meta['image_size']} pixels, {len(meta['classes'])} classes"
+        )
+
+
+def _write(
+    folder: Any, kind: str, tensors: dict[str, np.ndarray], meta: dict[str, Any]
+) -> None:
+    """Everything at once, when it is known to be good: no half output is left by a failure."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    save_file(tensors, folder / f"{kind}.safetensors")
+    digest = hashlib.sha256((folder / f"{kind}.safetensors").read_bytes()).hexdigest()
+    write_json({**meta, "fingerprint": digest}, folder / "meta.json")

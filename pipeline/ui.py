@@ -1,0 +1,35 @@
+"""The MLflow UI, on this machine alone."""
+
+import os
+import socket
+import subprocess
+import sys
+
+from pipeline import tracking
+from pipeline.errors import UserError
+
+
+def serve(port: int) -> None:
+    """Serve the UI on 127.0.0.1 until interrupted.
+
+    Raises:
+        UserError: the port is taken.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UserError(f"port {port} is not free ({error.strerror}); try --port") from None
+    experiment = tracking.experiment_id()
+    print(f"MLflow: http://127.0.0.1:{port}/#/experiments/{experiment}/runs (Ctrl-C ends it)")
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1", "--backend-store-uri", tracking.store()]
+    # The job runner would start a dozen processes that this UI does not need.
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    try:
+        subprocess.run(command, env=environment, check=True)
+    except KeyboardInterrupt:
+        pass
+    except subprocess.CalledProcessError as error:
+        raise UserError(f"the MLflow server ended with exit code {error.returncode}") from None
