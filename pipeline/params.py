@@ -92,6 +92,7 @@ class MaskedLanguageModelling(Section):
 
 class NextTokenPrediction(Section):
     label_smoothing: Probability
+    smooth_towards: Literal["uniform", "unigram"]
 
 
 class Classification(Section):
@@ -207,6 +208,15 @@ def validate(raw: dict[str, Any], path: Path = PARAMS) -> Params:
         raise ParamsError("\n".join([f"{path}: {count}", *(f"  {e}" for e in errors)]))
     assert params is not None
     return params
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as one level, with dots in the keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        nested = isinstance(value, dict)
+        flat |= flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return flat
 
 
 def _kind(value: Any) -> str:

@@ -1,11 +1,19 @@
 """Where each stage writes, relative to the project's root, where DVC runs the stages; and how."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import UserError
+
 PARAMS = Path("params.yaml")
 REPORTS = Path("reports")
+
+
+def root() -> Path:
+    """The project's root; the main one also for experiments that DVC runs in a temporary copy."""
+    return Path(os.environ.get("DVC_ROOT", "."))
 
 
 def data_dir(name: str) -> Path:
@@ -14,16 +22,37 @@ def data_dir(name: str) -> Path:
 
 
 def model_dir(name: str) -> Path:
-    """What `train` makes: model.safetensors and config.json."""
+    """What `train` makes: model.safetensors, config.json, summary.json."""
     return Path("models") / name
 
 
+def predictions_dir(name: str) -> Path:
+    """What `evaluate` makes: figures.json, samples.json, and predictions.csv of a classifier."""
+    return Path("predictions") / name
+
+
 def results_dir(name: str) -> Path:
-    """The figures of a model that git keeps: curves, training and evaluation metrics, samples."""
+    """What git keeps of a model: its curves and the metrics that people compare by."""
     return REPORTS / name
+
+
+def require(path: Path, command: str) -> Path:
+    """`path`, which `command` makes.
+
+    Raises:
+        UserError: it is not there yet.
+    """
+    if not path.exists():
+        raise UserError(f"{path} is missing: run `{command}` first")
+    return path
 
 
 def write_json(content: Any, path: Path) -> None:
     """Write JSON whose bytes depend on the content alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """What `write_json` wrote."""
+    return json.loads(path.read_text("utf-8"))

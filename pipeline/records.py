@@ -17,12 +17,9 @@ from typing import Any
 
 import psutil
 
+from pipeline.paths import root
+
 PACKAGES = ("torch", "torchvision", "dvc", "mlflow", "numpy", "tokenizers", "safetensors")
-
-
-def root() -> Path:
-    """The project's root; the main one also for experiments that DVC runs in a temporary copy."""
-    return Path(os.environ.get("DVC_ROOT", "."))
 
 
 def write(stage: str, model: str, output: Path, content: dict[str, Any]) -> None:

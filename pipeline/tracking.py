@@ -15,7 +15,8 @@ from typing import Any
 from filelock import FileLock
 
 from pipeline import records
-from pipeline.params import Params
+from pipeline.params import Params, flatten
+from pipeline.paths import root
 
 EXPERIMENT = "transformer-benchmark"
 PACKAGE = Path(__file__).parent
@@ -35,7 +36,7 @@ for _key, _value in {
 
 def default_store() -> str:
     """The database in the project's root; the main one for DVC's temporary copies too."""
-    return f"sqlite:///{(records.root() / 'mlflow.db').absolute()}"
+    return f"sqlite:///{(root() / 'mlflow.db').absolute()}"
 
 
 def store() -> str:
@@ -48,7 +49,7 @@ def experiment_id() -> str:
     import mlflow
 
     # Two processes that create the same database at once break it: one at a time.
-    folder = records.root() / ".cache"
+    folder = root() / ".cache"
     folder.mkdir(exist_ok=True)
     with FileLock(folder / "mlflow.lock"):
         mlflow.set_tracking_uri(store())
@@ -57,17 +58,8 @@ def experiment_id() -> str:
         if found:
             return found.experiment_id
         local = store() == default_store()
-        artifacts = (records.root() / "mlartifacts").absolute().as_uri() if local else None
+        artifacts = (root() / "mlartifacts").absolute().as_uri() if local else None
         return client.create_experiment(EXPERIMENT, artifact_location=artifacts)
-
-
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as one level, with dots in the keys."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        nested = isinstance(value, dict)
-        flat |= flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return flat
 
 
 class Tracker:
@@ -135,8 +127,8 @@ class Tracker:
         """Which data the run used, by its fingerprint."""
 
         def send(mlflow: Any) -> None:
-            from mlflow.data.meta_dataset import MetaDataset
             from mlflow.data.code_dataset_source import CodeDatasetSource
+            from mlflow.data.meta_dataset import MetaDataset
 
             source = CodeDatasetSource({"source": meta["source"], "title": meta["title"]})
             digest = meta["fingerprint"][:36]

@@ -20,8 +20,11 @@ class LanguageModelHead(nn.Module):
         """(B, T, d_model) to logits (B, T, vocabulary_size)."""
         return self.decoder(hidden)
 
-    def loss(self, hidden: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-        """Mean cross entropy in nats; labels (B, T)."""
+    def loss(self, hidden: Tensor, labels: Tensor, smoothing: Tensor | None = None) -> Tensor:
+        """Mean cross entropy in nats.
+
+        labels: (B, T). smoothing: see `linear_cross_entropy`.
+        """
         hidden, decoder = hidden.flatten(0, 1), self.decoder
         return linear_cross_entropy(
             hidden, decoder.weight, decoder.bias, labels.flatten(), smoothing

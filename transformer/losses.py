@@ -8,7 +8,11 @@ ROWS = 256  # of logits at a time: some 30 MB with 30,000 words, not gigabytes
 
 
 def linear_cross_entropy(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, smoothing: float = 0.0
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    labels: Tensor,
+    smoothing: Tensor | None = None,
 ) -> Tensor:
     """Mean of `cross_entropy(linear(hidden, weight, bias), labels)`, in nats.
 
@@ -17,37 +21,44 @@ def linear_cross_entropy(
     idea of Wijmans et al. 2024, "Cut Your Losses in Large-Vocabulary Language Models".)
 
     hidden: (N, d_model); weight: (vocabulary, d_model); bias: (vocabulary,); labels: (N,).
-    smoothing: the share of the target that is spread evenly over the vocabulary.
+    smoothing: (vocabulary,) the part of the target that does not go to the label: nonnegative,
+        of sum below 1. Constant for label smoothing (Szegedy et al. 2016, section 7).
     """
     if hidden.device.type != "cpu" or not torch.is_grad_enabled():
         logits = F.linear(hidden, weight, bias).float()
-        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        loss = F.cross_entropy(logits, labels)
+        if smoothing is None:
+            return loss
+        share = smoothing.sum()
+        return (1 - share) * loss - (logits.log_softmax(1) @ smoothing).mean()
     return _LinearCrossEntropy.apply(hidden, weight, bias, labels, smoothing)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden, weight, bias, labels, smoothing):
-        count, vocabulary = len(hidden), len(weight)
+        count = len(hidden)
         d_hidden, d_weight = torch.empty_like(hidden), torch.zeros_like(weight)
         d_bias = None if bias is None else torch.zeros_like(bias)
         total = hidden.new_zeros(())
+        share = 0.0 if smoothing is None else smoothing.sum().item()
         for start in range(0, count, ROWS):
             rows = hidden[start : start + ROWS]
             label = labels[start : start + ROWS, None]
             logits = F.linear(rows, weight, bias)
             label_logit = logits.gather(1, label)
             highest, where = logits.max(1, keepdim=True)
-            mean_logit = logits.mean(1, keepdim=True) if smoothing else 0.0
+            expected = (1 - share) * label_logit
+            if smoothing is not None:
+                expected += logits @ smoothing[:, None]
             chances = torch.softmax(logits, 1, out=logits)
             # The likeliest word's chance is at least 1 / vocabulary: its logarithm is safe.
             normalizer = highest - chances.gather(1, where).log()
-            expected = (1 - smoothing) * label_logit + smoothing * mean_logit
             total += (normalizer - expected).sum()
             # The gradient of the loss by the logits: the chances minus the target.
-            chances.scatter_add_(1, label, torch.full_like(label_logit, smoothing - 1))
-            if smoothing:
-                chances -= smoothing / vocabulary
+            chances.scatter_add_(1, label, torch.full_like(label_logit, share - 1))
+            if smoothing is not None:
+                chances -= smoothing
             torch.mm(chances, weight, out=d_hidden[start : start + ROWS])
             d_weight.addmm_(chances.T, rows)
             if d_bias is not None:

@@ -48,7 +48,6 @@ class Text:
 
     member: files inside an archive that hold the documents, as a glob; None if the file is one.
     markdown: whether marks of Markdown are to be stripped.
-    reference: whether the reference run was trained on this very text.
     note: how it differs from the reference's text, if it stands in for it.
     """
 
@@ -57,7 +56,6 @@ class Text:
     file: File
     member: str | None = None
     markdown: bool = False
-    reference: bool = False
     note: str | None = None
 
 
@@ -68,7 +66,6 @@ class Images:
     title: str
     licence: str
     file: File
-    reference: bool = False
     note: str | None = None
 
 
@@ -93,7 +90,6 @@ TEXTS = {
         "transcripts of a course (english.txt), the reference's own text",
         "none stated: local use only",
         ENGLISH,
-        reference=True,
     ),
     "tinyshakespeare": Text(
         "Tiny Shakespeare, 40,000 lines of the plays",
@@ -113,6 +109,5 @@ IMAGES = {
         "300 photographs of pizza, steak and sushi out of Food-101, the reference's own images",
         "Food-101: research use",
         PHOTOGRAPHS,
-        reference=True,
     ),
 }

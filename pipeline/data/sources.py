@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UserError
-from pipeline.records import root
+from pipeline.paths import root
 
 TIMEOUT = 60  # seconds without an answer
 

@@ -29,7 +29,6 @@ class Corpus:
     title: str
     licence: str
     files: list[dict[str, str]]
-    reference: bool
     note: str | None
 
 
@@ -49,7 +48,7 @@ def read(name: str) -> Corpus:
     content = path.read_bytes()
     files = [{"name": name, "sha256": hashlib.sha256(content).hexdigest()}]
     note = "another text"
-    return Corpus([_decode(name, content)], name, path.name, "the user's", files, False, note)
+    return Corpus([_decode(name, content)], name, path.name, "the user's", files, note)
 
 
 def _from_registry(name: str, text: Text) -> Corpus:
@@ -64,7 +63,7 @@ def _from_registry(name: str, text: Text) -> Corpus:
         documents = [MARKDOWN_MARKS.sub("", document) for document in documents]
     files = [{"name": text.file.name, "sha256": text.file.sha256}]
     return Corpus(
-        documents, name, text.title, text.licence, files, text.reference, text.note
+        documents, name, text.title, text.licence, files, text.note
     )
 
 
@@ -121,7 +120,6 @@ def encode(
         "title": corpus.title,
         "licence": corpus.licence,
         "note": corpus.note,
-        "reference": corpus.reference and data.tokenizer == "wordpiece",
         "files": files,
         "tokenizer": data.tokenizer,
         "vocabulary_size": tokenizer.get_vocab_size(),

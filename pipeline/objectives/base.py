@@ -18,12 +18,14 @@ class Objective(ABC):
 
     unit, units_per_example: what throughput counts: "tokens" or "images".
     examples: size of the training split, in sequences or images.
+    headline: which figures of `evaluate` people compare runs by.
     closing_steps: over how many of the last steps the final training loss is averaged.
     """
 
     unit: str
     units_per_example: int
     examples: int
+    headline: tuple[str, ...]
     closing_steps = 100
 
     def __init__(self, seed: int, device: torch.device, batch_size: int):

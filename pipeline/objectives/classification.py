@@ -23,6 +23,7 @@ class Classification(Objective):
     """Name what an image shows."""
 
     unit = "images"
+    headline = ("loss", "accuracy")
     units_per_example = 1
 
     def __init__(self, params: Params, data: Path, device: torch.device):
@@ -87,17 +88,20 @@ class Classification(Objective):
 
     def evaluate(self, model: Any) -> dict[str, float]:
         test, labels = self.logits(model, "test"), self.images["test_labels"]
-        train_labels = self.images["train_labels"]
-        train = self._figures(self.logits(model, "train"), train_labels)
-        majority = torch.zeros_like(test)
-        majority[:, train_labels.bincount().argmax()] = 1
-        baseline = self._figures(majority, labels)
+        train, train_labels = self.logits(model, "train"), self.images["train_labels"]
+        # A model that has learnt the frequencies of the classes and nothing else: it always
+        # answers with the most frequent one.
+        frequencies = train_labels.bincount() / len(train_labels)
+        baseline = self._figures(frequencies.log().expand_as(test), labels)
+        baseline_train = self._figures(frequencies.log().expand_as(train), train_labels)
+        train_figures = self._figures(train, train_labels)
         return {
             **self._figures(test, labels),
-            "train_loss": train["batch_loss"],
-            "train_accuracy": train["batch_accuracy"],
-            "baseline_accuracy": baseline["accuracy"],
-            "baseline_batch_accuracy": baseline["batch_accuracy"],
+            "train_loss": train_figures["loss"],
+            "train_accuracy": train_figures["accuracy"],
+            **{f"baseline_{key}": value for key, value in baseline.items()},
+            "baseline_train_loss": baseline_train["loss"],
+            "baseline_train_accuracy": baseline_train["accuracy"],
             "classes_predicted": len(test.argmax(1).unique()),
         }
 

@@ -22,6 +22,7 @@ class MaskedLanguageModelling(Objective):
     """Guess the hidden tokens of a sequence from those around them."""
 
     unit = "tokens"
+    headline = ("train_loss", "loss", "top1")
 
     def __init__(self, params: Params, data: Path, device: torch.device):
         super().__init__(params.seed, device, params.bert.train.batch_size)
@@ -99,11 +100,16 @@ class MaskedLanguageModelling(Objective):
         )
         fraction = self.section.objective.evaluation_mask_fraction
         train_batch = self._mask(train, fraction, "train evaluation masking")
+        # The reference's figure is the loss of a training step: dropout is on.
+        torch.manual_seed(self.generator("train evaluation dropout").initial_seed())
+        train_figures = self._figures(model.train(), train_batch)
+        model.eval()
         unigram = self.tokens.unigram_log_probabilities()
         return {
             **figures,
-            "train_loss": self._figures(model, train_batch)["loss"],
+            "train_loss": train_figures["loss"],
             "baseline_loss": -unigram[self.held_out["labels"]].mean().item(),
+            "baseline_train_loss": -unigram[train_batch["labels"]].mean().item(),
         }
 
     @torch.inference_mode()

@@ -21,6 +21,7 @@ class NextTokenPrediction(Objective):
     """Guess each token of a sequence from those before it."""
 
     unit = "tokens"
+    headline = ("train_loss", "loss", "perplexity")
 
     def __init__(self, params: Params, data: Path, device: torch.device):
         super().__init__(params.seed, device, params.gpt.train.batch_size)
@@ -29,6 +30,23 @@ class NextTokenPrediction(Objective):
         self.tokens = Tokens(data, device)
         self.units_per_example = self.tokens.length
         self.examples = len(self.tokens.train) // self.tokens.length
+        self.smoothing = self._smoothing()
+
+    def _smoothing(self) -> Tensor | None:
+        """The part of the target that is spread over the vocabulary.
+
+        Towards the unigram distribution (Chorowski and Jaitly 2017, section 2.3, and Pereyra et
+        al. 2017) a model that is wrong falls back on the frequencies of the words.
+        """
+        share = self.section.objective.label_smoothing
+        if share == 0:
+            return None
+        if self.section.objective.smooth_towards == "unigram":
+            distribution = self.tokens.unigram_log_probabilities().exp().float()
+        else:
+            size = self.tokens.vocabulary_size
+            distribution = torch.full((size,), 1 / size, device=self.device)
+        return share * distribution
 
     @property
     def model_config(self) -> dict[str, Any]:
@@ -51,8 +69,7 @@ class NextTokenPrediction(Objective):
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         hidden = model.encode(batch["inputs"])
-        smoothing = self.section.objective.label_smoothing
-        return model.head.loss(hidden, batch["labels"], smoothing), {}
+        return model.head.loss(hidden, batch["labels"], self.smoothing), {}
 
     def validate(self, model: Any) -> dict[str, float]:
         loss, accuracy, _ = self._figures(model, self.tokens.validation)
@@ -60,16 +77,19 @@ class NextTokenPrediction(Objective):
 
     def evaluate(self, model: Any) -> dict[str, float]:
         loss, _, count = self._figures(model, self.tokens.validation)
+        train_loss, _, train_count = self._figures(model, self.tokens.train)
         meta = self.tokens.meta
         bytes_per_token = meta["validation_bytes"] / meta["validation_tokens"]
         unigram = self.tokens.unigram_log_probabilities()
         predicted = self.tokens.validation[1 : count + 1]
+        trained = self.tokens.train[1 : train_count + 1]
         return {
-            "train_loss": self._figures(model, self.tokens.train)[0],
+            "train_loss": train_loss,
             "loss": loss,
             "perplexity": math.exp(loss),
             "bits_per_byte": loss / math.log(2) / bytes_per_token,
             "baseline_loss": -unigram[predicted].mean().item(),
+            "baseline_train_loss": -unigram[trained].mean().item(),
         }
 
     @torch.inference_mode()

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 import transformer
 from pipeline.errors import UserError
 from pipeline.params import Params
-from pipeline.records import root
+from pipeline.paths import root
 
 FILE = "state.pt"
 # What the trained weights depend on, besides parameters and data: see the deps of `train`.

@@ -1,0 +1,1 @@
+"""The report: what the stages left, judged against the reference's figures."""

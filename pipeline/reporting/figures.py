@@ -1,0 +1,173 @@
+"""The pictures of the report, as PNG."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # draws into files, needs no screen
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from safetensors.numpy import load_file
+
+from pipeline.reporting import targets
+from pipeline.reporting.results import Result
+from pipeline.reporting.targets import ModelTargets
+
+OURS, HELD_OUT, REFERENCE, MUTED = "#1f5fa8", "#d9822b", "#3a3a3a", "#9a9a9a"
+STYLE = {
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 10,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "savefig.dpi": 120,
+}
+SMOOTHING = 0.02  # share of a curve that its moving average spans
+COLUMNS = 8  # of the grid of images
+# The only use of the file's metadata would be to differ between versions of matplotlib.
+METADATA = {"Software": None}
+
+
+def draw(result: Result, reached: ModelTargets, folder: Path) -> list[Path]:
+    """All pictures of one model; returns the files, the loss curve first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if result.name != "vit":
+        return [_language_model(result, reached, folder / f"{result.name}.png")]
+    return [
+        _vit(result, reached, folder / "vit.png"),
+        _images(result, folder / "vit-predictions.png"),
+    ]
+
+
+@contextmanager
+def _axes(file: Path, title: str, panels: int = 1) -> Iterator[list[Axes]]:
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            1, panels, figsize=(8, 4.2), layout="constrained", squeeze=False
+        )
+        figure.suptitle(title, fontsize=12)
+        yield list(axes[0])
+        figure.savefig(file, metadata=METADATA)
+        plt.close(figure)
+
+
+def _language_model(result: Result, reached: ModelTargets, file: Path) -> Path:
+    """Loss by the tokens seen: the one axis on which runs with other batches compare."""
+    reference = targets.curve(result.name)
+    per_step = reached.budget / reached.steps
+    ours_per_step = result.figures["tokens"] / result.figures["steps"]
+    with _axes(file, f"{result.name.upper()}: loss by tokens seen") as (axes,):
+        ours = result.history
+        tokens = ours["step"] * ours_per_step
+        axes.plot(tokens, ours["loss"], color=OURS, alpha=0.2, linewidth=0.8)
+        axes.plot(tokens, _smooth(ours["loss"]), color=OURS, label="training batches")
+        validation = result.validation
+        axes.plot(
+            validation["step"] * ours_per_step,
+            validation["loss"],
+            color=HELD_OUT,
+            marker="o",
+            markersize=3,
+            label="held out",
+        )
+        axes.plot(
+            reference["step"] * per_step,
+            reference["loss"],
+            color=REFERENCE,
+            linewidth=1,
+            label="the reference's training batches",
+        )
+        for target in reached.targets:
+            _line(axes, target.value, f"target, {target.name} {target.value:g}")
+        _line(axes, result.figures["baseline_loss"], "unigram frequencies alone", MUTED)
+        axes.set(xlabel="tokens", ylabel="loss (nats)", ylim=(0, None))
+        if result.name == "bert":
+            axes.set(xscale="log", ylim=(4, None))
+        axes.legend(loc="best", fontsize=8)
+    return file
+
+
+def _vit(result: Result, reached: ModelTargets, file: Path) -> Path:
+    """Loss and accuracy by epoch, as means over batches, which is how the reference logs them."""
+    reference = targets.curve("vit")
+    history = result.history
+    epochs = result.figures["epochs"]
+    per_epoch = result.figures["steps"] / epochs
+    ours = history.groupby(np.ceil(history["step"] / per_epoch)).mean()
+    tested = result.validation["step"] / per_epoch
+    with _axes(file, "ViT: loss and accuracy by epoch", panels=2) as both:
+        for axes, key in zip(both, ("loss", "accuracy"), strict=True):
+            axes.plot(ours.index, ours[key], color=OURS, label="training")
+            axes.plot(tested, result.validation[f"batch_{key}"], color=HELD_OUT, label="test")
+            for split, style in (("train", "-"), ("test", ":")):
+                axes.plot(
+                    reference["epoch"],
+                    reference[f"{split}_{key}"],
+                    style,
+                    color=REFERENCE,
+                    linewidth=1,
+                    label=f"the reference's {'training' if split == 'train' else 'test'}",
+                )
+            axes.set(xlabel="epoch", ylabel="loss (nats)" if key == "loss" else "accuracy")
+            axes.set_ylim(bottom=0)
+        _line(both[0], result.figures["baseline_batch_loss"], "class frequencies alone", MUTED)
+        _line(both[1], result.figures["baseline_batch_accuracy"], "always one class", MUTED)
+        for axes in both:
+            axes.legend(loc="best", fontsize=8)
+    return file
+
+
+def _images(result: Result, file: Path) -> Path:
+    """A grid of test images, with what the model takes them for; mistakes in red."""
+    samples = result.samples
+    pixels = load_file(Path("data") / "vit" / "images.safetensors")["test_images"]
+    rows = -(-len(samples["images"]) // COLUMNS)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            rows, COLUMNS, figsize=(8, 1.25 * rows), layout="constrained", squeeze=False
+        )
+        for cell in axes.flat:
+            cell.axis("off")
+        shown = zip(
+            axes.flat,
+            samples["images"],
+            samples["actual"],
+            samples["predicted"],
+            samples["probability"],
+            strict=False,
+        )
+        for cell, index, actual, predicted, probability in shown:
+            cell.imshow(pixels[index].transpose(1, 2, 0).squeeze(), cmap="gray_r")
+            right = actual == predicted
+            text = f"{predicted} {probability:.0%}" + ("" if right else f"\nis {actual}")
+            # parse_math: a class may be called '$5'.
+            cell.set_title(
+                text, fontsize=7, color="black" if right else "#c0261f", parse_math=False
+            )
+        figure.savefig(file, metadata=METADATA)
+        plt.close(figure)
+    return file
+
+
+def _smooth(values: pd.Series) -> pd.Series:
+    span = max(1, round(SMOOTHING * len(values)))
+    return values.rolling(span, min_periods=1).mean()
+
+
+def _line(axes: Axes, value: float, label: str, color: str = REFERENCE) -> None:
+    axes.axhline(value, color=color, linestyle="--", linewidth=0.8)
+    axes.annotate(
+        label,
+        (1, value),
+        xycoords=("axes fraction", "data"),
+        ha="right",
+        va="bottom",
+        fontsize=7,
+        color=color,
+    )

@@ -1,0 +1,286 @@
+"""reports/metrics.md: readable on GitHub and in a terminal."""
+
+import io
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from pipeline.params import Params
+from pipeline.reporting.results import Result
+from pipeline.reporting.verdicts import Verdict, one_class_only, tally
+
+TITLES = {"bert": "BERT", "gpt": "GPT", "vit": "ViT"}
+HIDDEN = "____"
+
+
+def render(
+    params: Params,
+    results: dict[str, Result],
+    verdicts: list[Verdict],
+    pictures: dict[str, list[Path]],
+    environment: dict[str, Any],
+    command: list[str],
+) -> str:
+    """The whole report.
+
+    pictures: by model, relative to the report. environment: machine, versions, commit.
+    command: shell lines that repeat the run.
+    """
+    sections = [
+        "# One Transformer, trained as BERT, GPT and ViT\n",
+        f"Profile **{params.profile}**, seed {params.seed}, {environment['finished']}. "
+        f"{_tally(verdicts)}\n",
+        _verdict_table(verdicts),
+        _reading(verdicts, results),
+    ]
+    for name, result in results.items():
+        sections.append(_model(result, pictures[name]))
+    sections += [
+        "## Data\n",
+        _data(results.values()),
+        "## Parameters\n",
+        fenced(_yaml(params), "yaml"),
+        "## Machine and versions\n",
+        _environment(environment),
+        "## To repeat this run\n",
+        fenced("\n".join(command), "sh"),
+    ]
+    return "\n".join(sections)
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[Any]], align: str = "") -> str:
+    """A Markdown table; `align` has an 'l' or an 'r' for each column (default: all left)."""
+    header = list(header)
+    rules = ["---:" if side == "r" else "---" for side in align or "l" * len(header)]
+    lines = [header, rules, *([_cell(value) for value in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def fenced(text: str, language: str = "text") -> str:
+    """A code block that its content cannot end."""
+    ticks = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, ticks + 1)
+    return f"{fence}{language}\n{text}\n{fence}\n"
+
+
+def _cell(value: Any) -> str:
+    """Text that cannot leave its cell, nor become markup."""
+    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", re.sub(r"\s+", " ", str(value)))
+
+
+def _tally(verdicts: list[Verdict]) -> str:
+    met, comparable = tally(verdicts)
+    bracketed = len(verdicts) - comparable
+    text = (
+        f"**{met} of {comparable} comparable targets met.**"
+        if comparable
+        else "**No target is comparable like for like on this data.**"
+    )
+    if bracketed:
+        text += (
+            f" {bracketed} verdicts in brackets are on other data or another budget than the "
+            "target's and do not count."
+        )
+    return text
+
+
+def _verdict_table(verdicts: list[Verdict]) -> str:
+    rows = []
+    for verdict in verdicts:
+        said = "met" if verdict.met else "not met"
+        rows.append(
+            [
+                TITLES[verdict.model],
+                verdict.target.name,
+                _number(verdict.target.value),
+                _number(verdict.ours),
+                f"{verdict.difference:+.4f}",
+                said if verdict.like_for_like else f"({said})",
+                _number(verdict.baseline),
+                "yes" if verdict.like_for_like else "no: " + "; ".join(verdict.differences),
+            ]
+        )
+    header = ["model", "measure", "target", "ours", "difference", "verdict"]
+    return table([*header, "trivial baseline", "like for like"], rows, "llrrrlrl")
+
+
+def _reading(verdicts: list[Verdict], results: dict[str, Result]) -> str:
+    """How to read the table: what each row compares, and two traps."""
+    lines = [
+        f"- {TITLES[verdict.model]} {_cell(verdict.target.name)}: the reference's is the "
+        f"{verdict.target.measured}; ours is over {verdict.target.how}."
+        for verdict in verdicts
+    ]
+    gpt, vit = results["gpt"].figures, results["vit"].figures
+    lines.append(
+        "- The trivial baseline has learnt nothing but frequencies: of the words, or of the "
+        "classes."
+    )
+    lines.append(
+        "- A GPT validation loss near the baseline beside a small training loss is memorisation. "
+        f"Ours was lowest, {_number(gpt['best_validation_loss'])}, at step "
+        f"{gpt['best_validation_step']} of {gpt['steps']}."
+    )
+    lines.append(
+        "- The reference's ViT learnt nothing: its test accuracies 0.5417, 0.2604 and 0.1979 are "
+        "what 'always sushi', 'always pizza' and 'always steak' get as a mean over batches of "
+        "32, 32 and 11 test images; per image, 'always sushi' is right for 31 of 75, 0.4133. "
+        "The target is compared with the same mean over batches; per image our accuracy is "
+        f"{_number(vit['accuracy'])}, and always the most frequent class gives "
+        f"{_number(vit['baseline_accuracy'])}."
+    )
+    if one_class_only(results["vit"]):
+        lines.append(
+            "- **Warning: our ViT gives the same class to every test image. It has learnt "
+            "nothing, whatever the verdicts say.**"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _model(result: Result, pictures: list[Path]) -> str:
+    title = TITLES[result.name]
+    parts = [f"## {title}\n", f"![{title}: curves]({pictures[0]})\n"]
+    parts.append(table(["figure", "value"], _figures(result), "lr"))
+    parts.append(_provenance(result))
+    parts.append(SAMPLES[result.name](result, pictures))
+    return "\n".join(parts)
+
+
+def _figures(result: Result) -> list[tuple[str, str]]:
+    figures, record = result.figures, result.training
+    unit = figures["unit"]
+    rows = [(label, _number(figures[key])) for key, label in FIGURES[result.name].items()]
+    rows += [
+        (
+            "best held-out loss during training",
+            f"{_number(figures['best_validation_loss'])} at step "
+            f"{figures['best_validation_step']:,}",
+        ),
+        ("steps", f"{figures['steps']:,} of {figures['batch_size']:,}"),
+        (unit, f"{figures[unit]:,} ({figures['epochs']:.1f} epochs)"),
+        ("parameters", f"{figures['parameters']:,}"),
+        (
+            "floating-point operations",
+            f"{figures['flops'] / 1e12:,.1f} T ({figures['flops_per_step'] / 1e9:,.2f} G a step)",
+        ),
+    ]
+    if record:
+        seconds = record["seconds"]
+        split = ", ".join(f"{key} {value:,.1f} s" for key, value in seconds.items())
+        rows += [
+            ("time of the training stage's loop", f"{sum(seconds.values()):,.0f} s: {split}"),
+            (
+                "throughput while training",
+                f"{record['throughput']:,.0f} {record['unit']}/s, "
+                f"{figures['flops'] / seconds['train'] / 1e9:,.0f} GFLOP/s",
+            ),
+        ]
+    return rows
+
+
+def _provenance(result: Result) -> str:
+    """Where the model comes from: this run, DVC's cache, or another machine."""
+    record = result.training
+    if record is None:
+        return (
+            "Restored from DVC's cache: this machine has no record of how long its training "
+            "took.\n"
+        )
+    run = f"MLflow run `{record['mlflow_run_id']}`" if record["mlflow_run_id"] else "no MLflow run"
+    made = (
+        "Trained in this run"
+        if record["this_repro"]
+        else f"Restored from DVC's cache: trained {record['finished']}"
+    )
+    commit = f", commit `{record['git_commit']}`" if record["git_commit"] else ""
+    return f"{made} on {record['device']}{commit}; {run}.\n"
+
+
+def _bert_samples(result: Result, pictures: list[Path]) -> str:
+    rows = []
+    for sample in result.samples:
+        answer = ", ".join(sample["answer"])
+        guesses = [
+            ", ".join(f"{word} {chance:.0%}" for word, chance in words)
+            for words in sample["predictions"]
+        ]
+        line = sample["masked"].replace("[MASK]", HIDDEN)
+        rows.append((line, answer, "; ".join(guesses)))
+    return "Held-out lines with hidden words:\n\n" + table(
+        ["line", "hidden", "likeliest words"], rows
+    )
+
+
+def _gpt_samples(result: Result, pictures: list[Path]) -> str:
+    blocks = [
+        fenced(f"{sample['prompt']}\n--> {sample['continuation']}") for sample in result.samples
+    ]
+    return "Beginnings from the validation text, and how the model goes on:\n\n" + "\n".join(blocks)
+
+
+def _vit_samples(result: Result, pictures: list[Path]) -> str:
+    return f"Test images, and what the model takes them for:\n\n![ViT: predictions]({pictures[1]})\n"
+
+
+SAMPLES = {"bert": _bert_samples, "gpt": _gpt_samples, "vit": _vit_samples}
+FIGURES = {
+    "bert": {
+        "loss": "held-out loss (nats)",
+        "top1": "held-out accuracy",
+        "top5": "held-out accuracy, among the first five",
+        "train_loss": "training loss",
+        "baseline_loss": "held-out loss of the word frequencies alone",
+    },
+    "gpt": {
+        "train_loss": "training loss (nats)",
+        "loss": "validation loss (nats)",
+        "perplexity": "validation perplexity",
+        "bits_per_byte": "validation bits per byte",
+        "baseline_loss": "validation loss of the token frequencies alone",
+    },
+    "vit": {
+        "accuracy": "test accuracy, per image",
+        "loss": "test loss, per image (nats)",
+        "batch_accuracy": "test accuracy, mean over batches of 32",
+        "batch_loss": "test loss, mean over batches of 32",
+        "train_accuracy": "training accuracy, without augmentation",
+        "baseline_accuracy": "test accuracy of the most frequent class",
+        "classes_predicted": "different classes predicted",
+    },
+}
+
+
+def _data(results: Iterable[Result]) -> str:
+    rows = [
+        (TITLES[result.name], result.data["title"], result.data["licence"], file["name"], file["sha256"])
+        for result in results
+        for file in result.data["files"]
+    ]
+    return table(["model", "data", "licence", "file", "SHA-256"], rows)
+
+
+def _environment(environment: dict[str, Any]) -> str:
+    machine = environment["machine"]
+    rows = [
+        ("processor", f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB"),
+        ("system", machine["system"]),
+        ("git commit", environment["git_commit"] or "none"),
+        *environment["versions"].items(),
+    ]
+    return table(["", ""], rows)
+
+
+def _yaml(params: Params) -> str:
+    stream = io.StringIO()
+    yaml = YAML()
+    yaml.default_flow_style = None
+    yaml.dump(params.model_dump(exclude_none=True), stream)
+    return stream.getvalue().strip()
+
+
+def _number(value: float) -> str:
+    """Four decimals, or a whole number; thousands apart."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"

@@ -1,0 +1,68 @@
+"""What the reference reached, as reports/targets.yaml and reports/reference/*.csv have it."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from ruamel.yaml import YAML
+
+from pipeline import MODELS
+from pipeline.errors import UserError
+from pipeline.paths import REPORTS
+
+FILE = REPORTS / "targets.yaml"
+
+
+class Section(BaseModel):
+    """A section of the file: every key is known and of its exact type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Target(Section):
+    """One figure of the reference, and which of ours is compared with it; see the file's head."""
+
+    name: str
+    value: float
+    better: Literal["lower", "higher"]
+    source: str
+    measured: str
+    ours: str
+    how: str
+    baseline: str
+
+
+class ModelTargets(Section):
+    """A model's targets, and what makes a comparison with them like for like.
+
+    conditions: values of parameters, by their path within the model's section.
+    steps, budget: optimizer steps of the reference, and tokens or images it was trained on.
+    """
+
+    conditions: dict[str, Any]
+    steps: PositiveInt
+    budget: PositiveInt
+    targets: Annotated[list[Target], Field(min_length=1)]
+
+
+def load(path: Path = FILE) -> dict[str, ModelTargets]:
+    """The targets of all three models.
+
+    Raises:
+        UserError: the file does not hold what `ModelTargets` says, for every model.
+    """
+    raw = YAML(typ="safe", pure=True).load(path.read_text("utf-8"))
+    try:
+        return {name: ModelTargets.model_validate(raw[name]) for name in MODELS}
+    except KeyError as error:
+        raise UserError(f"{path}: no section {error}") from None
+    except ValidationError as failure:
+        error = failure.errors()[0]
+        where = ".".join(map(str, error["loc"]))
+        raise UserError(f"{path}: {where}: {error['msg']}") from None
+
+
+def curve(name: str) -> pd.DataFrame:
+    """The reference's logged curve of the model `name`."""
+    return pd.read_csv(REPORTS / "reference" / f"{name}.csv")
