@@ -33,17 +33,19 @@ class TrainedTransformer(mlflow.pyfunc.PythonModel):
 
             self.tokenizer = Tokenizer.from_file(artifacts["tokenizer"])
 
-    def predict(self, context: Any, model_input: Any, params: dict | None = None) -> list:
-        """Predictions for each input."""
+    # Without type hints: MLflow would take them for a schema, and the three models differ.
+    def predict(self, context, model_input, params=None):
+        """Predictions for each input: a list of strings, or an array of images."""
         if self.config["kind"] == "vit":
-            return self._classify(np.asarray(model_input))
-        return [self._words(text) for text in model_input]
+            return self._classify(model_input)
+        # By the signature, MLflow hands strings over as the column of a table.
+        return [self._words(text) for text in model_input.iloc[:, 0]]
 
     def _classify(self, images: np.ndarray) -> list:
         import torch
 
-        scale = torch.tensor([self.meta["mean"], self.meta["std"]])[:, None, :, None, None]
-        inputs = (torch.from_numpy(images).float() / 255 - scale[0]) / scale[1]
+        mean, std = (torch.tensor(self.meta[key]).view(1, -1, 1, 1) for key in ("mean", "std"))
+        inputs = (torch.from_numpy(images).float() / 255 - mean) / std
         with torch.inference_mode():
             chances = self.model(inputs).softmax(-1)
         return [self._best(row, self.meta["classes"].__getitem__) for row in chances]
@@ -51,14 +53,21 @@ class TrainedTransformer(mlflow.pyfunc.PythonModel):
     def _words(self, text: str) -> list:
         import torch
 
-        ids = self.tokenizer.encode(text, add_special_tokens=False).ids[: self.config["length"]]
-        tokens = torch.tensor([ids])
+        ids = self.tokenizer.encode(text, add_special_tokens=False).ids
+        length, mask = self.config["length"], self.meta["special"]["mask"]
+        if not ids:
+            raise ValueError("an empty text: there is nothing to predict from")
+        if self.config["kind"] == "bert":
+            if mask not in ids:
+                raise ValueError(f"no [MASK] in {text!r}: write one for each word to guess")
+            if len(ids) > length:
+                raise ValueError(f"{len(ids)} tokens, more than the model's {length}: {text!r}")
+        tokens = torch.tensor([ids[-length:]])
         with torch.inference_mode():
             logits = self.model(tokens)[0]
         if self.config["kind"] == "gpt":
             return self._best(logits[-1].softmax(-1), self.tokenizer.id_to_token)
-        hidden = (tokens[0] == self.meta["special"]["mask"]).nonzero()[:, 0]
-        chances = logits[hidden].softmax(-1)
+        chances = logits[tokens[0] == mask].softmax(-1)
         return [self._best(row, self.tokenizer.id_to_token) for row in chances]
 
     def _best(self, chances: Any, name: Any) -> list:

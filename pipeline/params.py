@@ -264,17 +264,16 @@ def _inconsistencies(raw: dict[str, Any]) -> list[str]:
             )
             errors.append(line)
         if _positive(width) and model.get("positions") == "sinusoidal" and width % 2:
-            errors.append(f"{where['d_model']}: sinusoidal positions need an even width (for {name})")
+            line = f"{where['d_model']}: sinusoidal positions need an even width (for {name})"
+            errors.append(line)
         size, patch = data.get("image_size"), model.get("patch_size")
         if _positive(size, patch) and size % patch:
-            errors.append(
-                f"{name}.data.image_size: {size} is not divisible by {name}.model.patch_size, {patch}"
-            )
+            line = f"{name}.data.image_size: {size} is not divisible by "
+            errors.append(line + f"{name}.model.patch_size, {patch}")
         batch, parts = train.get("batch_size"), train.get("accumulate")
         if _positive(batch, parts) and batch % parts:
-            errors.append(
-                f"{name}.train.batch_size: {batch} is not divisible by {name}.train.accumulate, {parts}"
-            )
+            line = f"{name}.train.batch_size: {batch} is not divisible by "
+            errors.append(line + f"{name}.train.accumulate, {parts}")
     return errors
 
 

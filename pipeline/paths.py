@@ -50,7 +50,8 @@ def require(path: Path, command: str) -> Path:
 def write_json(content: Any, path: Path) -> None:
     """Write JSON whose bytes depend on the content alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
+    path.write_text(text + "\n", "utf-8")
 
 
 def read_json(path: Path) -> Any:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from filelock import FileLock
 
 from pipeline import records
 from pipeline.params import Params, flatten
-from pipeline.paths import root
+from pipeline.paths import read_json, root
 
 EXPERIMENT = "transformer-benchmark"
 PACKAGE = Path(__file__).parent
+SERVING = ("mlflow", "torch", "numpy", "safetensors", "tokenizers")
 BATCH = 1000  # metrics that MLflow takes in one call
 
 # A server that is down or hangs may cost seconds, not the minutes of MLflow's defaults.
@@ -28,6 +30,7 @@ for _key, _value in {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }.items():
@@ -152,22 +155,22 @@ class Tracker:
         """
 
         def send(mlflow: Any) -> None:
-            import logging
-
-            logging.getLogger("mlflow").setLevel(logging.ERROR)
             kept = {"meta": data_dir / "meta.json", "tokenizer": data_dir / "tokenizer.json"}
             artifacts = {key: str(path) for key, path in kept.items() if path.exists()}
             versions = records.versions()
-            mlflow.pyfunc.log_model(
-                name=self.model_name,
-                python_model=str(PACKAGE / "mlflow_model.py"),
-                artifacts={"model": str(model_dir), **artifacts},
-                code_paths=[str(PACKAGE), str(PACKAGE.parent / "transformer")],
-                pip_requirements=[
-                    f"{package}=={versions[package].split('+')[0]}"
-                    for package in ("mlflow", "torch", "numpy", "safetensors", "tokenizers")
-                ],
-            )
+            with warnings.catch_warnings():
+                # Advice to add type hints or an example; the signature says the same.
+                warnings.simplefilter("ignore", UserWarning)
+                mlflow.pyfunc.log_model(
+                    name=self.model_name,
+                    python_model=str(PACKAGE / "mlflow_model.py"),
+                    artifacts={"model": str(model_dir), **artifacts},
+                    code_paths=[str(PACKAGE), str(PACKAGE.parent / "transformer")],
+                    signature=_signature(read_json(kept["meta"])),
+                    pip_requirements=[
+                        f"{package}=={versions[package].split('+')[0]}" for package in SERVING
+                    ],
+                )
 
         self._send(send)
 
@@ -222,3 +225,15 @@ class Tracker:
                 f"warning: MLflow at {store()} failed, the run goes on without it: {reason[:200]}",
                 file=sys.stderr,
             )
+
+
+def _signature(meta: dict[str, Any]) -> Any:
+    """What the model takes: texts, or images of the size it was trained on."""
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    if meta["kind"] == "text":
+        return ModelSignature(Schema([ColSpec("string")]))
+    shape = (-1, meta["channels"], meta["image_size"], meta["image_size"])
+    return ModelSignature(Schema([TensorSpec(np.dtype("uint8"), shape)]))

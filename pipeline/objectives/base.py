@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline import models
 from pipeline.training.randomness import generator
+from transformer import Transformer
 
 # Tensors by name, each with the examples of the batch along its first dimension.
 Batch = dict[str, Tensor]
@@ -46,8 +48,9 @@ class Objective(ABC):
     def model_config(self) -> dict[str, Any]:
         """How to build the model: see `pipeline.models.build`."""
 
-    def prepare_model(self, model: Any) -> None:
-        """Set initial weights that come from the data. Nothing by default."""
+    def build_model(self) -> Transformer:
+        """The model with its initial weights."""
+        return models.build(self.model_config, self.generator("initialization"))
 
     @abstractmethod
     def training_batch(self, step: int) -> Batch:

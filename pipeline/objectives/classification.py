@@ -35,7 +35,7 @@ class Classification(Objective):
         self.examples = len(self.images["train_images"])
         self.steps_per_epoch = math.ceil(self.examples / self.batch_size)
         self.closing_steps = self.steps_per_epoch  # the last epoch, as the reference logs it
-        self.augment = AUGMENTATIONS[self.section.objective.augmentation]()
+        self.augment = AUGMENTATIONS[self.section.objective.augmentation](self.meta["image_size"])
         shape = (1, -1, 1, 1)
         self.mean = torch.tensor(self.meta["mean"], device=device).view(shape)
         self.std = torch.tensor(self.meta["std"], device=device).view(shape)

@@ -10,6 +10,7 @@ from torch import Tensor
 from pipeline.objectives.base import Batch, Objective
 from pipeline.objectives.text import Tokens, consecutive_windows, evenly
 from pipeline.params import Params
+from transformer import Transformer
 
 KEEP, RANDOM = 0.1, 0.1  # of the chosen positions; the others become [MASK]
 WATCHED_SEQUENCES = 1024  # of the held-out text, during training
@@ -48,10 +49,12 @@ class MaskedLanguageModelling(Objective):
             "tie_embeddings": self.section.model.tie_embeddings,
         }
 
-    def prepare_model(self, model: Any) -> None:
-        """Start at the unigram distribution, which a model otherwise spends its first steps on."""
+    def build_model(self) -> Transformer:
+        """Starts at the unigram distribution, which a model otherwise spends its first steps on."""
+        model = super().build_model()
         with torch.no_grad():
             model.head.decoder.bias.copy_(self.tokens.unigram_log_probabilities())
+        return model
 
     def training_batch(self, step: int) -> Batch:
         order = self.generator("data order", step)
@@ -81,8 +84,8 @@ class MaskedLanguageModelling(Objective):
 
     def model_inputs(self, batch: Batch) -> dict[str, Tensor]:
         count, length = batch["inputs"].shape
-        rows = torch.arange(count, device=self.device)[:, None]
-        return {"inputs": batch["inputs"], "positions": (rows * length + batch["positions"]).flatten()}
+        first = torch.arange(0, count * length, length, device=self.device)[:, None]
+        return {"inputs": batch["inputs"], "positions": (first + batch["positions"]).flatten()}
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         inputs = self.model_inputs(batch)

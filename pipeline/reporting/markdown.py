@@ -13,7 +13,7 @@ from pipeline.reporting.results import Result
 from pipeline.reporting.verdicts import Verdict, one_class_only, tally
 
 TITLES = {"bert": "BERT", "gpt": "GPT", "vit": "ViT"}
-HIDDEN = "____"
+HIDDEN = "■"
 
 
 def render(
@@ -26,8 +26,8 @@ def render(
 ) -> str:
     """The whole report.
 
-    pictures: by model, relative to the report. environment: machine, versions, commit.
-    command: shell lines that repeat the run.
+    pictures: by model, in the folder figures/ beside the report.
+    environment: machine, versions, commit. command: shell lines that repeat the run.
     """
     sections = [
         "# One Transformer, trained as BERT, GPT and ViT\n",
@@ -110,8 +110,8 @@ def _verdict_table(verdicts: list[Verdict]) -> str:
 def _reading(verdicts: list[Verdict], results: dict[str, Result]) -> str:
     """How to read the table: what each row compares, and two traps."""
     lines = [
-        f"- {TITLES[verdict.model]} {_cell(verdict.target.name)}: the reference's is the "
-        f"{verdict.target.measured}; ours is over {verdict.target.how}."
+        f"- {TITLES[verdict.model]} {verdict.target.name}, the reference's: "
+        f"{verdict.target.measured}; ours: {verdict.target.how}."
         for verdict in verdicts
     ]
     gpt, vit = results["gpt"].figures, results["vit"].figures
@@ -142,7 +142,7 @@ def _reading(verdicts: list[Verdict], results: dict[str, Result]) -> str:
 
 def _model(result: Result, pictures: list[Path]) -> str:
     title = TITLES[result.name]
-    parts = [f"## {title}\n", f"![{title}: curves]({pictures[0]})\n"]
+    parts = [f"## {title}\n", f"![{title}: curves](figures/{pictures[0].name})\n"]
     parts.append(table(["figure", "value"], _figures(result), "lr"))
     parts.append(_provenance(result))
     parts.append(SAMPLES[result.name](result, pictures))
@@ -159,23 +159,23 @@ def _figures(result: Result) -> list[tuple[str, str]]:
             f"{_number(figures['best_validation_loss'])} at step "
             f"{figures['best_validation_step']:,}",
         ),
-        ("steps", f"{figures['steps']:,} of {figures['batch_size']:,}"),
-        (unit, f"{figures[unit]:,} ({figures['epochs']:.1f} epochs)"),
+        ("steps", f"{figures['steps']:,}, batches of {figures['batch_size']:,}"),
+        (unit, f"{figures[unit]:,} ({figures['epochs']:.3g} epochs)"),
         ("parameters", f"{figures['parameters']:,}"),
         (
             "floating-point operations",
-            f"{figures['flops'] / 1e12:,.1f} T ({figures['flops_per_step'] / 1e9:,.2f} G a step)",
+            f"{_prefixed(figures['flops'])} ({_prefixed(figures['flops_per_step'])} a step)",
         ),
     ]
     if record:
         seconds = record["seconds"]
         split = ", ".join(f"{key} {value:,.1f} s" for key, value in seconds.items())
         rows += [
-            ("time of the training stage's loop", f"{sum(seconds.values()):,.0f} s: {split}"),
+            ("time", f"{sum(seconds.values()):,.0f} s: {split}"),
             (
                 "throughput while training",
                 f"{record['throughput']:,.0f} {record['unit']}/s, "
-                f"{figures['flops'] / seconds['train'] / 1e9:,.0f} GFLOP/s",
+                f"{_prefixed(figures['flops'] / seconds['train'])}FLOP/s",
             ),
         ]
     return rows
@@ -200,18 +200,15 @@ def _provenance(result: Result) -> str:
 
 
 def _bert_samples(result: Result, pictures: list[Path]) -> str:
-    rows = []
+    lines = []
     for sample in result.samples:
-        answer = ", ".join(sample["answer"])
-        guesses = [
-            ", ".join(f"{word} {chance:.0%}" for word, chance in words)
-            for words in sample["predictions"]
-        ]
-        line = sample["masked"].replace("[MASK]", HIDDEN)
-        rows.append((line, answer, "; ".join(guesses)))
-    return "Held-out lines with hidden words:\n\n" + table(
-        ["line", "hidden", "likeliest words"], rows
-    )
+        lines += ["", sample["masked"].replace("[MASK]", HIDDEN)]
+        for answer, words in zip(sample["answer"], sample["predictions"], strict=True):
+            mark = "+" if answer == words[0][0] else "-"
+            guesses = "  ".join(f"{word} {chance:.0%}" for word, chance in words)
+            lines.append(f"  {mark} {answer:<14} {guesses}")
+    said = f"Held-out lines; what stands at each {HIDDEN}, and the likeliest words:\n\n"
+    return said + fenced("\n".join(lines[1:]))
 
 
 def _gpt_samples(result: Result, pictures: list[Path]) -> str:
@@ -222,7 +219,8 @@ def _gpt_samples(result: Result, pictures: list[Path]) -> str:
 
 
 def _vit_samples(result: Result, pictures: list[Path]) -> str:
-    return f"Test images, and what the model takes them for:\n\n![ViT: predictions]({pictures[1]})\n"
+    said = "Test images, and what the model takes them for:"
+    return f"{said}\n\n![ViT: predictions](figures/{pictures[1].name})\n"
 
 
 SAMPLES = {"bert": _bert_samples, "gpt": _gpt_samples, "vit": _vit_samples}
@@ -255,7 +253,13 @@ FIGURES = {
 
 def _data(results: Iterable[Result]) -> str:
     rows = [
-        (TITLES[result.name], result.data["title"], result.data["licence"], file["name"], file["sha256"])
+        (
+            TITLES[result.name],
+            result.data["title"],
+            result.data["licence"],
+            file["name"],
+            file["sha256"],
+        )
         for result in results
         for file in result.data["files"]
     ]
@@ -277,10 +281,21 @@ def _yaml(params: Params) -> str:
     stream = io.StringIO()
     yaml = YAML()
     yaml.default_flow_style = None
+    yaml.width = 100
     yaml.dump(params.model_dump(exclude_none=True), stream)
     return stream.getvalue().strip()
 
 
 def _number(value: float) -> str:
-    """Four decimals, or a whole number; thousands apart."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
+    """A whole number, or four decimals, of large numbers one; thousands apart."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.4f}" if abs(value) < 100 else f"{value:,.1f}"
+
+
+def _prefixed(value: float) -> str:
+    """With a prefix of the SI: 3.2e9 is '3.2 G'."""
+    for prefix, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6)):
+        if value >= size:
+            return f"{value / size:,.3g} {prefix}"
+    return f"{value:,.0f} "

@@ -30,7 +30,8 @@ def _flags(params: Params) -> list[str]:
     ours = flatten(params.model_dump(exclude_none=True))
     changed = {key: value for key, value in ours.items() if base.get(key) != value}
     changed.pop("profile", None)
-    return profile + [f"-S {shlex.quote(f'{key}={_text(value)}')}" for key, value in changed.items()]
+    overrides = [shlex.quote(f"{key}={_text(value)}") for key, value in changed.items()]
+    return profile + [f"-S {override}" for override in overrides]
 
 
 def _base(profile: str) -> dict[str, Any] | None:

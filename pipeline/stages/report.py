@@ -30,8 +30,7 @@ def report(params: Params) -> None:
     folder = REPORTS / "figures"
     shutil.rmtree(folder, ignore_errors=True)
     pictures = {
-        name: [file.relative_to(REPORTS) for file in figures.draw(found[name], reached[name], folder)]
-        for name in MODELS
+        name: figures.draw(found[name], reached[name], folder) for name in MODELS
     }
     environment = {
         "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -26,8 +26,7 @@ def train(params: Params, name: str) -> None:
     objective = build_objective(name, params, data, device)
     meta = read_json(data / "meta.json")
     config = objective.model_config
-    model = models.build(config, objective.generator("initialization"))
-    objective.prepare_model(model)
+    model = objective.build_model()
     cost = flops_per_step(model, **objective.model_inputs(objective.training_batch(0)))
     settings = params.section(name).train
     key = identity(params, name, meta["fingerprint"])

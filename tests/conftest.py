@@ -1,0 +1,55 @@
+"""What several tests need: the committed parameters, small data, a project in a folder."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from pipeline.params import Params, validate
+
+ROOT = Path(__file__).parent.parent
+WORDS = "the king and the queen of the north went to the sea to see the ships come in . ".split()
+
+
+@pytest.fixture
+def raw() -> dict[str, Any]:
+    """The content of the committed params.yaml, free to change."""
+    return copy.deepcopy(YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text()))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project to run stages in, with a cache and a database of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.delenv("DATA_MIRROR", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def small(raw: dict[str, Any], project: Path) -> Params:
+    """Parameters of seconds, on a text and images made here."""
+    rng = np.random.default_rng(0)
+    text = " ".join(rng.choice(WORDS, 3000))
+    (project / "text.txt").write_text(text)
+    for index, shade in enumerate((0, 128, 255)):
+        folder = project / "images" / f"class{index}"
+        folder.mkdir(parents=True)
+        for number in range(10):
+            noise = rng.integers(-20, 20, (8, 8, 3))
+            pixels = np.clip(shade + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+    raw["model"] |= {"n_layer": 1, "n_head": 2, "d_model": 16, "d_mlp": 32}
+    for name in ("bert", "gpt"):
+        raw[name]["data"] |= {"text": "text.txt", "tokenizer": "word", "sequence_length": 8}
+        intervals = {"evaluate_every": 4, "checkpoint_every": 3, "log_every": 2}
+        raw[name]["train"] |= {"steps": 8, "batch_size": 8, "warmup_steps": 0} | intervals
+    raw["vit"]["data"] |= {"images": "images", "image_size": 8}
+    raw["vit"]["train"] |= {"epochs": 2, "batch_size": 8, "warmup_steps": 0}
+    raw["vit"]["model"] |= {"patch_size": 4}
+    return validate(raw)

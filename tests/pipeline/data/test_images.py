@@ -1,0 +1,141 @@
+"""Images: torchvision's order of files and classes, a stratified split, refusals by name."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.data import images
+from pipeline.errors import UserError
+from pipeline.objectives.augmentation import import_transforms
+from pipeline.params import ImageData
+
+MIRROR = os.environ.get("DATA_MIRROR")
+
+
+def data(source: str, size: int = 8, fraction: float = 0.2) -> ImageData:
+    return ImageData(images=source, image_size=size, test_fraction=fraction)
+
+
+def picture(path: Path, shade: int = 100, mode: str = "RGB", size: int = 8) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    color = shade if len(mode) == 1 or ";" in mode else (shade,) * len(mode)
+    Image.new(mode, (size, size), color).save(path)
+
+
+def test_the_digits_split_evenly(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[3])
+    tensors, meta = images.encode(data("mnist", 28), seed=0)
+    assert tensors["train_images"].shape == (4000, 1, 28, 28)
+    assert meta["train_per_class"] == [400] * 10
+    assert meta["test_per_class"] == [100] * 10
+    other, _ = images.encode(data("mnist", 28), seed=1)
+    assert not np.array_equal(tensors["test_images"], other["test_images"])
+
+
+@pytest.mark.skipif(not MIRROR, reason="the photographs are on no package index; set DATA_MIRROR")
+def test_the_references_photographs(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[3])
+    tensors, meta = images.encode(data("pizza_steak_sushi", 16), seed=0)
+    assert tensors["train_images"].shape == (225, 3, 16, 16)
+    assert meta["test_per_class"] == [25, 19, 31]
+    assert tensors["test_labels"].tolist() == sorted(tensors["test_labels"].tolist())
+
+
+def test_order_is_that_of_torchvisions_imagefolder(project):
+    import_transforms()
+    from torchvision.datasets import ImageFolder
+
+    for split in ("train", "test"):
+        for name, shade in (("b", 10), ("a", 200), ("C", 90)):
+            for number in (10, 9, 2):
+                picture(project / "own" / split / name / f"{number}.png", shade + number)
+    tensors, meta = images.encode(data("own"), seed=0)
+    folder = ImageFolder(str(project / "own" / "test"))
+    assert meta["classes"] == folder.classes
+    assert tensors["test_labels"].tolist() == folder.targets
+    theirs = np.stack([np.asarray(image).transpose(2, 0, 1) for image, _ in folder])
+    assert np.array_equal(tensors["test_images"], theirs)
+
+
+def test_mean_and_deviation_are_those_of_the_training_split(project):
+    for number in range(5):
+        picture(project / "own" / "dark" / f"{number}.png", 0)
+        picture(project / "own" / "light" / f"{number}.png", 255)
+    _, meta = images.encode(data("own"), seed=0)
+    assert meta["mean"] == [0.5] * 3
+    assert meta["std"] == [0.5] * 3
+
+
+@pytest.mark.parametrize(("mode", "shade"), [("L", 77), ("RGBA", 77), ("1", 255), ("P", 0)])
+def test_every_mode_becomes_colour(project, mode, shade):
+    picture(project / "x.png", shade, mode)
+    content = (project / "x.png").read_bytes()
+    assert images._decode("x.png", content).mode == "RGB"
+
+
+def test_sixteen_bits_keep_their_brightness(project):
+    Image.fromarray(np.full((4, 4), 257 * 100, dtype=np.uint16)).save(project / "x.png")
+    image = images._decode("x.png", (project / "x.png").read_bytes())
+    assert image.getpixel((0, 0)) == (100, 100, 100)
+
+
+def test_cmyk_is_turned_into_rgb(project):
+    Image.new("CMYK", (4, 4), (0, 0, 0, 255)).save(project / "x.jpg")
+    image = images._decode("x.jpg", (project / "x.jpg").read_bytes())
+    assert max(image.getpixel((0, 0))) < 40  # black ink
+
+
+def own_folder(project: Path) -> Path:
+    for name in ("a", "b"):
+        for number in range(5):
+            picture(project / "own" / name / f"{number}.png")
+    return project / "own"
+
+
+def test_an_unreadable_image_is_named(project):
+    (own_folder(project) / "a" / "9.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"own/a/9.png: not a readable image"):
+        images.encode(data("own"), seed=0)
+
+
+def test_a_truncated_image_is_named(project):
+    file = own_folder(project) / "a" / "3.png"
+    noise = np.random.default_rng(0).integers(0, 255, (50, 50, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(file)
+    file.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(UserError, match=r"own/a/3.png: not a readable image"):
+        images.encode(data("own"), seed=0)
+
+
+def test_one_class_is_not_enough(project):
+    picture(project / "own" / "a" / "1.png")
+    picture(project / "own" / "a" / "2.png")
+    with pytest.raises(UserError, match="one class only"):
+        images.encode(data("own", fraction=0.5), seed=0)
+
+
+def test_an_empty_split(project):
+    own_folder(project)
+    with pytest.raises(UserError, match="the test split is empty.*test_fraction"):
+        images.encode(data("own", fraction=0.01), seed=0)
+
+
+def test_an_empty_class(project):
+    (own_folder(project) / "c").mkdir()
+    with pytest.raises(UserError, match="own/c: a class without images"):
+        images.encode(data("own"), seed=0)
+
+
+def test_classes_that_differ_between_the_splits(project):
+    for path in ("train/a", "train/b", "test/a", "test/c"):
+        picture(project / "own" / path / "1.png")
+    with pytest.raises(UserError, match="not in both splits: b, c"):
+        images.encode(data("own"), seed=0)
+
+
+def test_a_name_that_is_neither_known_nor_a_folder(project):
+    with pytest.raises(UserError, match="no images 'mnits'.*did you mean 'mnist'"):
+        images.encode(data("mnits"), seed=0)

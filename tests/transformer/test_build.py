@@ -1,0 +1,84 @@
+"""BERT, GPT and ViT are one class, started as their papers say."""
+
+import math
+
+import pytest
+import torch
+
+import transformer
+from transformer import Architecture, Transformer
+
+SMALL = Architecture(n_layer=3, n_head=2, d_model=64, d_mlp=128)
+
+
+def all_three(architecture: Architecture) -> list[Transformer]:
+    return [
+        transformer.bert(architecture, 50, 12),
+        transformer.gpt(architecture, 50, 12),
+        transformer.vit(architecture, 8, 4, channels=1, classes=3),
+    ]
+
+
+def test_one_class():
+    assert {type(model) for model in all_three(SMALL)} == {Transformer}
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal"])
+@pytest.mark.parametrize("qk_norm", [False, True])
+def test_every_variant_runs_forwards_and_backwards(norm, positions, qk_norm):
+    architecture = Architecture(
+        2, 2, 8, 16, dropout=0.1, norm=norm, positions=positions, qk_norm=qk_norm
+    )
+    bert, gpt, vit = all_three(architecture)
+    tokens = torch.randint(50, (2, 12))
+    outputs = {
+        bert: bert(tokens, positions=torch.tensor([0, 13])),
+        gpt: gpt(tokens),
+        vit: vit(torch.randn(2, 1, 8, 8)),
+    }
+    assert [tuple(o.shape) for o in outputs.values()] == [(2, 50), (2, 12, 50), (2, 3)]
+    for model, output in outputs.items():
+        output.sum().backward()
+        assert all(p.grad is not None for p in model.parameters())
+
+
+def test_initial_weights():
+    model = transformer.gpt(SMALL, 500, 12)
+    assert model.embedding.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    block = model.blocks[0]
+    assert block.attention.qkv.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    residual = 0.02 / math.sqrt(2 * 3)
+    for projection in (block.attention.out, block.mlp.down):
+        assert projection.weight.std().item() == pytest.approx(residual, rel=0.05)
+        assert (projection.bias == 0).all()
+
+
+def test_the_generator_alone_decides_the_weights():
+    def weights(seed: int, outside: int) -> torch.Tensor:
+        torch.manual_seed(outside)
+        generator = torch.Generator().manual_seed(seed)
+        model = transformer.gpt(SMALL, 50, 12, generator=generator)
+        return torch.cat([p.flatten() for p in model.parameters()])
+
+    torch.testing.assert_close(weights(1, 1), weights(1, 2), rtol=0, atol=0)
+    assert not torch.equal(weights(1, 1), weights(2, 1))
+
+
+def test_tied_weights_are_one_tensor():
+    for tie in (True, False):
+        model = transformer.gpt(SMALL, 50, 12, tie_embeddings=tie)
+        assert (model.head.decoder.weight is model.embedding.weight) is tie
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: Architecture(1, 3, 8, 16), "d_model 8 is not divisible by n_head 3"),
+        (lambda: Architecture(1, 1, 7, 16, positions="sinusoidal"), "even d_model"),
+        (lambda: transformer.vit(SMALL, 10, 4, 1, 2), "10 is not divisible by patch_size 4"),
+    ],
+)
+def test_what_does_not_fit_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        wrong()

@@ -1,0 +1,49 @@
+"""Parameters and FLOPs against counts by hand."""
+
+import torch
+
+import transformer
+from transformer import Architecture, flops_per_step, parameter_count
+
+ARCHITECTURE = Architecture(n_layer=2, n_head=2, d_model=8, d_mlp=16)
+BLOCK = (8 * 24 + 24) + (8 * 8 + 8) + (8 * 16 + 16) + (16 * 8 + 8) + 2 * (8 + 8)
+
+
+def test_parameters_by_hand():
+    vocabulary, length = 30, 10
+    body = 2 * BLOCK + 2 * 8 + vocabulary * 8 + length * 8
+    tied = transformer.gpt(ARCHITECTURE, vocabulary, length)
+    assert parameter_count(tied) == body
+    untied = transformer.gpt(ARCHITECTURE, vocabulary, length, tie_embeddings=False)
+    assert parameter_count(untied) == body + vocabulary * 8
+    bert = transformer.bert(ARCHITECTURE, vocabulary, length)
+    assert parameter_count(bert) == body + vocabulary  # the bias of its head
+
+
+def test_vit_parameters_by_hand():
+    vit = transformer.vit(ARCHITECTURE, 8, 4, channels=3, classes=5)
+    patches = 3 * 4 * 4 * 8 + 8
+    assert parameter_count(vit) == 2 * BLOCK + 16 + patches + 8 + 5 * 8 + (8 * 5 + 5)
+
+
+def test_flops_by_hand():
+    batch, length, vocabulary, masked = 3, 10, 30, 4
+    model = transformer.bert(ARCHITECTURE, vocabulary, length)
+    tokens = torch.zeros(batch, length, dtype=torch.long)
+    positions = torch.arange(masked)
+    matrices = 2 * (8 * 24 + 8 * 8 + 8 * 16 + 16 * 8)  # of both blocks
+    forward = 2 * batch * length * matrices
+    attention = 2 * 2 * (2 * batch * length * length * 8)  # two products, two blocks
+    head = 2 * masked * 8 * vocabulary
+    # Backwards there are two products for each: by the input, and by the weight.
+    expected = 3 * (forward + attention + head)
+    assert flops_per_step(model, tokens, positions=positions) == expected
+
+
+def test_counting_leaves_the_model_alone():
+    model = transformer.gpt(ARCHITECTURE, 30, 10).eval()
+    before = [p.clone() for p in model.parameters()]
+    flops_per_step(model, torch.zeros(1, 10, dtype=torch.long))
+    assert not model.training
+    assert all(p.grad is None for p in model.parameters())
+    torch.testing.assert_close(list(model.parameters()), before)

@@ -1,0 +1,39 @@
+"""The chunked cross entropy equals the plain one, in value and in every gradient."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from transformer.losses import ROWS, linear_cross_entropy
+
+
+@pytest.mark.parametrize("count", [1, ROWS, 2 * ROWS + 3])
+@pytest.mark.parametrize("has_bias", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_equals_torch(count, has_bias, share):
+    torch.manual_seed(0)
+    hidden = torch.randn(count, 6, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(11, 6, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(11, dtype=torch.float64, requires_grad=True) if has_bias else None
+    labels = torch.randint(11, (count,))
+    spread = torch.rand(11, dtype=torch.float64)
+    spread = share * spread / spread.sum()
+    inputs = [t for t in (hidden, weight, bias) if t is not None]
+
+    ours = linear_cross_entropy(hidden, weight, bias, labels, spread if share else None)
+    target = (1 - share) * F.one_hot(labels, 11).double() + spread
+    plain = F.cross_entropy(F.linear(hidden, weight, bias), target)
+    torch.testing.assert_close(ours, plain)
+    # Scaled, as gradient accumulation scales it.
+    gradients = torch.autograd.grad(0.3 * ours, inputs)
+    torch.testing.assert_close(gradients, torch.autograd.grad(0.3 * plain, inputs))
+    with torch.no_grad():
+        without = linear_cross_entropy(hidden, weight, bias, labels, spread if share else None)
+    torch.testing.assert_close(without, plain)
+
+
+def test_extreme_logits_stay_finite():
+    hidden = torch.tensor([[1e4]], requires_grad=True)
+    weight = torch.tensor([[1.0], [-1.0]])
+    loss = linear_cross_entropy(hidden, weight, None, torch.tensor([1]))
+    assert loss.item() == pytest.approx(2e4)
