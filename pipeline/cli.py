@@ -87,6 +87,15 @@ def report() -> None:
 
 
 @main.command()
+@told_plainly
+def offline_plots() -> None:
+    """Let `dvc plots` draw without a network, in this clone."""
+    from pipeline.plots import make_offline
+
+    make_offline()
+
+
+@main.command()
 @click.option("--port", default=5000, show_default=True, help="Port on 127.0.0.1.")
 @told_plainly
 def ui(port: int) -> None:

@@ -1,0 +1,91 @@
+"""Classification: an epoch sees each image once, and both kinds of mean are what they say."""
+
+import pytest
+import torch
+
+from pipeline.objectives import build
+from pipeline.objectives.augmentation import AUGMENTATIONS
+from pipeline.objectives.classification import Classification
+from pipeline.params import validate
+from pipeline.paths import data_dir
+from pipeline.stages.prepare import prepare
+
+CPU = torch.device("cpu")
+
+
+def objective_of(params) -> Classification:
+    prepare(params, "vit")
+    return build("vit", params, data_dir("vit"), CPU)
+
+
+@pytest.fixture
+def plain(small):
+    changed = small.model_dump(exclude_none=True)
+    changed["vit"]["objective"]["augmentation"] = "none"
+    return objective_of(validate(changed))
+
+
+def test_an_epoch_sees_each_image_once(plain):
+    assert (plain.examples, plain.steps_per_epoch) == (24, 3)
+    seen = torch.cat([plain.training_batch(step)["images"] for step in range(3)])
+    everything = plain.normalize(plain.images["train_images"])
+    assert torch.equal(seen.flatten(1).sum(1).sort().values, everything.flatten(1).sum(1).sort().values)
+    assert plain.examples_seen(7) == 2 * 24 + 8
+
+
+def test_normalized_images_have_mean_zero_and_deviation_one(plain):
+    images = plain.normalize(plain.images["train_images"]).double()
+    torch.testing.assert_close(images.mean((0, 2, 3)), torch.zeros(3).double(), rtol=0, atol=1e-4)
+    deviation = images.std((0, 2, 3), correction=0)
+    torch.testing.assert_close(deviation, torch.ones(3).double(), rtol=0, atol=1e-4)
+
+
+def test_the_references_three_accuracies(plain):
+    """25 pizza, 19 steak, 31 sushi in batches of 32, 32, 11: the only values in its log."""
+    labels = torch.tensor([0] * 25 + [1] * 19 + [2] * 31)
+    found = {}
+    for index, name in enumerate(("pizza", "steak", "sushi")):
+        logits = torch.zeros(75, 3)
+        logits[:, index] = 1
+        figures = plain._figures(logits, labels)
+        found[name] = round(figures["batch_accuracy"], 4)
+    assert found == {"pizza": 0.2604, "steak": 0.1979, "sushi": 0.5417}
+    assert figures["accuracy"] == pytest.approx(31 / 75)
+
+
+def test_the_baseline_answers_with_the_most_frequent_class(small, project):
+    for number in range(5):  # five more of class1
+        source = project / "images" / "class1" / f"{number}.png"
+        (source.parent / f"more{number}.png").write_bytes(source.read_bytes())
+    objective = objective_of(small)
+    figures = objective.evaluate(objective.build_model().eval())
+    test = objective.images["test_labels"]
+    assert figures["baseline_accuracy"] == pytest.approx((test == 1).float().mean().item())
+
+
+@pytest.mark.parametrize("name", ["digits", "photos"])
+def test_augmentation_changes_images_but_not_their_shape_or_kind(name):
+    torch.manual_seed(0)
+    images = torch.randint(256, (10, 3, 16, 16), dtype=torch.uint8)
+    changed = AUGMENTATIONS[name](16)(images)
+    assert (changed.shape, changed.dtype) == (images.shape, images.dtype)
+    assert (changed != images).flatten(1).any(1).all()
+
+
+def test_augmentation_draws_from_a_stream_of_its_own(small):
+    objective = objective_of(small)
+    torch.manual_seed(1)
+    first = objective.training_batch(0)["images"]
+    state = torch.get_rng_state()
+    torch.manual_seed(2)
+    assert torch.equal(objective.training_batch(0)["images"], first)
+    torch.manual_seed(1)
+    assert torch.equal(torch.get_rng_state(), state)  # the global stream has not moved
+
+
+def test_the_log_line_is_the_references(plain):
+    rows = [{"loss": 1.0, "accuracy": 0.25}, {"loss": 1.2, "accuracy": 0.75}]
+    validation = {"batch_loss": 1.0538, "batch_accuracy": 0.54167}
+    expected = "Epoch: 14 | train_loss: 1.1000 | train_acc: 0.5000 | "
+    expected += "test_loss: 1.0538 | test_acc: 0.5417"
+    assert plain.line(42, rows, validation) == expected

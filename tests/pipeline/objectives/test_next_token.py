@@ -1,0 +1,82 @@
+"""Next-token prediction: shifted labels, bits per byte, smoothing, the reference's log line."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pipeline.objectives import build
+from pipeline.params import validate
+from pipeline.paths import data_dir
+from pipeline.stages.prepare import prepare
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def objective(small):
+    prepare(small, "gpt")
+    return build("gpt", small, data_dir("gpt"), CPU)
+
+
+def test_labels_are_the_inputs_one_further(objective):
+    batch = objective.training_batch(0)
+    assert torch.equal(batch["inputs"][:, 1:], batch["labels"][:, :-1])
+
+
+def test_windows_come_from_the_training_text_alone(objective):
+    train = objective.tokens.train.unfold(0, 9, 1)
+    windows = {tuple(window) for window in train.tolist()}
+    batch = objective.training_batch(5)
+    rows = torch.cat([batch["inputs"], batch["labels"][:, -1:]], dim=1).tolist()
+    assert all(tuple(row) in windows for row in rows)
+
+
+def test_figures_against_a_plain_computation(objective):
+    model = objective.build_model().eval()
+    text = objective.tokens.validation
+    count = (len(text) - 1) // 8 * 8
+    losses = []
+    for start in range(0, count, 8):
+        with torch.no_grad():
+            logits = model(text[None, start : start + 8])[0]
+        losses.append(F.cross_entropy(logits, text[start + 1 : start + 9]).item())
+    figures = objective.evaluate(model)
+    mean = sum(losses) / len(losses)
+    assert figures["loss"] == pytest.approx(mean, rel=1e-5)
+    assert figures["perplexity"] == pytest.approx(math.exp(mean), rel=1e-5)
+    meta = objective.tokens.meta
+    bits = mean * meta["validation_tokens"] / math.log(2) / meta["validation_bytes"]
+    assert figures["bits_per_byte"] == pytest.approx(bits, rel=1e-5)
+
+
+@pytest.mark.parametrize("towards", ["uniform", "unigram"])
+def test_smoothing_is_a_distribution_of_its_share(raw, small, towards):
+    prepare(small, "gpt")
+    changed = small.model_dump(exclude_none=True)
+    changed["gpt"]["objective"] = {"label_smoothing": 0.2, "smooth_towards": towards}
+    objective = build("gpt", validate(changed), data_dir("gpt"), CPU)
+    assert objective.smoothing.sum().item() == pytest.approx(0.2)
+    even = (objective.smoothing == objective.smoothing[0]).all()
+    assert even == (towards == "uniform")
+
+
+def test_without_smoothing_the_loss_is_plain_cross_entropy(small):
+    prepare(small, "gpt")
+    changed = small.model_dump(exclude_none=True)
+    changed["gpt"]["objective"]["label_smoothing"] = 0.0
+    objective = build("gpt", validate(changed), data_dir("gpt"), CPU)
+    model, batch = objective.build_model().eval(), objective.training_batch(0)
+    loss, _ = objective.loss(model, batch)
+    logits = model(batch["inputs"]).flatten(0, 1)
+    torch.testing.assert_close(loss, F.cross_entropy(logits, batch["labels"].flatten()))
+
+
+def test_samples_are_the_same_each_time(objective):
+    model = objective.build_model().eval()
+    assert objective.samples(model) == objective.samples(model)
+
+
+def test_the_log_line_is_the_references(objective):
+    assert objective.line(400, [{"loss": 0.51482}], None) == "step        400 | loss 0.5148"

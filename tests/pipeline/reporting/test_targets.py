@@ -1,0 +1,56 @@
+"""The reference's figures: the committed files say what its write-up says."""
+
+import pandas as pd
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.reporting import targets
+from tests.conftest import ROOT
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_values_and_budgets():
+    found = targets.load()
+    values = {name: [t.value for t in each.targets] for name, each in found.items()}
+    assert values == {
+        "bert": [4.3],
+        "gpt": [0.2291, 7.0340],
+        "vit": [1.1145, 0.2734, 1.0538, 0.5417],
+    }
+    assert found["bert"].budget == 10_000 * 1024 * 20
+    assert found["gpt"].budget == 500 * 32 * 64
+    assert found["vit"].budget == 42 * 225
+
+
+def test_curves_cover_what_was_logged():
+    bert, gpt, vit = (targets.curve(name) for name in ("bert", "gpt", "vit"))
+    assert bert["step"].tolist() == list(range(9000, 10_000, 10))
+    assert gpt["step"].tolist() == list(range(400, 500))
+    assert vit["epoch"].tolist() == list(range(20, 43))
+    assert set(vit["test_accuracy"]) == {0.1979, 0.2604, 0.5417}
+    last = vit.iloc[-1]
+    expected = {t.name: t.value for t in targets.load()["vit"].targets}
+    assert last["train_loss"] == expected["training loss"]
+    assert last["test_loss"] == expected["test loss"]
+    assert not pd.concat([bert, gpt, vit]).drop(columns=["delta_w"]).isna().all(axis=1).any()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("value: 4.3", "value: low", "targets.0.value: Input should be a valid number"),
+        ("better: lower", "beter: lower", "targets.0.better: Field required"),
+        ("\ngpt:", "\ngtp:", "no section 'gpt'"),
+    ],
+)
+def test_a_broken_file_is_refused(tmp_path, old, new, message):
+    text = targets.FILE.read_text()
+    assert old in text
+    file = tmp_path / "targets.yaml"
+    file.write_text(text.replace(old, new, 1))
+    with pytest.raises(UserError, match=message):
+        targets.load(file)

@@ -1,0 +1,83 @@
+"""The commands: a mistake is told in a few words, with an exit code and without a traceback."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def pipeline(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture
+def folder(project: Path) -> Path:
+    shutil.copy(ROOT / "params.yaml", project)
+    return project
+
+
+def test_check(folder):
+    result = pipeline(folder, "check")
+    assert (result.returncode, result.stdout) == (0, "params.yaml is valid (profile default)\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["check"], ["report"]]
+    + [[c, "--model", m] for c, m in (("prepare", "bert"), ("train", "gpt"), ("evaluate", "vit"))],
+)
+def test_every_command_checks_the_parameters_first(folder, command):
+    text = (folder / "params.yaml").read_text().replace("n_layer:", "n_layers:")
+    (folder / "params.yaml").write_text(text)
+    result = pipeline(folder, *command)
+    assert result.returncode == 2
+    assert "model.n_layers: unknown key; did you mean 'n_layer'?" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_params_are_refused_before_torch_is_imported(folder):
+    """The import alone would take longer than the two seconds that a refusal may take."""
+    code = (
+        "import sys; from pipeline.params import load; load();"
+        "print(sorted({'torch', 'mlflow', 'pandas', 'matplotlib'} & set(sys.modules)))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, cwd=folder, text=True, env=environment) == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["train", "--model", "gpt"], "data/gpt is missing: run `dvc repro prepare@gpt` first"),
+        (["evaluate", "--model", "vit"], "data/vit is missing"),
+        (["report"], "predictions/bert is missing: run `dvc repro evaluate@bert` first"),
+    ],
+)
+def test_a_stage_before_its_time(folder, command, message):
+    result = pipeline(folder, *command)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unknown_model(folder):
+    result = pipeline(folder, "train", "--model", "bret")
+    assert result.returncode == 2
+    assert "'bret' is not one of 'bert', 'gpt', 'vit'" in result.stderr
+
+
+def test_the_ui_says_when_its_port_is_taken(folder):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = pipeline(folder, "ui", "--port", str(port))
+    assert result.returncode == 1
+    assert f"port {port} is not free" in result.stderr

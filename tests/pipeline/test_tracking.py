@@ -1,0 +1,115 @@
+"""MLflow is a copy: whatever happens to it, the training goes on and says so once."""
+
+import socket
+import threading
+import time
+
+import mlflow
+import pytest
+
+from pipeline import tracking
+from pipeline.tracking import Tracker
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def use_everything(tracker: Tracker) -> None:
+    tracker.params({"a": 1})
+    tracker.series([{"step": 1, "train/loss": 1.0}])
+    tracker.metrics({"b": 2.0})
+
+
+def test_a_dead_server_costs_seconds_and_one_warning(small, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    start = time.monotonic()
+    with Tracker("train", "gpt", small) as tracker:
+        use_everything(tracker)
+    assert time.monotonic() - start < 20
+    assert capsys.readouterr().err.count("warning: MLflow at http://127.0.0.1") == 1
+    assert tracker.run_id is None
+
+
+def test_a_server_that_never_answers(small, monkeypatch, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        accepted = []
+        threading.Thread(target=lambda: accepted.append(silent.accept()), daemon=True).start()
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        start = time.monotonic()
+        with Tracker("train", "gpt", small) as tracker:
+            use_everything(tracker)
+        assert time.monotonic() - start < 30
+        for connection, _ in accepted:
+            connection.close()
+    assert capsys.readouterr().err.count("warning: MLflow") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(None, "FINISHED"), (ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")]
+)
+def test_a_run_ends_with_the_status_it_deserves(small, error, status):
+    try:
+        with Tracker("train", "gpt", small) as tracker:
+            if error:
+                raise error
+    except (ValueError, KeyboardInterrupt):
+        pass
+    assert mlflow.get_run(tracker.run_id).info.status == status
+
+
+def test_tags_lead_from_a_run_to_its_dvc_experiment(small, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "puffy-tune")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc123")
+    with Tracker("train", "gpt", small) as tracker:
+        pass
+    run = mlflow.get_run(tracker.run_id)
+    assert run.info.run_name == "gpt · puffy-tune"
+    expected = {
+        "stage": "train",
+        "model": "gpt",
+        "profile": "default",
+        "dvc_experiment": "puffy-tune",
+        "dvc_baseline": "abc123",
+    }
+    assert expected.items() <= run.data.tags.items()
+
+
+def test_the_hash_of_parameters_knows_what_a_model_depends_on(small):
+    def tag(params, name):
+        with Tracker("train", name, params) as tracker:
+            pass
+        return mlflow.get_run(tracker.run_id).data.tags["params_hash"]
+
+    content = small.model_dump(exclude_none=True)
+    content["gpt"]["train"]["lr"] = 0.5
+    other = type(small).model_validate(content)
+    assert tag(small, "gpt") != tag(other, "gpt")
+    assert tag(small, "bert") == tag(other, "bert")
+
+
+def test_evaluation_continues_the_run_of_the_training(small):
+    with Tracker("train", "gpt", small) as training:
+        pass
+    with Tracker("evaluate", "gpt", small, training.run_id) as evaluation:
+        evaluation.metrics({"test/loss": 1.0})
+    assert evaluation.run_id == training.run_id
+    run = mlflow.get_run(training.run_id)
+    assert run.data.metrics == {"test/loss": 1.0}
+    assert run.info.status == "FINISHED"
+
+
+def test_a_run_that_is_gone_is_begun_anew(small):
+    with Tracker("evaluate", "gpt", small, "0" * 32) as tracker:
+        pass
+    assert tracker.run_id != "0" * 32
+
+
+def test_runs_of_a_temporary_copy_go_to_the_main_database(small, project, monkeypatch, tmp_path):
+    main = tmp_path / "main"
+    main.mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(main))
+    assert tracking.store() == f"sqlite:///{main}/mlflow.db"

@@ -1,0 +1,141 @@
+"""The training loop: the arithmetic of a step, and resuming without a trace."""
+
+import pandas as pd
+import pytest
+import torch
+
+from pipeline import MODELS
+from pipeline.errors import UserError
+from pipeline.objectives import build
+from pipeline.params import Params, validate
+from pipeline.paths import data_dir
+from pipeline.stages.prepare import prepare
+from pipeline.stages.train import train
+from pipeline.training import loop
+from pipeline.training.checkpoint import Checkpoint
+
+CPU = torch.device("cpu")
+
+
+class Interrupted(Exception):
+    """Stands for whatever ends a process."""
+
+
+def changed(params: Params, name: str, **settings) -> Params:
+    content = params.model_dump(exclude_none=True)
+    content[name]["train"] |= settings
+    return validate(content)
+
+
+def outputs(project, name):
+    files = [project / "models" / name / "model.safetensors"]
+    files += [project / "reports" / name / f"{kind}.csv" for kind in ("history", "validation")]
+    return [file.read_bytes() for file in files]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_interrupted_training_ends_like_an_uninterrupted_one(small, project, monkeypatch, name):
+    small = changed(small, name, checkpoint_every=1 if name == "vit" else 3)
+    prepare(small, name)
+    train(small, name)
+    expected = outputs(project, name)
+
+    save, saved = Checkpoint.save, []
+
+    def save_and_die(self, state):
+        save(self, state)
+        saved.append(state["step"])
+        raise Interrupted
+
+    monkeypatch.setattr(Checkpoint, "save", save_and_die)
+    with pytest.raises(Interrupted):
+        train(small, name)
+    monkeypatch.setattr(Checkpoint, "save", save)
+    steps = []
+    step = loop._step
+    monkeypatch.setattr(loop, "_step", lambda *a: steps.append(a[-1]) or step(*a))
+    train(small, name)
+    assert steps[0] == saved[0] + 1  # it went on, rather than starting again
+    assert outputs(project, name) == expected
+
+
+def test_other_parameters_never_resume_a_checkpoint(small, monkeypatch):
+    prepare(small, "gpt")
+    save = Checkpoint.save
+
+    def save_and_die(self, state):
+        save(self, state)
+        raise Interrupted
+
+    monkeypatch.setattr(Checkpoint, "save", save_and_die)
+    with pytest.raises(Interrupted):
+        train(small, "gpt")
+    monkeypatch.setattr(Checkpoint, "save", save)
+    steps = []
+    step = loop._step
+    monkeypatch.setattr(loop, "_step", lambda *a: steps.append(a[-1]) or step(*a))
+    train(changed(small, "gpt", lr=0.01), "gpt")
+    assert steps[0] == 1
+
+
+def test_two_trainers_of_one_model_are_kept_apart(project):
+    with (
+        Checkpoint("gpt", "0123"),
+        pytest.raises(UserError, match="another process is training"),
+        Checkpoint("gpt", "0123"),
+    ):
+        pass
+
+
+def test_accumulated_gradients_equal_those_of_the_whole_batch(small, project):
+    """Four micro-batches of a step against the plain one, without dropout."""
+    content = small.model_dump(exclude_none=True)
+    content["gpt"]["model"]["dropout"] = 0.0
+    small = validate(content)
+    prepare(small, "gpt")
+    histories = []
+    for parts in (1, 4):
+        train(changed(small, "gpt", accumulate=parts), "gpt")
+        histories.append(pd.read_csv(project / "reports" / "gpt" / "history.csv"))
+    # Loss, gradient norm and gradient of the embedding, of every step.
+    pd.testing.assert_frame_equal(*histories, rtol=1e-3)
+
+
+def test_what_is_logged_is_what_autograd_gives(small, project):
+    prepare(small, "gpt")
+    train(changed(small, "gpt", steps=1), "gpt")
+    objective = build("gpt", small, data_dir("gpt"), CPU)
+    model = objective.build_model()
+    loop.torch.manual_seed(loop.derive(small.seed, "dropout", 1))
+    loss, _ = objective.loss(model, objective.training_batch(0))
+    loss.backward()
+    row = pd.read_csv(project / "reports" / "gpt" / "history.csv").iloc[0]
+    norm = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()
+    assert row["loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert row["grad_norm"] == pytest.approx(norm.item(), rel=1e-4)
+    assert row["delta_w"] == pytest.approx(model.embedding.weight.grad.abs().sum().item(), rel=1e-4)
+
+
+def test_a_diverged_training_says_so(small):
+    prepare(small, "gpt")
+    params = changed(small, "gpt", lr=1e30, clip_norm=0.0, optimizer="adam")
+    with pytest.raises(UserError, match=r"diverged: loss .* at step \d+ \(lr 1e\+30, gradient"):
+        train(params, "gpt")
+
+
+def test_the_plan_counts_vits_intervals_in_epochs(small):
+    prepare(small, "vit")
+    objective = build("vit", small, data_dir("vit"), CPU)
+    plan = loop.Plan.of(small.vit.train, objective)
+    assert plan.steps == 2 * 3
+    assert plan.due(3) == (True, True, False)  # epoch 1; checkpoints every third epoch
+    assert plan.due(4) == (False, False, False)
+    assert plan.due(6) == (True, True, False)  # the end is saved as the model, not a checkpoint
+
+
+def test_piped_output_is_plain_lines(small, capsys):
+    prepare(small, "gpt")
+    train(small, "gpt")
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split("|")[0] for line in lines] == [f"step {n:>10} " for n in (2, 4, 6, 8)]
+    assert "val loss" in lines[1] and "val loss" not in lines[0]

@@ -1,0 +1,83 @@
+"""Optimizers: Muon equals torch's own, and every parameter is moved exactly once."""
+
+import pytest
+import torch
+from torch import nn
+
+import transformer
+from pipeline.params import StepTraining
+from pipeline.training import optimizers
+from pipeline.training.muon import Muon, orthogonalize
+from transformer import Architecture
+
+MODEL = {"n_layer": 2, "n_head": 2, "d_model": 8, "d_mlp": 16}
+
+
+def settings(raw, **changes) -> StepTraining:
+    return StepTraining.model_validate(raw["bert"]["train"] | changes)
+
+
+@pytest.mark.parametrize("shape", [(12, 12), (16, 8), (8, 16)])
+def test_muon_moves_as_torchs_own(shape):
+    """torch's runs its iteration in bfloat16, hence the tolerance: 2% of a step's length."""
+    torch.manual_seed(0)
+    start, gradients = torch.randn(shape), torch.randn(3, *shape)
+    moved = []
+    for kind in (Muon, torch.optim.Muon):
+        parameter = nn.Parameter(start.clone())
+        optimizer = kind([parameter], lr=0.1, weight_decay=0.1, momentum=0.9)
+        for gradient in gradients:
+            parameter.grad = gradient.clone()
+            optimizer.step()
+        moved.append(parameter.detach() - start)
+    ours, theirs = moved
+    assert (ours - theirs).norm() < 0.02 * theirs.norm()
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (4, 10), (10, 4)])
+def test_orthogonalized_matrices_have_singular_values_near_one(shape):
+    torch.manual_seed(0)
+    singular = torch.linalg.svdvals(orthogonalize(torch.randn(5, *shape), steps=5))
+    assert singular.min() > 0.3
+    assert singular.max() < 1.3
+
+
+def test_a_fused_matrix_is_orthogonalized_in_its_parts():
+    torch.manual_seed(0)
+    fused = nn.Parameter(torch.zeros(12, 4))
+    parts = [nn.Parameter(torch.zeros(4, 4)) for _ in range(3)]
+    gradient = torch.randn(12, 4)
+    fused.grad = gradient
+    for part, piece in zip(parts, gradient.split(4), strict=True):
+        part.grad = piece
+    Muon([{"params": [fused], "parts": 3}], lr=0.1).step()
+    Muon(parts, lr=0.1).step()
+    torch.testing.assert_close(fused.data, torch.cat([part.data for part in parts]))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon"])
+@pytest.mark.parametrize("tie", [True, False])
+def test_every_parameter_is_moved_once(raw, optimizer, tie):
+    model = transformer.bert(Architecture(**MODEL), 20, 6, tie_embeddings=tie)
+    built = optimizers.build(model, settings(raw, optimizer=optimizer))
+    moved = [p for o in built for group in o.param_groups for p in group["params"]]
+    assert sorted(map(id, moved)) == sorted(map(id, model.parameters()))
+
+
+def test_muon_moves_the_hidden_matrices_alone(raw):
+    model = transformer.vit(Architecture(**MODEL), 8, 4, 1, 3)
+    muon, adamw = optimizers.build(model, settings(raw, optimizer="muon"))
+    names = {id(p): name for name, p in model.named_parameters()}
+    moved = {names[id(p)] for group in muon.param_groups for p in group["params"]}
+    kinds = ("attention.qkv", "attention.out", "mlp.up", "mlp.down")
+    assert moved == {f"blocks.{i}.{kind}.weight" for i in range(2) for kind in kinds}
+    assert len(muon.param_groups[1]["params"]) == 2
+
+
+def test_a_parameter_that_is_forgotten_or_moved_twice_is_noticed():
+    layer = nn.Linear(2, 2)
+    with pytest.raises(AssertionError, match="not moved"):
+        optimizers.assert_exact_cover(layer, [torch.optim.SGD([layer.weight], lr=1)])
+    twice = [torch.optim.SGD(layer.parameters(), lr=1) for _ in range(2)]
+    with pytest.raises(AssertionError, match="twice"):
+        optimizers.assert_exact_cover(layer, twice)

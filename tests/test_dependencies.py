@@ -1,0 +1,118 @@
+"""dvc.yaml against the code: what a stage imports is under its deps, what it reads its params."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.params import flatten
+from tests.conftest import ROOT
+
+PACKAGES = ("pipeline", "transformer")
+STAGES = ("prepare", "train", "evaluate", "report")
+
+
+def load(name: str) -> dict:
+    return YAML(typ="safe", pure=True).load((ROOT / name).read_text())
+
+
+def file_of(module: str) -> Path | None:
+    path = ROOT / module.replace(".", "/")
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((file for file in candidates if file.exists()), None)
+
+
+def imports(file: Path) -> set[Path]:
+    """The project's files that `file` imports, also inside of functions, with their packages."""
+    modules = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules.add(node.module)
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+    ours = {module for module in modules if module.split(".")[0] in PACKAGES}
+    parents = {".".join(m.split(".")[:n]) for m in ours for n in range(1, m.count(".") + 2)}
+    return {found for module in parents if (found := file_of(module))}
+
+
+def reached(stage: str) -> set[Path]:
+    """All files that `python -m pipeline <stage>` may import."""
+    # The command line imports a stage only when it is asked for: not followed from there.
+    files = {file_of("pipeline.cli")}
+    start = ("__main__", "params", "stages", f"stages.{stage}")
+    open_ = [file_of(f"pipeline.{module}") for module in start]
+    while open_:
+        file = open_.pop()
+        if file not in files:
+            files.add(file)
+            open_ += imports(file)
+    return files
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_cover_what_a_stage_imports(stage):
+    definition = load("dvc.yaml")["stages"][stage]
+    deps = [ROOT / dep for dep in definition["deps"] if "${" not in dep]
+    uncovered = {
+        str(file.relative_to(ROOT))
+        for file in reached(stage)
+        if not any(file == dep or dep in file.parents for dep in deps)
+    }
+    assert uncovered == set()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_code_deps_are_needed(stage):
+    """A dependency that a stage does not have would re-run it for nothing."""
+    definition = load("dvc.yaml")["stages"][stage]
+    files = reached(stage)
+    # MLflow is handed this file by its path.
+    files |= {ROOT / "pipeline/mlflow_model.py"} if stage == "train" else set()
+    for dep in definition["deps"]:
+        if dep.split("/")[0] in PACKAGES:
+            path = ROOT / dep
+            assert any(file == path or path in file.parents for file in files), dep
+
+
+def test_every_parameter_is_tracked_by_a_stage_that_does_work():
+    stages = load("dvc.yaml")["stages"]
+    tracked = {
+        param.replace("${item.model}", name)
+        for stage in ("prepare", "train", "evaluate")
+        for param in stages[stage]["params"]
+        for name in load("dvc.yaml")["vars"][0]["models"]
+    }
+    tracked |= {"profile"}  # a name: the report prints it
+    for key in flatten(load("params.yaml")):
+        assert any(key == each or key.startswith(f"{each}.") for each in tracked), key
+
+
+def test_every_parameter_is_read_somewhere():
+    code = "\n".join(
+        file.read_text()
+        for folder in ("pipeline", "transformer")
+        for file in (ROOT / folder).rglob("*.py")
+        if file.name != "params.py"
+    )
+    for key in flatten(load("params.yaml")):
+        name = key.split(".")[-1]
+        assert f".{name}" in code, f"{key} is read nowhere"
+
+
+def test_the_model_knows_nothing_of_the_pipeline():
+    for file in (ROOT / "transformer").rglob("*.py"):
+        assert not any("pipeline" in found.parts for found in imports(file)), file
+
+
+def test_every_direct_dependency_is_imported_and_locked():
+    import re
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = {re.match(r"[\w.-]+", d).group() for d in project["project"]["dependencies"]}
+    wanted |= set(project["dependency-groups"]["dev"])
+    locked = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().split()}
+    normal = {re.sub(r"[-_.]+", "-", name) for name in wanted}
+    assert normal <= locked

@@ -1,0 +1,151 @@
+"""The whole pipeline with the real DVC, in a fresh repository of the working tree's files.
+
+One test, since each step builds on the one before: run, run again, change, change back.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from pipeline import MODELS
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("clone") / "benchmark"
+    tracked = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
+    for name in tracked:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
+    for arguments in (["init", "-q"], ["add", "--all"], ["commit", "-qm", "The working tree"]):
+        subprocess.run([*git, *arguments], cwd=folder, check=True)
+    return folder
+
+
+def run(folder: Path, *command: str, code: int = 0) -> str:
+    """The output of a command with this interpreter's `python` and `dvc` on PATH."""
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "GIT_AUTHOR_NAME": "test",
+        "GIT_AUTHOR_EMAIL": "test@example.org",
+        "GIT_COMMITTER_NAME": "test",
+        "GIT_COMMITTER_EMAIL": "test@example.org",
+    }
+    for key in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
+        environment.pop(key, None)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert done.returncode == code, done.stdout
+    return done.stdout
+
+
+def stages_run(output: str) -> list[str]:
+    lines = [line for line in output.splitlines() if line.startswith("Running stage")]
+    return [line.split("'")[1] for line in lines]
+
+
+def layers(folder: Path) -> dict[str, int]:
+    return {
+        name: json.loads((folder / "models" / name / "config.json").read_text())["architecture"][
+            "n_layer"
+        ]
+        for name in MODELS
+    }
+
+
+def test_the_whole_pipeline(clone):
+    everything = [f"{stage}@{name}" for stage in ("prepare", "train", "evaluate") for name in MODELS]
+    everything.append("report")
+
+    # The smoke profile, chosen with one flag.
+    output = run(clone, "dvc", "exp", "run", "--name", "smoke-run", "-S", "+profile=smoke")
+    assert sorted(set(stages_run(output)) | prepared(output)) == sorted(everything)
+    report = (clone / "reports" / "metrics.md").read_text()
+    assert "Profile **smoke**" in report
+    assert report.count("Trained in this run") == 3
+    figures = json.loads((clone / "reports" / "metrics.json").read_text())
+    assert len(figures["verdicts"]) == 7
+    for line in report.splitlines():
+        if line.startswith("!["):
+            picture = clone / "reports" / line.split("(")[1].rstrip(")")
+            assert picture.read_bytes().startswith(b"\x89PNG")
+
+    # Again: nothing to do.
+    assert stages_run(run(clone, "dvc", "repro")) == []
+    assert "Data and pipelines are up to date." in run(clone, "dvc", "status")
+
+    # What DVC shows of it.
+    metrics = json.loads(run(clone, "dvc", "metrics", "show", "--json"))
+    assert len(metrics[""]["data"]) == len(MODELS)
+    run(clone, "dvc", "metrics", "diff")
+    assert "n_layer" in run(clone, "dvc", "params", "diff")
+    assert "train@vit" in run(clone, "dvc", "dag")
+    run(clone, "dvc", "plots", "show")
+    page = (clone / "dvc_plots" / "index.html").read_text()
+    for title in ("BERT: loss", "GPT: loss", "ViT: which class for which"):
+        assert title in page
+    shown = run(clone, "dvc", "exp", "show", "--only-changed", "--csv")
+    assert "smoke-run" in shown
+    assert len(shown.splitlines()[0].split(",")) < 60
+
+    # A parameter of one model concerns that model alone.
+    text = (clone / "params.yaml").read_text()
+    first, rest = text.split("\ngpt:")
+    rest = rest.replace("warmup_steps: 20", "warmup_steps: 21", 1)
+    (clone / "params.yaml").write_text(f"{first}\ngpt:{rest}")
+    changed = json.loads(run(clone, "dvc", "status", "--json"))
+    assert {stage for stage in changed if "@" in stage} == {"train@gpt"}
+    (clone / "params.yaml").write_text(text)
+
+    # A shared one concerns all three.
+    output = run(clone, "dvc", "exp", "run", "--name", "deeper", "-S", "model.n_layer=3")
+    assert layers(clone) == dict.fromkeys(MODELS, 3)
+    assert not [stage for stage in stages_run(output) if stage.startswith("prepare")]
+    assert "-S +profile=smoke -S model.n_layer=3" in (clone / "reports" / "metrics.md").read_text()
+
+    # Back again: from DVC's cache, without training, and the report says so.
+    output = run(clone, "dvc", "exp", "run", "-S", "model.n_layer=2")
+    assert stages_run(output) == ["report"]
+    assert layers(clone) == dict.fromkeys(MODELS, 2)
+    report = (clone / "reports" / "metrics.md").read_text()
+    assert report.count("Restored from DVC's cache: trained") == 3
+
+    # Every training is a run in MLflow, and leads to its experiment in DVC.
+    mlflow.set_tracking_uri(f"sqlite:///{clone}/mlflow.db")
+    runs = mlflow.search_runs(experiment_names=["transformer-benchmark"], output_format="list")
+    trained = [run for run in runs if run.data.tags["stage"] == "train"]
+    assert sorted(run.info.run_name for run in trained) == sorted(
+        f"{name} · {experiment}" for name in MODELS for experiment in ("smoke-run", "deeper")
+    )
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+    # A mistake ends the stage with a message and leaves what there was.
+    model = (clone / "models" / "bert" / "model.safetensors").read_bytes()
+    (clone / "params.yaml").write_text(text.replace("n_layer: 2", "n_layer: two"))
+    output = run(clone, "dvc", "repro", "train@bert", code=255)
+    assert "model.n_layer: should be a valid integer, found str 'two'" in output
+    assert "Traceback" not in output
+    (clone / "params.yaml").write_text(text)
+    run(clone, "dvc", "repro", "train@bert")
+    assert (clone / "models" / "bert" / "model.safetensors").read_bytes() == model
+
+
+def prepared(output: str) -> set[str]:
+    """Stages that had nothing to do: their outputs are those of the committed dvc.lock."""
+    lines = [line for line in output.splitlines() if "didn't change, skipping" in line]
+    return {line.split("'")[1] for line in lines}
