@@ -19,7 +19,7 @@ PAGE = """<!DOCTYPE html>
 
 
 def make_offline() -> None:
-    """Have this clone's DVC use a page with Vega in it; its own page loads Vega from the network."""
+    """Have this clone's DVC use a page with Vega in it; DVC's own loads it from the network."""
     import vl_convert
 
     script = vl_convert.javascript_bundle()

@@ -1,6 +1,7 @@
 """What several tests need: the committed parameters, small data, a project in a folder."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ruamel.yaml import YAML
 from pipeline.params import Params, validate
 
 ROOT = Path(__file__).parent.parent
-WORDS = "the king and the queen of the north went to the sea to see the ships come in . ".split()
+WORDS = re.findall(r"\S+", "the king and the queen of the north went to sea to see ships come in .")
 
 
 @pytest.fixture

@@ -69,8 +69,8 @@ def layers(folder: Path) -> dict[str, int]:
 
 
 def test_the_whole_pipeline(clone):
-    everything = [f"{stage}@{name}" for stage in ("prepare", "train", "evaluate") for name in MODELS]
-    everything.append("report")
+    matrix = ("prepare", "train", "evaluate")
+    everything = [*(f"{stage}@{name}" for stage in matrix for name in MODELS), "report"]
 
     # The smoke profile, chosen with one flag.
     output = run(clone, "dvc", "exp", "run", "--name", "smoke-run", "-S", "+profile=smoke")
@@ -91,7 +91,8 @@ def test_the_whole_pipeline(clone):
 
     # What DVC shows of it.
     metrics = json.loads(run(clone, "dvc", "metrics", "show", "--json"))
-    assert len(metrics[""]["data"]) == len(MODELS)
+    files = metrics[""]["data"].values()
+    assert sorted(name for file in files for name in file["data"]) == sorted(MODELS)
     run(clone, "dvc", "metrics", "diff")
     assert "n_layer" in run(clone, "dvc", "params", "diff")
     assert "train@vit" in run(clone, "dvc", "dag")
@@ -101,7 +102,7 @@ def test_the_whole_pipeline(clone):
         assert title in page
     shown = run(clone, "dvc", "exp", "show", "--only-changed", "--csv")
     assert "smoke-run" in shown
-    assert len(shown.splitlines()[0].split(",")) < 60
+    assert ",bert.loss,bert.top1,bert.train_loss,gpt.loss," in shown
 
     # A parameter of one model concerns that model alone.
     text = (clone / "params.yaml").read_text()

@@ -38,8 +38,9 @@ def evaluate(params: Params, name: str) -> None:
     write_json(samples, made / "samples.json")
     if predictions:
         write_csv(predictions, made / "predictions.csv")
-    metrics = results_dir(name) / "metrics.json"
-    write_json({key: figures[key] for key in objective.headline}, metrics)
+    # Under the model's name: DVC's tables then have columns such as bert.loss.
+    headline = {name: {key: figures[key] for key in objective.headline}}
+    write_json(headline, results_dir(name) / "metrics.json")
     print(f"{name}: " + "  ".join(f"{key} {value:.4f}" for key, value in figures.items()))
     trained = records.read("train", name, folder / models.WEIGHTS) or {}
     with tracking.Tracker("evaluate", name, params, trained.get("mlflow_run_id")) as tracker:

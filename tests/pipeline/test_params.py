@@ -50,7 +50,8 @@ def test_all_errors_at_once_each_with_its_path(raw):
     assert "bert.train.steps: missing" in message
     assert "vit.data.image_size: 30 is not divisible by vit.model.patch_size, 7" in message
     for name in ("bert", "gpt", "vit"):
-        assert f"model.d_model: 128 is not divisible by model.n_head, 3 heads (for {name})" in message
+        line = f"model.d_model: 128 is not divisible by model.n_head, 3 heads (for {name})"
+        assert line in message
 
 
 def test_an_override_is_named_where_it_stands(raw):

@@ -33,7 +33,7 @@ def test_the_stages_leave_what_dvc_expects(trained, project):
         assert validation["step"].iloc[-1] == summary["steps"]
         metrics = json.loads((project / "reports" / name / "metrics.json").read_text())
         figures = json.loads((project / "predictions" / name / "figures.json").read_text())
-        assert metrics.items() <= figures.items()
+        assert metrics[name].items() <= figures.items()
         assert all(np.isfinite(value) for value in figures.values())
     assert not any((project / ".checkpoints").glob("*/state.pt"))  # success leaves none behind
 

@@ -119,7 +119,7 @@ def test_one_class_is_not_enough(project):
 
 def test_an_empty_split(project):
     own_folder(project)
-    with pytest.raises(UserError, match="the test split is empty.*test_fraction"):
+    with pytest.raises(UserError, match=r"the test split is empty.*test_fraction"):
         images.encode(data("own", fraction=0.01), seed=0)
 
 
@@ -137,5 +137,5 @@ def test_classes_that_differ_between_the_splits(project):
 
 
 def test_a_name_that_is_neither_known_nor_a_folder(project):
-    with pytest.raises(UserError, match="no images 'mnits'.*did you mean 'mnist'"):
+    with pytest.raises(UserError, match=r"no images 'mnits'.*did you mean 'mnist'"):
         images.encode(data("mnits"), seed=0)

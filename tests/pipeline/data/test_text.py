@@ -73,7 +73,7 @@ def test_unknown_words_are_counted_not_lost():
     [
         (b"good\nbad \xff", r"own.txt: not UTF-8 text \(line 2, byte 9\)"),
         (b"", "the training part has 0 tokens"),
-        (b"a b c d e f g h i j k l", "the validation part has 3 tokens, too few for a sequence of 8"),
+        (b"a b c d e f g h i j k l", "the validation part has 3 tokens, too few"),
     ],
 )
 def test_a_text_that_does_not_do(project, content, message):
@@ -83,7 +83,7 @@ def test_a_text_that_does_not_do(project, content, message):
 
 
 def test_a_name_that_is_neither_known_nor_a_file(project):
-    with pytest.raises(UserError, match="no text 'shakespear'.*did you mean 'shakespeare'"):
+    with pytest.raises(UserError, match=r"no text 'shakespear'.*did you mean 'shakespeare'"):
         text.encode(data("shakespear"))
     with pytest.raises(UserError, match="known texts: shakespeare, hamlet"):
         text.encode(data("nothing/like/it.txt"))

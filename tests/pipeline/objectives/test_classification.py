@@ -29,7 +29,8 @@ def test_an_epoch_sees_each_image_once(plain):
     assert (plain.examples, plain.steps_per_epoch) == (24, 3)
     seen = torch.cat([plain.training_batch(step)["images"] for step in range(3)])
     everything = plain.normalize(plain.images["train_images"])
-    assert torch.equal(seen.flatten(1).sum(1).sort().values, everything.flatten(1).sum(1).sort().values)
+    sums = [images.flatten(1).sum(1).sort().values for images in (seen, everything)]
+    assert torch.equal(*sums)
     assert plain.examples_seen(7) == 2 * 24 + 8
 
 

@@ -66,7 +66,7 @@ def test_every_parameter_is_moved_once(raw, optimizer, tie):
 
 def test_muon_moves_the_hidden_matrices_alone(raw):
     model = transformer.vit(Architecture(**MODEL), 8, 4, 1, 3)
-    muon, adamw = optimizers.build(model, settings(raw, optimizer="muon"))
+    muon, _ = optimizers.build(model, settings(raw, optimizer="muon"))
     names = {id(p): name for name, p in model.named_parameters()}
     moved = {names[id(p)] for group in muon.param_groups for p in group["params"]}
     kinds = ("attention.qkv", "attention.out", "mlp.up", "mlp.down")
