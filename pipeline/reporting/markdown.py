@@ -90,7 +90,6 @@ def _tally(verdicts: list[Verdict]) -> str:
 def _verdict_table(verdicts: list[Verdict]) -> str:
     rows = []
     for verdict in verdicts:
-        said = "met" if verdict.met else "not met"
         rows.append(
             [
                 TITLES[verdict.model],
@@ -98,7 +97,7 @@ def _verdict_table(verdicts: list[Verdict]) -> str:
                 _number(verdict.target.value),
                 _number(verdict.ours),
                 f"{verdict.difference:+.4f}",
-                said if verdict.like_for_like else f"({said})",
+                verdict,
                 _number(verdict.baseline),
                 "yes" if verdict.like_for_like else "no: " + "; ".join(verdict.differences),
             ]

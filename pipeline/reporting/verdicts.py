@@ -37,6 +37,11 @@ class Verdict:
         """Same data, same tokens, same measure, no larger budget: only such a verdict counts."""
         return not self.differences
 
+    def __str__(self) -> str:
+        """In brackets if it does not count."""
+        said = "met" if self.met else "not met"
+        return said if self.like_for_like else f"({said})"
+
 
 def judge(params: Params, result: Result, targets: ModelTargets) -> list[Verdict]:
     """A verdict for each target of one model."""

@@ -43,7 +43,10 @@ def report(params: Params) -> None:
     (REPORTS / "metrics.md").write_text(text, "utf-8")
     write_json(_content(params, found, judged, environment, command), REPORTS / "metrics.json")
     met, comparable = verdicts.tally(judged)
-    print(f"{REPORTS / 'metrics.md'}: {met} of {comparable} comparable targets met")
+    for verdict in judged:
+        name, target = f"{verdict.model} {verdict.target.name}", verdict.target.value
+        print(f"{name:<22}{verdict.ours:>9.4f}   target {target:.4f}   {verdict}")
+    print(f"in brackets: other data than the target's. All of it: {REPORTS / 'metrics.md'}")
     with tracking.Tracker("report", None, params) as tracker:
         tracker.metrics({"targets_met": met, "targets_comparable": comparable})
         for file in ("metrics.md", "metrics.json"):
