@@ -35,7 +35,9 @@ def linear_cross_entropy(
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
+    # Under autocast too in full precision: a processor is slow at bfloat16.
     @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(ctx, hidden, weight, bias, labels, smoothing):
         count = len(hidden)
         d_hidden, d_weight = torch.empty_like(hidden), torch.zeros_like(weight)
@@ -68,6 +70,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return total / count
 
     @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx, gradient):
         scale = gradient / ctx.count
         return *(None if d is None else d * scale for d in ctx.saved_tensors), None, None

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,16 @@ from pipeline.params import Params, TextData
 from pipeline.paths import data_dir, write_json
 
 
+OWN = Path("data") / "own"  # what dvc.yaml has among the stage's dependencies
+
+
 def prepare(params: Params, name: str) -> None:
     """Fetch, verify, split and encode the data of the model `name`."""
     data = params.section(name).data
     folder = data_dir(name)
+    given = Path(data.text if isinstance(data, TextData) else data.images)
+    if given.exists() and not given.is_relative_to(OWN):
+        print(f"note: {given} is outside of {OWN}, so DVC does not notice when it changes")
     if isinstance(data, TextData):
         from pipeline.data import text, tokenization
 

@@ -79,7 +79,8 @@ def train(
     published = (len(history.steps), len(history.evaluations))
     units_per_step = settings.batch_size * objective.units_per_example
     if settings.compile:
-        model.compile()
+        # Objectives call `encode` and the head's own loss, rather than `forward`.
+        model.encode = torch.compile(model.encode)
     model.train()
 
     with open_console(title, plan.steps, start, objective.unit) as console:

@@ -32,6 +32,18 @@ def test_equals_torch(count, has_bias, share):
     torch.testing.assert_close(without, plain)
 
 
+def test_mixed_precision_keeps_the_loss_in_full_precision():
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(5, 8), torch.randn(11, 8, requires_grad=True)
+    labels = torch.randint(11, (5,))
+    plain = F.cross_entropy(hidden @ weight.T, labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = linear_cross_entropy(hidden, weight, None, labels)
+    torch.testing.assert_close(mixed, plain)
+    (gradient,) = torch.autograd.grad(mixed, weight)
+    torch.testing.assert_close(gradient, torch.autograd.grad(plain, weight)[0])
+
+
 def test_extreme_logits_stay_finite():
     hidden = torch.tensor([[1e4]], requires_grad=True)
     weight = torch.tensor([[1.0], [-1.0]])
