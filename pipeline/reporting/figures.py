@@ -115,10 +115,10 @@ def _vit(result: Result, reached: ModelTargets, file: Path) -> Path:
                     label=f"the reference's {'training' if split == 'train' else 'test'}",
                 )
             axes.set(xlabel="epoch", ylabel="loss (nats)" if key == "loss" else "accuracy")
+            axes.set_ylim(bottom=0)
         _line(both[0], result.figures["baseline_batch_loss"], "class frequencies alone", MUTED)
         _line(both[1], result.figures["baseline_batch_accuracy"], "always one class", MUTED)
         for axes in both:
-            axes.set_ylim(bottom=0)
             axes.legend(loc="best", fontsize=8)
     return file
 
