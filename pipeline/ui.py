@@ -22,7 +22,8 @@ def serve(port: int) -> None:
         except OSError as error:
             raise UserError(f"port {port} is not free ({error.strerror}); try --port") from None
     experiment = tracking.experiment_id()
-    print(f"MLflow: http://127.0.0.1:{port}/#/experiments/{experiment}/runs (Ctrl-C ends it)", flush=True)
+    address = f"http://127.0.0.1:{port}/#/experiments/{experiment}/runs"
+    print(f"MLflow: {address} (Ctrl-C ends it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "1", "--backend-store-uri", tracking.store()]
     # The job runner would start a dozen processes that this UI does not need.
