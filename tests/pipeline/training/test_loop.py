@@ -149,7 +149,8 @@ def test_the_plan_counts_vits_intervals_in_epochs(small):
 
 def test_piped_output_is_plain_lines(small, capsys):
     prepare(small, "gpt")
+    capsys.readouterr()
     train(small, "gpt")
-    lines = capsys.readouterr().out.splitlines()[1:]
+    lines = capsys.readouterr().out.splitlines()
     assert [line.split("|")[0] for line in lines] == [f"step {n:>10} " for n in (2, 4, 6, 8)]
     assert "val loss" in lines[1] and "val loss" not in lines[0]
