@@ -1,5 +1,9 @@
 """What a user can put right: shown as one message without a traceback."""
 
+import errno
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 class UserError(Exception):
     """Says what was wrong, where, and what would be right; the command exits with `exit_code`."""
@@ -11,3 +15,13 @@ class ParamsError(UserError):
     """params.yaml is not valid; the message lists every error with its path."""
 
     exit_code = 2
+
+
+def is_full_disk(error: Exception) -> bool:
+    """Whether an error is that of a full disk, also as safetensors tells of it."""
+    return getattr(error, "errno", None) in FULL or "No space left on device" in str(error)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says in one line, also where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), repr(error))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -29,6 +30,13 @@ from pipeline.paths import PARAMS
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def _distinct(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("a seed stands there twice, which would train the same thing twice")
+    return seeds
 
 
 class Section(BaseModel):
@@ -83,6 +91,7 @@ class ImageData(Section):
     images: Annotated[str, Field(min_length=1)]
     image_size: PositiveInt
     test_fraction: Fraction
+    split_seed: Seed
 
 
 class MaskedLanguageModelling(Section):
@@ -152,7 +161,7 @@ class Params(Section):
     """The whole of params.yaml."""
 
     profile: Annotated[str, Field(min_length=1)]
-    seed: NonNegativeInt
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)]
     threads: PositiveInt
     device: Literal["auto", "cpu", "cuda"]
     model: ModelParams
