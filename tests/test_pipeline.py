@@ -4,10 +4,6 @@ One test, since each step builds on the one before: run, run again, change, chan
 """
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import mlflow
@@ -15,44 +11,13 @@ import pytest
 
 from pipeline import MODELS
 from pipeline.paths import model_dir, read_json
-from tests.conftest import ROOT
+from tests import repository
+from tests.repository import run
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("clone") / "benchmark"
-    tracked = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
-    for name in tracked:
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
-    for arguments in (["init", "-q"], ["add", "--all"], ["commit", "-qm", "The working tree"]):
-        subprocess.run([*git, *arguments], cwd=folder, check=True)
-    return folder
-
-
-def run(folder: Path, *command: str, code: int = 0) -> str:
-    """The output of a command with this interpreter's `python` and `dvc` on PATH."""
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "GIT_AUTHOR_NAME": "test",
-        "GIT_AUTHOR_EMAIL": "test@example.org",
-        "GIT_COMMITTER_NAME": "test",
-        "GIT_COMMITTER_EMAIL": "test@example.org",
-    }
-    for key in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
-        environment.pop(key, None)
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert done.returncode == code, done.stdout
-    return done.stdout
+    return repository.make(tmp_path_factory.mktemp("clone") / "benchmark")
 
 
 def stages_run(output: str) -> list[str]:

@@ -1,0 +1,80 @@
+"""Killed by every means, `dvc repro` and `dvc exp run` end as if nothing had happened."""
+
+import json
+import time
+
+import psutil
+import pytest
+from ruamel.yaml import YAML
+
+from tests import interruption, repository
+from tests.interruption import STAGE, WAYS, interrupt, outputs, runs, series
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An uninterrupted training."""
+    folder = interruption.prepare(tmp_path_factory.mktemp("whole") / "benchmark")
+    repository.run(folder, "dvc", "repro", STAGE)
+    return folder
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """A clone to kill trainings in."""
+    return interruption.prepare(tmp_path / "benchmark")
+
+
+def test_kills_leave_no_trace(whole, killed):
+    tally, _ = interrupt(killed, ["dvc", "repro", STAGE], len(WAYS), seed=1)
+    print(tally)
+    assert outputs(killed) == outputs(whole)
+    assert tally.resumed > 0
+    (run,) = runs(killed)
+    assert run.info.status == "FINISHED"
+    for key in ("train/loss", "train/grad_norm"):
+        assert series(run, key) == list(range(1, interruption.STEPS + 1))
+    assert series(run, "validation/loss") == [100, 200, 300, 400]
+    assert "up to date" in repository.run(killed, "dvc", "status", STAGE)
+
+
+@pytest.mark.parametrize("way", ["exp run", "exp run --temp", "queue"])
+def test_an_experiment_goes_on_as_well(whole, killed, way):
+    """Killed and run again, an experiment goes on from its checkpoint to the same result."""
+    if way == "queue":
+        _run_in_the_queue(killed, kill=True)
+        _run_in_the_queue(killed, kill=False)
+    else:
+        command = ["dvc", *way.split(), "--name", "again", "--force", STAGE]
+        _, output = interrupt(killed, command, 1, seed=2)
+        assert interruption.steps_resumed(output)
+    (run,) = runs(killed)
+    assert run.data.tags["dvc_experiment"] == "again"
+    assert series(run, "train/loss") == list(range(1, interruption.STEPS + 1))
+    assert run.info.status == "FINISHED"
+    references = repository.run(killed, "git", "for-each-ref", "--format=%(refname)", "refs/exps")
+    (experiment,) = [line for line in references.splitlines() if line.endswith("/again")]
+    lock = YAML(typ="safe", pure=True).load(
+        repository.run(killed, "git", "show", f"{experiment}:dvc.lock")
+    )
+    assert json.dumps(lock["stages"][STAGE], sort_keys=True) == outputs(whole)["dvc.lock"]
+
+
+def _run_in_the_queue(folder, kill: bool) -> None:
+    repository.run(folder, "dvc", "exp", "run", "--queue", "--name", "again", "--force", STAGE)
+    repository.run(folder, "dvc", "queue", "start")
+    if kill:
+        while not any((folder / ".checkpoints").glob("*/state.pt")):
+            time.sleep(0.05)
+        for process in psutil.process_iter(["cmdline", "environ"]):
+            command, environment = process.info["cmdline"], process.info["environ"] or {}
+            if "train" in (command or ()) and environment.get("DVC_ROOT") == str(folder):
+                process.kill()
+    while any(word in repository.run(folder, "dvc", "queue", "status") for word in ACTIVE):
+        time.sleep(0.5)
+    if kill:
+        assert "Failed" in repository.run(folder, "dvc", "queue", "status")
+        repository.run(folder, "dvc", "queue", "remove", "--all")
+
+
+ACTIVE = ("Running", "Queued")
