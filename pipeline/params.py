@@ -124,8 +124,8 @@ class Training(Section):
     batch_size: _up_to(10**6)
     accumulate: _up_to(10**6)
     optimizer: Literal["adam", "adamw", "muon"]
-    lr: _up_to(1000.0)
-    matrix_lr: _up_to(1000.0)
+    lr: _up_to(1e30)
+    matrix_lr: _up_to(1e30)
     weight_decay: Annotated[float, Field(ge=0, le=1000)]
     betas: Annotated[list[Probability], Field(min_length=2, max_length=2)]
     schedule: Literal["constant", "linear", "cosine"]

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,27 @@ class Checkpoint:
         self._lock.release()
 
     def load(self) -> dict[str, Any] | None:
-        """The saved state, or None if there is none. Only tensors and plain data are read."""
+        """The saved state, or None if there is none. Only tensors and plain data are read.
+
+        Raises:
+            UserError: the file holds something else, code for example, or is damaged.
+        """
         file = self.folder / FILE
-        return torch.load(file, weights_only=True) if file.exists() else None
+        if not file.exists():
+            return None
+        try:
+            # torch itself compares no checksums: it would go on from other weights.
+            with zipfile.ZipFile(file) as archive:
+                if damaged := archive.testzip():
+                    raise ValueError(f"{damaged} is damaged")
+            return torch.load(file, weights_only=True)
+        # Over bytes that it does not expect, torch raises whatever they lead it to.
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(
+                f"{file}: not a checkpoint of this program: {reason}\n"
+                "Remove the file to train from the beginning."
+            ) from None
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint by `state`, whole or not at all."""

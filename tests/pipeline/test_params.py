@@ -100,7 +100,7 @@ def test_a_wrong_value_is_refused_by_its_path(raw, path, value):
         ("bert.data.sequence_length", 10**9, "less than or equal to 131072"),
         ("bert.train.batch_size", 10**12, "less than or equal to 1000000"),
         ("gpt.train.steps", 10**15, "less than or equal to 10000000"),
-        ("gpt.train.lr", 1e30, "less than or equal to 1000"),
+        ("gpt.train.lr", 1e300, "less than or equal to 1000000000000"),
         ("gpt.train.clip_norm", 1e300, "less than or equal to 1000000"),
         ("vit.data.image_size", 10**6, "less than or equal to 4096"),
         ("threads", 10**6, "less than or equal to 1024"),
