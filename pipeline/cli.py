@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pipeline import MODELS
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line, is_out_of_memory
 from pipeline.params import Params, load
 
 model_option = click.option(
@@ -26,6 +26,12 @@ def told_plainly(command: Callable[..., None]) -> Callable[..., None]:
         except UserError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(error.exit_code)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            click.echo(f"error: not enough memory: {first_line(error)}", err=True)
+            click.echo("a smaller model, batch or sequence takes less", err=True)
+            sys.exit(1)
 
     return wrapped
 
@@ -96,7 +102,13 @@ def offline_plots() -> None:
 
 
 @main.command()
-@click.option("--port", default=5000, show_default=True, help="Port on 127.0.0.1.")
+@click.option(
+    "--port",
+    default=5000,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="Port on 127.0.0.1.",
+)
 @told_plainly
 def ui(port: int) -> None:
     """Open the MLflow UI on this machine."""

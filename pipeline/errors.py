@@ -11,3 +11,14 @@ class ParamsError(UserError):
     """params.yaml is not valid; the message lists every error with its path."""
 
     exit_code = 2
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error is that of memory at its end, as Python, NumPy and torch tell of it."""
+    told = ("allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or any(words in str(error) for words in told)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says in one line, also where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), repr(error))
