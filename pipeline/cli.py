@@ -1,15 +1,18 @@
 """The commands: each reads params.yaml, checks it whole, and calls one stage."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
 from pipeline import MODELS
-from pipeline.errors import UserError, first_line, is_out_of_memory
+from pipeline.errors import UserError, first_line, is_full_disk, is_out_of_memory
 from pipeline.params import Params, load
+from pipeline.paths import REPORTS
 
 model_option = click.option(
     "--model", type=click.Choice(MODELS), required=True, help="Which of the three models."
@@ -26,11 +29,15 @@ def told_plainly(command: Callable[..., None]) -> Callable[..., None]:
         except UserError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(error.exit_code)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
+        except Exception as error:
+            if is_full_disk(error):
+                said = f"{error}: make space, then run the same command again"
+            elif is_out_of_memory(error):
+                advice = "a smaller model, batch or sequence takes less"
+                said = f"not enough memory: {first_line(error)}; {advice}"
+            else:
                 raise
-            click.echo(f"error: not enough memory: {first_line(error)}", err=True)
-            click.echo("a smaller model, batch or sequence takes less", err=True)
+            click.echo(f"error: {said}", err=True)
             sys.exit(1)
 
     return wrapped
@@ -67,7 +74,9 @@ def train(model: str) -> None:
     """Train a model."""
     params = load()
     from pipeline.stages.train import train as stage
+    from pipeline.training.lifetime import end_with_dvc
 
+    end_with_dvc()
     stage(params, model)
 
 
@@ -90,6 +99,39 @@ def report() -> None:
     from pipeline.stages.report import report as stage
 
     stage(params)
+
+
+@main.command()
+@click.option("--model", type=click.Choice(MODELS), help="One of the three; all by default.")
+@click.option(
+    "--steps", default=20, show_default=True, type=click.IntRange(min=1), help="How many steps."
+)
+@click.option("--all", "whole", is_flag=True, help="All steps, and the trained weights.")
+@click.option(
+    "--report",
+    default=str(REPORTS),
+    show_default=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="The folder of the report to verify.",
+)
+@told_plainly
+def verify(model: str | None, steps: int, whole: bool, report: str) -> None:
+    """Train the first steps again and compare them with a report's, to the bit."""
+    from pipeline.verification import verify as check
+
+    if not check(Path(report), [model] if model else list(MODELS), None if whole else steps):
+        sys.exit(1)
+
+
+@main.command()
+@told_plainly
+def sync() -> None:
+    """Deliver to MLflow what it could not be told while the stages ran."""
+    # There is time now: a large model may take longer than a stage would wait.
+    os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
+    from pipeline.tracking.outbox import sync as deliver
+
+    deliver()
 
 
 @main.command()

@@ -1,5 +1,9 @@
 """What a user can put right: shown as one message without a traceback."""
 
+import errno
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 class UserError(Exception):
     """Says what was wrong, where, and what would be right; the command exits with `exit_code`."""
@@ -17,6 +21,11 @@ def is_out_of_memory(error: Exception) -> bool:
     """Whether an error is that of memory at its end, as Python, NumPy and torch tell of it."""
     told = ("allocate memory", "out of memory")
     return isinstance(error, MemoryError) or any(words in str(error) for words in told)
+
+
+def is_full_disk(error: Exception) -> bool:
+    """Whether an error is that of a full disk, also as safetensors tells of it."""
+    return getattr(error, "errno", None) in FULL or "No space left on device" in str(error)
 
 
 def first_line(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -33,6 +34,13 @@ def _up_to(most: float) -> Any:
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def _distinct(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("a seed stands there twice, which would train the same thing twice")
+    return seeds
 
 
 class Section(BaseModel):
@@ -103,6 +111,7 @@ class ImageData(Section):
     images: Annotated[str, Field(min_length=1)]
     image_size: _up_to(4_096)
     test_fraction: Fraction
+    split_seed: Seed
 
 
 class MaskedLanguageModelling(Section):
@@ -173,7 +182,7 @@ class Params(Section):
 
     # The name of a file, and part of a command in the report.
     profile: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    seeds: Annotated[list[Seed], Field(min_length=1, max_length=1_000), AfterValidator(_distinct)]
     threads: _up_to(1_024)
     device: Literal["auto", "cpu", "cuda"]
     model: ModelParams

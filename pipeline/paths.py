@@ -21,18 +21,29 @@ def data_dir(name: str) -> Path:
     return Path("data") / name
 
 
-def model_dir(name: str) -> Path:
-    """What `train` makes: model.safetensors, config.json, summary.json."""
+def models_dir(name: str) -> Path:
+    """What `train` makes: a folder for each seed."""
     return Path("models") / name
 
 
+def model_dir(name: str, seed: int) -> Path:
+    """A trained model: model.safetensors, config.json, summary.json, and its curves."""
+    return models_dir(name) / f"seed-{seed}"
+
+
 def predictions_dir(name: str) -> Path:
-    """What `evaluate` makes: figures.json, samples.json, and predictions.csv of a classifier."""
+    """What `evaluate` makes: a folder for each seed, and predictions.csv of a classifier."""
     return Path("predictions") / name
 
 
+def prediction_dir(name: str, seed: int) -> Path:
+    """What a trained model scores and says: figures.json, samples.json."""
+    return predictions_dir(name) / f"seed-{seed}"
+
+
 def results_dir(name: str) -> Path:
-    """What git keeps of a model: its curves and the metrics that people compare by."""
+    """What git keeps of a model: its curves and the metrics that people compare by, as means
+    over the seeds."""
     return REPORTS / name
 
 

@@ -35,7 +35,7 @@ def write(stage: str, model: str, output: Path, content: dict[str, Any]) -> None
         "versions": versions(),
         "git_commit": git_commit(),
         "dvc_experiment": os.environ.get("DVC_EXP_NAME"),
-        "dvc_process": dvc_process(),
+        "dvc_process": dvc_name(),
         **content,
     }
     file = _file(stage, model, output)
@@ -54,13 +54,17 @@ def read(stage: str, model: str, output: Path) -> dict[str, Any] | None:
     if not file.exists():
         return None
     record = json.loads(file.read_text())
-    ours = dvc_process()
+    ours = dvc_name()
     return record | {"this_repro": ours is not None and record["dvc_process"] == ours}
 
 
 def _file(stage: str, model: str, output: Path) -> Path:
-    digest = hashlib.sha256(output.read_bytes()).hexdigest()[:16]
-    return root() / ".records" / f"{stage}-{model}-{digest}.json"
+    return root() / ".records" / f"{stage}-{model}-{sha256(output)[:16]}.json"
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, as hex digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def machine() -> dict[str, Any]:
@@ -101,12 +105,19 @@ def git_commit() -> str | None:
         return None
 
 
-def dvc_process() -> str | None:
-    """Which `dvc` command runs this stage, as 'pid@start'; None if none does."""
+def dvc_process() -> psutil.Process | None:
+    """The `dvc` command that runs this stage; None if none does."""
     for parent in psutil.Process().parents():
         try:
-            if any(Path(word).name == "dvc" for word in parent.cmdline()[:2]):
-                return f"{parent.pid}@{parent.create_time()}"
+            # `dvc repro`, or `python -m dvc exp ...` in a queue.
+            if any(Path(word).name == "dvc" for word in parent.cmdline()[:3]):
+                return parent
         except psutil.Error:
             continue
     return None
+
+
+def dvc_name() -> str | None:
+    """The running `dvc` command as 'pid@start', which no other command ever has."""
+    process = dvc_process()
+    return process and f"{process.pid}@{process.create_time()}"

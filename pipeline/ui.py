@@ -5,8 +5,8 @@ import socket
 import subprocess
 import sys
 
-from pipeline import tracking
 from pipeline.errors import UserError
+from pipeline.tracking import store
 
 
 def serve(port: int) -> None:
@@ -21,11 +21,11 @@ def serve(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise UserError(f"port {port} is not free ({error.strerror}); try --port") from None
-    experiment = tracking.experiment_id()
+    experiment = store.experiment_id()
     address = f"http://127.0.0.1:{port}/#/experiments/{experiment}/runs"
     print(f"MLflow: {address} (Ctrl-C ends it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1", "--backend-store-uri", tracking.store()]
+    command += ["--port", str(port), "--workers", "1", "--backend-store-uri", store.uri()]
     # The job runner would start a dozen processes that this UI does not need.
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     try:

@@ -14,6 +14,7 @@ import mlflow
 import pytest
 
 from pipeline import MODELS
+from pipeline.paths import model_dir, read_json
 from tests.conftest import ROOT
 
 
@@ -60,12 +61,8 @@ def stages_run(output: str) -> list[str]:
 
 
 def layers(folder: Path) -> dict[str, int]:
-    return {
-        name: json.loads((folder / "models" / name / "config.json").read_text())["architecture"][
-            "n_layer"
-        ]
-        for name in MODELS
-    }
+    configs = {name: folder / model_dir(name, 0) / "config.json" for name in MODELS}
+    return {name: read_json(file)["architecture"]["n_layer"] for name, file in configs.items()}
 
 
 def test_the_whole_pipeline(clone):
@@ -77,7 +74,7 @@ def test_the_whole_pipeline(clone):
     assert sorted(set(stages_run(output)) | prepared(output)) == sorted(everything)
     report = (clone / "reports" / "metrics.md").read_text()
     assert "Profile **smoke**" in report
-    assert report.count("Trained in this run") == 3
+    assert report.count("trained in this run") == 3
     figures = json.loads((clone / "reports" / "metrics.json").read_text())
     assert len(figures["verdicts"]) == 7
     for line in report.splitlines():
@@ -124,7 +121,7 @@ def test_the_whole_pipeline(clone):
     assert stages_run(output) == ["report"]
     assert layers(clone) == dict.fromkeys(MODELS, 2)
     report = (clone / "reports" / "metrics.md").read_text()
-    assert report.count("Restored from DVC's cache: trained") == 3
+    assert report.count("restored from DVC's cache, trained") == 3
 
     # Every training is a run in MLflow, and leads to its experiment in DVC.
     mlflow.set_tracking_uri(f"sqlite:///{clone}/mlflow.db")
@@ -136,14 +133,14 @@ def test_the_whole_pipeline(clone):
     assert {run.info.status for run in runs} == {"FINISHED"}
 
     # A mistake ends the stage with a message and leaves what there was.
-    model = (clone / "models" / "bert" / "model.safetensors").read_bytes()
+    model = (clone / model_dir("bert", 0) / "model.safetensors").read_bytes()
     (clone / "params.yaml").write_text(text.replace("n_layer: 2", "n_layer: two"))
     output = run(clone, "dvc", "repro", "train@bert", code=255)
     assert "model.n_layer: should be a valid integer, found str 'two'" in output
     assert "Traceback" not in output
     (clone / "params.yaml").write_text(text)
     run(clone, "dvc", "repro", "train@bert")
-    assert (clone / "models" / "bert" / "model.safetensors").read_bytes() == model
+    assert (clone / model_dir("bert", 0) / "model.safetensors").read_bytes() == model
 
 
 def prepared(output: str) -> set[str]:

@@ -25,24 +25,22 @@ MANIFEST = Path(__file__).parent / "pizza_steak_sushi.sha256"
 Split = tuple[list[np.ndarray], list[str]]
 
 
-def encode(data: ImageData, seed: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def encode(data: ImageData) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The tensors and the description of a prepared image set.
 
     Tensors: `train_images`, `test_images` (N, C, size, size) bytes, `train_labels`, `test_labels`
     (N,) int64; in the order of the files, as torchvision's ImageFolder has them.
-
-    seed: of the split, where the data does not bring one.
 
     Raises:
         UserError: no such images, an unreadable one, one class only, or an empty split.
     """
     size = data.image_size
     if data.images == "mnist":
-        train, test = _split(_digits(size), data.test_fraction, seed)
+        train, test = _split(_digits(size), data)
     elif data.images == "pizza_steak_sushi":
         train, test = _photographs(size)
     else:
-        train, test = _folder(data, seed)
+        train, test = _folder(data)
     classes = sorted(set(train[1]))
     _check_classes(data.images, classes, sorted(set(test[1])))
     tensors = _tensors("train", train, classes) | _tensors("test", test, classes)
@@ -128,7 +126,7 @@ def _read_photographs() -> Iterator[tuple[str, bytes]]:
             yield line, archive.read(line.split(maxsplit=1)[1])
 
 
-def _folder(data: ImageData, seed: int) -> tuple[Split, Split]:
+def _folder(data: ImageData) -> tuple[Split, Split]:
     """A user's own: <folder>/<class>/* , or <folder>/train/<class>/* and <folder>/test/<class>/*"""
     folder = Path(data.images)
     if os.path.isfile(folder):
@@ -141,7 +139,7 @@ def _folder(data: ImageData, seed: int) -> tuple[Split, Split]:
         )
     if (folder / "train").is_dir() and (folder / "test").is_dir():
         return tuple(_walk(folder / split, data.image_size) for split in ("train", "test"))
-    return _split(_walk(folder, data.image_size), data.test_fraction, seed)
+    return _split(_walk(folder, data.image_size), data)
 
 
 def _walk(folder: Path, size: int) -> Split:
@@ -206,15 +204,16 @@ def _resize(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(image)
 
 
-def _split(images: Split, test_fraction: float, seed: int) -> tuple[Split, Split]:
+def _split(images: Split, data: ImageData) -> tuple[Split, Split]:
     """The same share of every class for the test, chosen by the seed, in the order of the files."""
     labels = np.array(images[1])
     # Ranks by hash: the same split on every platform and version of any random generator.
-    rank = [hashlib.sha256(f"{seed}/split/{i}".encode()).digest() for i in range(len(labels))]
+    key = f"{data.split_seed}/split"
+    rank = [hashlib.sha256(f"{key}/{i}".encode()).digest() for i in range(len(labels))]
     test: set[int] = set()
     for name in sorted(set(images[1])):
         members = sorted(np.flatnonzero(labels == name).tolist(), key=rank.__getitem__)
-        test.update(members[: round(len(members) * test_fraction)])
+        test.update(members[: round(len(members) * data.test_fraction)])
 
     def part(chosen: list[int]) -> Split:
         return [images[0][i] for i in chosen], [images[1][i] for i in chosen]

@@ -26,8 +26,8 @@ class Classification(Objective):
     headline = ("loss", "accuracy")
     units_per_example = 1
 
-    def __init__(self, params: Params, data: Path, device: torch.device):
-        super().__init__(params.seed, device, params.vit.train.batch_size)
+    def __init__(self, params: Params, seed: int, data: Path, device: torch.device):
+        super().__init__(seed, device, params.vit.train.batch_size)
         self.section = params.vit
         self.architecture = params.architecture("vit")
         self.meta: dict[str, Any] = json.loads((data / "meta.json").read_text())

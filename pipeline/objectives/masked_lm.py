@@ -10,6 +10,7 @@ from torch import Tensor
 from pipeline.objectives.base import Batch, Objective
 from pipeline.objectives.text import Tokens, consecutive_windows, evenly
 from pipeline.params import Params
+from pipeline.training.randomness import fixed_generator
 from transformer import Transformer
 
 KEEP, RANDOM = 0.1, 0.1  # of the chosen positions; the others become [MASK]
@@ -25,8 +26,8 @@ class MaskedLanguageModelling(Objective):
     unit = "tokens"
     headline = ("train_loss", "loss", "top1")
 
-    def __init__(self, params: Params, data: Path, device: torch.device):
-        super().__init__(params.seed, device, params.bert.train.batch_size)
+    def __init__(self, params: Params, seed: int, data: Path, device: torch.device):
+        super().__init__(seed, device, params.bert.train.batch_size)
         self.section = params.bert
         self.architecture = params.architecture("bert")
         self.tokens = Tokens(data, device)
@@ -34,8 +35,8 @@ class MaskedLanguageModelling(Objective):
         self.examples = len(self.tokens.train) // self.tokens.length
         held_out = consecutive_windows(self.tokens.validation, self.tokens.length)
         fraction = self.section.objective.evaluation_mask_fraction
-        # One fixed masking of the held-out text, for every evaluation of every run with this seed.
-        self.held_out = self._mask(held_out, fraction, "validation masking")
+        # One fixed masking of the held-out text, for every evaluation of every run.
+        self.held_out = self._mask(held_out, fraction, fixed_generator("validation masking"))
         watched = evenly(torch.arange(len(held_out)), WATCHED_SEQUENCES)
         self.watched = {key: value[watched] for key, value in self.held_out.items()}
 
@@ -60,16 +61,15 @@ class MaskedLanguageModelling(Objective):
         order = self.generator("data order", step)
         sequences = self.tokens.random_windows(self.batch_size, self.tokens.length, order)
         fraction = self.section.objective.mask_fraction
-        return self._mask(sequences, fraction, "masking", step)
+        return self._mask(sequences, fraction, self.generator("masking", step))
 
-    def _mask(self, sequences: Tensor, fraction: float, stream: str, *counters: int) -> Batch:
+    def _mask(self, sequences: Tensor, fraction: float, random: torch.Generator) -> Batch:
         """Hide the same number of positions in each sequence, chosen at random.
 
         sequences: (B, T). Returns `inputs` (B, T), and `positions` and `labels` (B, hidden).
         """
         count, length = sequences.shape
         hidden = max(1, round(fraction * length))
-        random = self.generator(stream, *counters)
         positions = torch.rand(count, length, generator=random).topk(hidden, dim=1).indices
         fate = torch.rand(count, hidden, generator=random).to(self.device)
         vocabulary = self.tokens.vocabulary_size
@@ -102,7 +102,7 @@ class MaskedLanguageModelling(Objective):
             consecutive_windows(self.tokens.train, self.tokens.length), TRAIN_SEQUENCES
         )
         fraction = self.section.objective.evaluation_mask_fraction
-        train_batch = self._mask(train, fraction, "train evaluation masking")
+        train_batch = self._mask(train, fraction, fixed_generator("train evaluation masking"))
         # The reference's figure is the loss of a training step: dropout is on.
         torch.manual_seed(self.generator("train evaluation dropout").initial_seed())
         train_figures = self._figures(model.train(), train_batch)

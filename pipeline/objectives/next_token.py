@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline.objectives.base import Batch, Objective
 from pipeline.objectives.text import Tokens, consecutive_windows, evenly
 from pipeline.params import Params
+from pipeline.training.randomness import fixed_generator
 from transformer.generate import generate
 
 EVALUATION_BATCH = 32
@@ -23,8 +24,8 @@ class NextTokenPrediction(Objective):
     unit = "tokens"
     headline = ("train_loss", "loss", "perplexity")
 
-    def __init__(self, params: Params, data: Path, device: torch.device):
-        super().__init__(params.seed, device, params.gpt.train.batch_size)
+    def __init__(self, params: Params, seed: int, data: Path, device: torch.device):
+        super().__init__(seed, device, params.gpt.train.batch_size)
         self.section = params.gpt
         self.architecture = params.architecture("gpt")
         self.tokens = Tokens(data, device)
@@ -118,7 +119,7 @@ class NextTokenPrediction(Objective):
             CONTINUATION_TOKENS,
             self.tokens.length,
             TEMPERATURE,
-            self.generator("samples"),
+            fixed_generator("samples"),
         )
         decode = self.tokens.tokenizer.decode
         return [

@@ -2,6 +2,7 @@
 
 import io
 import re
+import statistics
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.params import Params
-from pipeline.reporting.results import Result
+from pipeline.reporting.results import Result, Training
 from pipeline.reporting.verdicts import Verdict, one_class_only, tally
 
 TITLES = {"bert": "BERT", "gpt": "GPT", "vit": "ViT"}
@@ -32,7 +33,7 @@ def render(
     """
     sections = [
         "# One Transformer, trained as BERT, GPT and ViT\n",
-        f"Profile **{params.profile}**, seed {params.seed}, {environment['finished']}. "
+        f"Profile **{params.profile}**, {_seeds(params)}, {environment['finished']}. "
         f"{_tally(verdicts)}\n",
         _verdict_table(verdicts),
         _reading(verdicts, results),
@@ -91,6 +92,7 @@ def _tally(verdicts: list[Verdict]) -> str:
 
 
 def _verdict_table(verdicts: list[Verdict]) -> str:
+    several = len(verdicts[0].values) > 1
     rows = []
     for verdict in verdicts:
         rows.append(
@@ -98,15 +100,18 @@ def _verdict_table(verdicts: list[Verdict]) -> str:
                 TITLES[verdict.model],
                 verdict.target.name,
                 _number(verdict.target.value),
-                _number(verdict.ours),
+                _number(verdict.ours) + (f" ± {verdict.margin:.4f}" if several else ""),
+                *([f"{verdict.deviation:.4f}"] if several else []),
                 f"{verdict.difference:+.4f}",
                 verdict,
                 _number(verdict.baseline),
                 "yes" if verdict.like_for_like else "no: " + "; ".join(verdict.differences),
             ]
         )
-    header = ["model", "measure", "target", "ours", "difference", "verdict"]
-    return table([*header, "trivial baseline", "like for like"], rows, "llrrrlrl")
+    spread = ["standard deviation"] if several else []
+    header = ["model", "measure", "target", "ours", *spread, "difference", "verdict"]
+    align = "llrr" + "r" * several + "rlrl"
+    return table([*header, "trivial baseline", "like for like"], rows, align)
 
 
 def _reading(verdicts: list[Verdict], results: dict[str, Result]) -> str:
@@ -117,6 +122,18 @@ def _reading(verdicts: list[Verdict], results: dict[str, Result]) -> str:
         for verdict in verdicts
     ]
     gpt, vit = results["gpt"].figures, results["vit"].figures
+    count = len(verdicts[0].values)
+    if count == 1:
+        lines.append(
+            "- Each verdict rests on one run: another seed gives other figures. `dvc exp run -S "
+            "'seeds=[0,1,2]'` tells by how much."
+        )
+    else:
+        lines.append(
+            f"- Ours is the mean over {count} seeds, ± its 95% confidence interval (Student's t). "
+            "A target is met, or not met, when the whole interval is on one side of it; "
+            "otherwise the verdict is undecided."
+        )
     lines.append(
         "- The trivial baseline has learnt nothing but frequencies: of the words, or of the "
         "classes."
@@ -134,10 +151,10 @@ def _reading(verdicts: list[Verdict], results: dict[str, Result]) -> str:
         f"{_number(vit['accuracy'])}, and always the most frequent class gives "
         f"{_number(vit['baseline_accuracy'])}."
     )
-    if one_class_only(results["vit"]):
+    for seed in one_class_only(results["vit"]):
         lines.append(
-            "- **Warning: our ViT gives the same class to every test image. It has learnt "
-            "nothing, whatever the verdicts say.**"
+            f"- **Warning: our ViT with seed {seed} gives the same class to every test image. It "
+            "has learnt nothing, whatever the verdicts say.**"
         )
     return "\n".join(lines) + "\n"
 
@@ -146,20 +163,20 @@ def _model(result: Result, pictures: list[Path]) -> str:
     title = TITLES[result.name]
     parts = [f"## {title}\n", f"![{title}: curves](figures/{pictures[0].name})\n"]
     parts.append(table(["figure", "value"], _figures(result), "lr"))
-    parts.append(_provenance(result))
+    parts += [_provenance(training) for training in result.trainings]
     parts.append(SAMPLES[result.name](result, pictures))
     return "\n".join(parts)
 
 
 def _figures(result: Result) -> list[tuple[str, str]]:
-    figures, record = result.figures, result.training
+    figures = result.figures
     unit = figures["unit"]
-    rows = [(label, _number(figures[key])) for key, label in FIGURES[result.name].items()]
+    rows = [(label, _spread(result, key)) for key, label in FIGURES[result.name].items()]
     rows += [
         (
             "best held-out loss during training",
-            f"{_number(figures['best_validation_loss'])} at step "
-            f"{figures['best_validation_step']:,}",
+            f"{_spread(result, 'best_validation_loss')} at step "
+            f"{figures['best_validation_step']:,.0f}",
         ),
         ("steps", f"{figures['steps']:,}, batches of {figures['batch_size']:,}"),
         (unit, f"{figures[unit]:,} ({figures['epochs']:.3g} epochs)"),
@@ -169,36 +186,51 @@ def _figures(result: Result) -> list[tuple[str, str]]:
             f"{_prefixed(figures['flops'])} ({_prefixed(figures['flops_per_step'])} a step)",
         ),
     ]
-    if record:
-        seconds = record["seconds"]
-        split = ", ".join(f"{key} {value:,.1f} s" for key, value in seconds.items())
-        rows += [
-            ("time", f"{sum(seconds.values()):,.0f} s: {split}"),
-            (
-                "throughput while training",
-                f"{record['throughput']:,.0f} {record['unit']}/s, "
-                f"{_prefixed(figures['flops'] / seconds['train'])}FLOP/s",
-            ),
-        ]
+    for training in result.trainings:
+        if record := training.record:
+            seconds = record["seconds"]
+            split = ", ".join(f"{key} {value:,.1f} s" for key, value in seconds.items())
+            which = f", seed {training.seed}" if len(result.trainings) > 1 else ""
+            rows += [
+                (f"time{which}", f"{sum(seconds.values()):,.0f} s: {split}"),
+                (
+                    f"throughput while training{which}",
+                    f"{record['throughput']:,.0f} {record['unit']}/s, "
+                    f"{_prefixed(figures['flops'] / seconds['train'])}FLOP/s",
+                ),
+            ]
     return rows
 
 
-def _provenance(result: Result) -> str:
-    """Where the model comes from: this run, DVC's cache, or another machine."""
-    record = result.training
+def _spread(result: Result, key: str) -> str:
+    """A figure; of several seeds the mean and the standard deviation."""
+    values = result.values(key)
+    if len(values) == 1:
+        return _number(values[0])
+    return f"{_number(statistics.fmean(values))} (deviation {_number(statistics.stdev(values))})"
+
+
+def _seeds(params: Params) -> str:
+    seeds = ", ".join(map(str, params.seeds))
+    return f"seed {seeds}" if len(params.seeds) == 1 else f"seeds {seeds}"
+
+
+def _provenance(training: Training) -> str:
+    """Where a model comes from: this run, DVC's cache, or another machine."""
+    record = training.record
     if record is None:
         return (
-            "Restored from DVC's cache: this machine has no record of how long its training "
-            "took.\n"
+            f"Seed {training.seed}: restored from DVC's cache; this machine has no record of how "
+            "long its training took.\n"
         )
     run = f"MLflow run `{record['mlflow_run_id']}`" if record["mlflow_run_id"] else "no MLflow run"
     made = (
-        "Trained in this run"
+        "trained in this run"
         if record["this_repro"]
-        else f"Restored from DVC's cache: trained {record['finished']}"
+        else f"restored from DVC's cache, trained {record['finished']}"
     )
     commit = f", commit `{record['git_commit']}`" if record["git_commit"] else ""
-    return f"{made} on {record['device']}{commit}; {run}.\n"
+    return f"Seed {training.seed}: {made} on {record['device']}{commit}; {run}.\n"
 
 
 def _bert_samples(result: Result, pictures: list[Path]) -> str:

@@ -1,44 +1,76 @@
 """What the stages of one model left, read back."""
 
+import statistics
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from pipeline import records
-from pipeline.paths import data_dir, model_dir, predictions_dir, read_json, results_dir
+from pipeline.paths import data_dir, model_dir, prediction_dir, read_json, results_dir
+
+
+@dataclass(frozen=True)
+class Training:
+    """One trained model, with one seed.
+
+    figures: of training and evaluation, by name.
+    record: how it came about; None where this machine does not know.
+    """
+
+    seed: int
+    figures: dict[str, Any]
+    record: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
 class Result:
-    """Everything about one trained model.
+    """Everything about one model, trained once for every seed.
 
-    data: meta.json of `prepare`. figures: of training and evaluation, by name.
-    history, validation: a row a step, and a row an evaluation. samples: see `Objective.samples`.
-    training, evaluation: the records of how the figures came about; None where there are none.
+    data: meta.json of `prepare`. figures: as in Training, where seeds differ their mean.
+    history, validation: a row a step, and a row an evaluation, as means over the seeds.
+    samples: of the first seed; see `Objective.samples`.
     """
 
     name: str
     data: dict[str, Any]
+    trainings: list[Training]
     figures: dict[str, Any]
     history: pd.DataFrame
     validation: pd.DataFrame
     samples: Any
-    training: dict[str, Any] | None
-    evaluation: dict[str, Any] | None
+
+    def values(self, key: str) -> list[float]:
+        """A figure with every seed."""
+        return [training.figures[key] for training in self.trainings]
 
 
-def load(name: str) -> Result:
+def load(name: str, seeds: list[int]) -> Result:
     """The result of the model `name`, from the outputs of its stages."""
-    made = predictions_dir(name)
-    summary = read_json(model_dir(name) / "summary.json")
+    trainings = []
+    for seed in seeds:
+        folder, made = model_dir(name, seed), prediction_dir(name, seed)
+        figures = read_json(folder / "summary.json") | read_json(made / "figures.json")
+        record = records.read("train", f"{name}-{seed}", folder / "model.safetensors")
+        trainings.append(Training(seed, figures, record))
     return Result(
         name,
         read_json(data_dir(name) / "meta.json"),
-        summary | read_json(made / "figures.json"),
+        trainings,
+        _mean([training.figures for training in trainings]),
         pd.read_csv(results_dir(name) / "history.csv"),
         pd.read_csv(results_dir(name) / "validation.csv"),
-        read_json(made / "samples.json"),
-        records.read("train", name, model_dir(name) / "model.safetensors"),
-        records.read("evaluate", name, made / "figures.json"),
+        read_json(prediction_dir(name, seeds[0]) / "samples.json"),
     )
+
+
+def _mean(all_figures: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is the same for all seeds stays as it is; numbers that differ become their mean."""
+    mean = {}
+    for key, first in all_figures[0].items():
+        values = [figures[key] for figures in all_figures]
+        if all(value == first for value in values):
+            mean[key] = first
+        elif isinstance(first, int | float):
+            mean[key] = statistics.fmean(values)
+    return mean

@@ -1,26 +1,52 @@
 """Our figures against the reference's: met or not, and whether the two may be compared."""
 
+import math
+import statistics
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
+from scipy.stats import t as student_t
+
 from pipeline.params import Params
 from pipeline.reporting.results import Result
 from pipeline.reporting.targets import ModelTargets, Target
+
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class Verdict:
     """One row of the table at the top of the report.
 
+    values: our figure with every seed.
     differences: why the comparison is not like for like; none if it is.
     """
 
     model: str
     target: Target
-    ours: float
+    values: list[float]
     baseline: float
     differences: list[str]
+
+    @property
+    def ours(self) -> float:
+        """The mean over the seeds."""
+        return statistics.fmean(self.values)
+
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation over the seeds; None of one seed."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    @property
+    def margin(self) -> float:
+        """Half the width of the mean's 95% confidence interval (Student's t); 0 of one seed."""
+        count = len(self.values)
+        if self.deviation is None:
+            return 0.0
+        quantile = student_t.ppf((1 + CONFIDENCE) / 2, count - 1)
+        return float(quantile) * self.deviation / math.sqrt(count)
 
     @property
     def difference(self) -> float:
@@ -28,9 +54,18 @@ class Verdict:
         return self.ours - self.target.value
 
     @property
+    def outcome(self) -> str:
+        """'met' if ours is at least as good, 'not met' if it is not; of several seeds the whole
+        confidence interval has to be on one side, or it is 'undecided'."""
+        ahead = -self.difference if self.target.better == "lower" else self.difference
+        if ahead - self.margin >= 0:
+            return "met"
+        return "not met" if ahead + self.margin < 0 else "undecided"
+
+    @property
     def met(self) -> bool:
-        """Whether ours is at least as good."""
-        return self.difference <= 0 if self.target.better == "lower" else self.difference >= 0
+        """Whether the outcome is 'met'."""
+        return self.outcome == "met"
 
     @property
     def like_for_like(self) -> bool:
@@ -39,8 +74,7 @@ class Verdict:
 
     def __str__(self) -> str:
         """In brackets if it does not count."""
-        said = "met" if self.met else "not met"
-        return said if self.like_for_like else f"({said})"
+        return self.outcome if self.like_for_like else f"({self.outcome})"
 
 
 def judge(params: Params, result: Result, targets: ModelTargets) -> list[Verdict]:
@@ -50,7 +84,7 @@ def judge(params: Params, result: Result, targets: ModelTargets) -> list[Verdict
         Verdict(
             result.name,
             target,
-            result.figures[target.ours],
+            result.values(target.ours),
             result.figures[target.baseline],
             differences,
         )
@@ -64,9 +98,13 @@ def tally(verdicts: list[Verdict]) -> tuple[int, int]:
     return sum(verdict.met for verdict in comparable), len(comparable)
 
 
-def one_class_only(result: Result) -> bool:
-    """Whether a classifier gives the same answer to everything: it has learnt nothing."""
-    return result.figures.get("classes_predicted") == 1
+def one_class_only(result: Result) -> list[int]:
+    """Seeds with which a classifier gives the same answer to everything: it has learnt nothing."""
+    return [
+        training.seed
+        for training in result.trainings
+        if training.figures.get("classes_predicted") == 1
+    ]
 
 
 def _differences(params: Params, result: Result, targets: ModelTargets) -> list[str]:

@@ -1,59 +1,78 @@
 """evaluate: models/<name> on the whole held-out split, with samples of what it does."""
 
+import statistics
+from pathlib import Path
+from typing import Any
+
 from pipeline import models, records, tracking
 from pipeline.objectives import build as build_objective
 from pipeline.params import Params
 from pipeline.paths import (
     data_dir,
     model_dir,
+    prediction_dir,
     predictions_dir,
+    read_json,
     require,
     results_dir,
     write_json,
 )
 from pipeline.training import device as devices
+from pipeline.training.checkpoint import Checkpoint, identity
 from pipeline.training.clock import Clock
 from pipeline.training.history import write_csv
 
 
 def evaluate(params: Params, name: str) -> None:
-    """Write figures and samples of the trained model `name`, and continue its MLflow run.
+    """Write figures and samples of the trained model `name`, and continue its MLflow runs.
 
     Raises:
         UserError: its data is not prepared, or it is not trained.
     """
     data = require(data_dir(name), f"dvc repro prepare@{name}")
-    folder = require(model_dir(name), f"dvc repro train@{name}")
+    fingerprint = read_json(data / "meta.json")["fingerprint"]
+    scored, predictions, headline = [], [], ()
+    for seed in params.seeds:
+        require(model_dir(name, seed), f"dvc repro train@{name}")
+        figures, rows, headline = _evaluate(params, name, seed, data)
+        scored.append(figures)
+        predictions += rows
+        # The training is in dvc.lock by now: its last state is of no more use.
+        Checkpoint(name, identity(params, name, seed, fingerprint)).remove()
+    if predictions:
+        write_csv(predictions, predictions_dir(name) / "predictions.csv")
+    # Under the model's name: DVC's tables then have columns such as bert.loss.
+    metrics = {}
+    for key in headline:
+        values = [figures[key] for figures in scored]
+        metrics[key] = statistics.fmean(values)
+        if len(values) > 1:
+            metrics[f"{key}_std"] = statistics.stdev(values)
+    write_json({name: metrics}, results_dir(name) / "metrics.json")
+    print(f"{name}: " + "  ".join(f"{key} {value:.4f}" for key, value in metrics.items()))
+
+
+def _evaluate(
+    params: Params, name: str, seed: int, data: Path
+) -> tuple[dict[str, float], list[dict[str, Any]], tuple[str, ...]]:
+    """Figures, predictions and the names of the headline figures, of one seed."""
+    folder, made = model_dir(name, seed), prediction_dir(name, seed)
     device = devices.prepare(params)
-    objective = build_objective(name, params, data, device)
+    objective = build_objective(name, params, seed, data, device)
     model, _ = models.load(folder)
     model.to(device)
     clock = Clock()
     with clock.measure("evaluate"):
         figures = objective.evaluate(model)
         samples = objective.samples(model)
-        predictions = objective.predictions(model)
-    made = predictions_dir(name)
+        predictions = [{"seed": seed, **row} for row in objective.predictions(model)]
     write_json(figures, made / "figures.json")
     write_json(samples, made / "samples.json")
-    if predictions:
-        write_csv(predictions, made / "predictions.csv")
-    # Under the model's name: DVC's tables then have columns such as bert.loss.
-    headline = {name: {key: figures[key] for key in objective.headline}}
-    write_json(headline, results_dir(name) / "metrics.json")
-    print(f"{name}: " + "  ".join(f"{key} {value:.4f}" for key, value in figures.items()))
-    trained = records.read("train", name, folder / models.WEIGHTS) or {}
-    with tracking.Tracker("evaluate", name, params, trained.get("mlflow_run_id")) as tracker:
+    trained = records.read("train", f"{name}-{seed}", folder / models.WEIGHTS) or {}
+    training_id = trained.get("training_id")
+    with tracking.Tracker("evaluate", params, name, seed, training_id) as tracker:
         tracker.metrics({f"test/{key}": value for key, value in figures.items()})
-        tracker.folder(made, "predictions")
-        records.write(
-            "evaluate",
-            name,
-            made / "figures.json",
-            {
-                "seconds": dict(clock.seconds),
-                "device": devices.name(device),
-                "mlflow_run_id": tracker.run_id,
-                "mlflow_experiment_id": tracker.experiment_id,
-            },
-        )
+        tracker.files(made, "predictions")
+    content = {"seconds": dict(clock.seconds), "device": devices.name(device)}
+    records.write("evaluate", f"{name}-{seed}", made / "figures.json", content)
+    return figures, predictions, objective.headline

@@ -15,10 +15,13 @@ from pipeline.paths import data_dir, write_json
 OWN = Path("data") / "own"  # what dvc.yaml has among the stage's dependencies
 
 
-def prepare(params: Params, name: str) -> None:
-    """Fetch, verify, split and encode the data of the model `name`."""
+def prepare(params: Params, name: str, folder: Path | None = None) -> None:
+    """Fetch, verify, split and encode the data of the model `name`.
+
+    folder: where to; data/<name> by default.
+    """
     data = params.section(name).data
-    folder = data_dir(name)
+    folder = folder or data_dir(name)
     given = Path(data.text if isinstance(data, TextData) else data.images)
     if os.path.exists(given) and not given.is_relative_to(OWN):
         print(f"note: {given} is outside of {OWN}, so DVC does not notice when it changes")
@@ -35,7 +38,7 @@ def prepare(params: Params, name: str) -> None:
     else:
         from pipeline.data import images
 
-        tensors, meta = images.encode(data, params.seed)
+        tensors, meta = images.encode(data)
         _write(folder, "images", tensors, meta)
         print(
             f"{name}: {meta['title']}: {meta['train_images']:,} + {meta['test_images']:,} images "
@@ -44,7 +47,7 @@ def prepare(params: Params, name: str) -> None:
 
 
 def _write(
-    folder: Any, kind: str, tensors: dict[str, np.ndarray], meta: dict[str, Any]
+    folder: Path, kind: str, tensors: dict[str, np.ndarray], meta: dict[str, Any]
 ) -> None:
     """Everything at once, when it is known to be good: no half output is left by a failure."""
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,7 @@
 """report: what the other stages left, beside the reference's figures."""
 
 import shutil
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +22,7 @@ def report(params: Params) -> None:
     for name in MODELS:
         require(predictions_dir(name), f"dvc repro evaluate@{name}")
     reached = targets.load()
-    found = {name: results.load(name) for name in MODELS}
+    found = {name: results.load(name, params.seeds) for name in MODELS}
     judged = [
         verdict
         for name in MODELS
@@ -45,13 +46,23 @@ def report(params: Params) -> None:
     met, comparable = verdicts.tally(judged)
     for verdict in judged:
         name, target = f"{verdict.model} {verdict.target.name}", verdict.target.value
-        print(f"{name:<22}{verdict.ours:>9.4f}   target {target:.4f}   {verdict}")
+        margin = f" ± {verdict.margin:.4f}" if len(verdict.values) > 1 else ""
+        print(f"{name:<22}{verdict.ours:>9.4f}{margin}   target {target:.4f}   {verdict}")
     print(f"in brackets: other data than the target's. All of it: {REPORTS / 'metrics.md'}")
-    with tracking.Tracker("report", None, params) as tracker:
+    with tracking.Tracker("report", params) as tracker:
         tracker.metrics({"targets_met": met, "targets_comparable": comparable})
+        # Also where DVC's cache spared the training: the runs in which these models came about.
+        tracker.tags(
+            {
+                f"run.{name}.seed-{training.seed}": training.record["mlflow_run_id"]
+                for name, result in found.items()
+                for training in result.trainings
+                if training.record and training.record["mlflow_run_id"]
+            }
+        )
         for file in ("metrics.md", "metrics.json"):
-            tracker.artifact(REPORTS / file)
-        tracker.folder(folder, "figures")
+            tracker.files(REPORTS / file)
+        tracker.files(folder, "figures")
 
 
 def _content(
@@ -72,9 +83,12 @@ def _content(
                 "model": verdict.model,
                 **verdict.target.model_dump(),
                 "ours": verdict.ours,
+                "values": verdict.values,
+                "margin": verdict.margin,
                 "ours_figure": verdict.target.ours,
                 "baseline": verdict.baseline,
                 "difference": verdict.difference,
+                "outcome": verdict.outcome,
                 "met": verdict.met,
                 "like_for_like": verdict.like_for_like,
                 "differences": verdict.differences,
@@ -84,8 +98,9 @@ def _content(
         "one_class_only": verdicts.one_class_only(found["vit"]),
         "models": {
             name: {
-                key: getattr(result, key)
-                for key in ("data", "figures", "training", "evaluation")
+                "data": result.data,
+                "figures": result.figures,
+                "trainings": [asdict(training) for training in result.trainings],
             }
             for name, result in found.items()
         },

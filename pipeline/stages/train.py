@@ -1,18 +1,32 @@
-"""train: data/<name> to models/<name> and its curves."""
+"""train: data/<name> to models/<name> and its curves, once for every seed."""
 
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from pipeline import models, records, tracking
 from pipeline.objectives import build as build_objective
 from pipeline.objectives.base import Objective
 from pipeline.params import Params, Training
-from pipeline.paths import data_dir, model_dir, read_json, require, results_dir, write_json
+from pipeline.paths import (
+    data_dir,
+    model_dir,
+    models_dir,
+    read_json,
+    require,
+    results_dir,
+    write_json,
+)
+from pipeline.training import checkpoint as checkpoints
 from pipeline.training import device as devices
 from pipeline.training.checkpoint import Checkpoint, identity
-from pipeline.training.history import History, Row, write_csv
+from pipeline.training.history import History, Row, mean, write_csv
 from pipeline.training.loop import Plan
 from pipeline.training.loop import train as run_loop
 from transformer import Transformer, flops_per_step, parameter_count
+
+STEPS, EVALUATIONS = "history.csv", "validation.csv"
 
 
 def train(params: Params, name: str) -> None:
@@ -22,51 +36,66 @@ def train(params: Params, name: str) -> None:
         UserError: its data is not prepared, another process trains it, or the training diverged.
     """
     data = require(data_dir(name), f"dvc repro prepare@{name}")
+    fingerprint = read_json(data / "meta.json")["fingerprint"]
+    tracking.mark_killed(checkpoints.prune())
+    shutil.rmtree(models_dir(name), ignore_errors=True)  # seeds of another run
+    with ExitStack() as held:
+        keys = [identity(params, name, seed, fingerprint) for seed in params.seeds]
+        kept = [held.enter_context(Checkpoint(name, key)) for key in keys]
+        histories = [
+            _train(params, name, seed, data, checkpoint)
+            for seed, checkpoint in zip(params.seeds, kept, strict=True)
+        ]
+    write_csv(mean([history.steps for history in histories]), results_dir(name) / STEPS)
+    evaluations = mean([history.evaluations for history in histories])
+    write_csv(evaluations, results_dir(name) / EVALUATIONS)
+
+
+def _train(params: Params, name: str, seed: int, data: Path, checkpoint: Checkpoint) -> History:
+    """One training, with one seed; writes the folder of the model."""
     device = devices.prepare(params)
-    objective = build_objective(name, params, data, device)
-    meta = read_json(data / "meta.json")
-    config = objective.model_config
+    objective = build_objective(name, params, seed, data, device)
     model = objective.build_model()
     cost = flops_per_step(model, **objective.model_inputs(objective.training_batch(0)))
     settings = params.section(name).train
-    key = identity(params, name, meta["fingerprint"])
-    with Checkpoint(name, key) as checkpoint, tracking.Tracker("train", name, params) as tracker:
+    folder = model_dir(name, seed)
+    with tracking.Tracker("train", params, name, seed, checkpoint.training_id) as tracker:
         tracker.params({"parameters": parameter_count(model), "flops_per_step": cost})
-        tracker.data(meta)
+        tracker.data(read_json(data / "meta.json"))
 
         def publish(steps: list[Row], evaluations: list[Row]) -> None:
-            tracker.series([_prefixed("train", row) for row in steps])
-            tracker.series([_prefixed("validation", row) for row in evaluations])
+            tracker.series("train", steps)
+            tracker.series("validation", evaluations)
 
+        title = f"{name}, seed {seed}" if len(params.seeds) > 1 else name
         history, clock = run_loop(
-            name, model.to(device), objective, settings, checkpoint, publish
+            title, model.to(device), objective, settings, checkpoint, publish
         )
-        write_csv(history.steps, results_dir(name) / "history.csv")
-        write_csv(history.evaluations, results_dir(name) / "validation.csv")
-        models.save(model, config, model_dir(name))
+        publish(history.steps, history.evaluations)  # what an interruption has kept back
+        models.save(model, objective.model_config, folder)
+        write_csv(history.steps, folder / STEPS)
+        write_csv(history.evaluations, folder / EVALUATIONS)
         summary = _summary(model, objective, settings, history, cost)
-        write_json(summary, model_dir(name) / "summary.json")
+        summary["weights_sha256"] = records.sha256(folder / models.WEIGHTS)
+        write_json(summary, folder / "summary.json")
         tracker.metrics({key: summary[key] for key in ("closing_loss", "best_validation_loss")})
-        tracker.model(model_dir(name), data)
+        tracker.model(folder, data)
         records.write(
             "train",
-            name,
-            model_dir(name) / models.WEIGHTS,
+            f"{name}-{seed}",
+            folder / models.WEIGHTS,
             {
                 "seconds": {k: round(v, 3) for k, v in clock.seconds.items()},
                 "throughput": summary[objective.unit] / clock.seconds["train"],
                 "unit": objective.unit,
                 "device": devices.name(device),
                 "threads": params.threads,
+                "training_id": tracker.training_id,
                 "mlflow_run_id": tracker.run_id,
                 "mlflow_experiment_id": tracker.experiment_id,
             },
         )
-        checkpoint.remove()
-
-
-def _prefixed(group: str, row: Row) -> Row:
-    return {key if key == "step" else f"{group}/{key}": value for key, value in row.items()}
+    return history
 
 
 def _summary(

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +25,39 @@ class History:
         self.steps = steps or []
         self.evaluations = evaluations or []
         self._pending: list[tuple[Row, dict[str, Tensor]]] = []
+        self._watched: deque[tuple[Tensor, torch.cuda.Event | None]] = deque()
 
     def append(self, known: Row, on_device: dict[str, Tensor]) -> None:
-        """Add a step: numbers that are known, and scalars that are on the device."""
-        self._pending.append((known, on_device))
-
-    def flush(self) -> list[Row]:
-        """Fetch what was appended since the last time, and return it.
+        """Add a step: numbers that are known, and scalars that are on the device.
 
         Raises:
-            UserError: a loss that is infinite or not a number: the training has diverged.
+            UserError: a recent loss is infinite or not a number: the training has diverged.
+        """
+        self._pending.append((known, on_device))
+        self._watch(on_device["loss"])
+
+    def _watch(self, loss: Tensor) -> None:
+        """Notice a diverged loss a few steps later, without waiting for the device."""
+        if loss.is_cuda:
+            host = torch.empty((), pin_memory=True).copy_(loss, non_blocking=True)
+            arrived = torch.cuda.Event()
+            arrived.record()
+            self._watched.append((host, arrived))
+        else:
+            self._watched.append((loss, None))
+        while self._watched and (self._watched[0][1] is None or self._watched[0][1].query()):
+            value, _ = self._watched.popleft()
+            if not math.isfinite(value):
+                self.flush()
+
+    def flush(self) -> None:
+        """Fetch what was appended since the last time.
+
+        Raises:
+            UserError: a loss is infinite or not a number: the training has diverged.
         """
         if not self._pending:
-            return []
+            return
         tensors = [torch.stack([t.float() for t in row.values()]) for _, row in self._pending]
         values = torch.stack(tensors).tolist()
         rows = [
@@ -44,6 +65,7 @@ class History:
             for (known, on_device), numbers in zip(self._pending, values, strict=True)
         ]
         self._pending.clear()
+        self._watched.clear()
         self.steps += rows
         for row in rows:
             if not math.isfinite(row["loss"]):
@@ -52,11 +74,24 @@ class History:
                     f"(lr {row['lr']:.3g}, gradient norm {row['grad_norm']:.3g}); "
                     "lower the learning rate, clip the gradient or warm up for longer"
                 )
-        return rows
 
 
-def write_csv(rows: list[Row], path: Path) -> None:
-    """Write rows with the keys of the first as the header; floats with six significant digits."""
+def mean(histories: list[list[Row]]) -> list[Row]:
+    """Rows of several trainings with other seeds, averaged row by row."""
+    if len(histories) == 1:
+        return histories[0]
+    return [
+        {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+        | {"step": rows[0]["step"]}
+        for rows in zip(*histories, strict=True)
+    ]
+
+
+def write_csv(rows: list[dict[str, Any]], path: Path) -> None:
+    """Write rows with the keys of the first as the header.
+
+    Floats with nine significant digits, which tell any two single-precision numbers apart.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
@@ -65,4 +100,4 @@ def write_csv(rows: list[Row], path: Path) -> None:
 
 
 def _format(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.9g}" if isinstance(value, float) else str(value)

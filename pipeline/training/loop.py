@@ -40,13 +40,14 @@ class Plan:
     def due(self, step: int) -> tuple[bool, bool, bool]:
         """Whether to log, to evaluate and to save after `step` steps.
 
-        The last step is logged and evaluated, but not saved: the stage saves the model then.
+        The last step is all three: a stage that is killed while it writes its outputs trains
+        nothing again.
         """
         last = step == self.steps
         return (
             last or step % self.log_every == 0,
             last or step % self.evaluate_every == 0,
-            not last and step % self.checkpoint_every == 0,
+            last or step % self.checkpoint_every == 0,
         )
 
 
@@ -57,11 +58,13 @@ def train(
     settings: StepTraining | EpochTraining,
     checkpoint: Checkpoint,
     publish: Callable[[list[Row], list[Row]], None],
+    until: int | None = None,
 ) -> tuple[History, Clock]:
     """Train `model` in place, from its checkpoint if there is one.
 
-    publish: is given the new rows of steps and of evaluations at every evaluation, to copy them
-        elsewhere; the record is the History that is returned.
+    publish: is given all rows of steps and of evaluations so far, at every evaluation, to copy
+        them elsewhere; the record is the History that is returned.
+    until: the step to stop after, short of the end; None trains to the end.
 
     Raises:
         UserError: the training diverged; the last checkpoint is kept.
@@ -76,7 +79,6 @@ def train(
     start = state["step"] if state else 0
     history = History(**state["history"]) if state else History()
     clock = Clock(state["seconds"] if state else None)
-    published = (len(history.steps), len(history.evaluations))
     units_per_step = settings.batch_size * objective.units_per_example
     if settings.compile:
         # Objectives call `encode` and the head's own loss, rather than `forward`.
@@ -86,8 +88,8 @@ def train(
     with open_console(title, plan.steps, start, objective.unit) as console:
         if start:
             console.line(f"{title}: goes on after step {start}")
-        unlogged: list[Row] = []
-        for step in range(start + 1, plan.steps + 1):
+        logged = start - start % plan.log_every
+        for step in range(start + 1, (until or plan.steps) + 1):
             # The first step of a compiled model is mostly compilation.
             with clock.measure("compile" if settings.compile and step == start + 1 else "train"):
                 lr_factor = factor(
@@ -102,7 +104,7 @@ def train(
                 history.append({"step": step, "lr": settings.lr * lr_factor}, figures)
                 log, evaluate, save = plan.due(step)
                 if log or evaluate or save:
-                    unlogged += history.flush()
+                    history.flush()
             validation = None
             if evaluate:
                 with clock.measure("evaluate"):
@@ -112,13 +114,13 @@ def train(
                 history.evaluations.append(validation)
             with clock.measure("log"):
                 if evaluate:
-                    publish(history.steps[published[0] :], history.evaluations[published[1] :])
-                    published = (len(history.steps), len(history.evaluations))
+                    publish(history.steps, history.evaluations)
                 if log:
                     rate = units_per_step * step / (clock.seconds["train"] or 1.0)
-                    console.update(step, unlogged[-1]["loss"], rate)
-                    console.line(objective.line(step, unlogged, validation))
-                    unlogged = []
+                    rows = history.steps[logged:]  # a row a step
+                    console.update(step, rows[-1]["loss"], rate)
+                    console.line(objective.line(step, rows, validation))
+                    logged = step
                 if save:
                     checkpoint.save(
                         {
@@ -132,6 +134,7 @@ def train(
                             "seconds": dict(clock.seconds),
                         }
                     )
+    history.flush()
     return history, clock
 
 

@@ -19,3 +19,9 @@ def derive(seed: int, stream: str, *counters: int) -> int:
 def generator(seed: int, stream: str, *counters: int) -> torch.Generator:
     """A CPU generator for the stream: the same draws whatever device trains."""
     return torch.Generator().manual_seed(derive(seed, stream, *counters))
+
+
+def fixed_generator(stream: str) -> torch.Generator:
+    """A generator for what is drawn once and is the same whatever the seed of a training: with
+    it, figures of several seeds differ by the training alone."""
+    return generator(0, f"fixed/{stream}")

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import MODELS
 from pipeline.errors import UserError
+from pipeline.paths import model_dir, prediction_dir, read_json
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
@@ -27,28 +28,29 @@ def trained(small):
 def test_the_stages_leave_what_dvc_expects(trained, project):
     for name in MODELS:
         history = pd.read_csv(project / "reports" / name / "history.csv")
-        summary = json.loads((project / "models" / name / "summary.json").read_text())
+        summary = read_json(model_dir(name, 0) / "summary.json")
         assert history["step"].tolist() == list(range(1, summary["steps"] + 1))
         validation = pd.read_csv(project / "reports" / name / "validation.csv")
         assert validation["step"].iloc[-1] == summary["steps"]
         metrics = json.loads((project / "reports" / name / "metrics.json").read_text())
-        figures = json.loads((project / "predictions" / name / "figures.json").read_text())
+        figures = read_json(prediction_dir(name, 0) / "figures.json")
         assert metrics[name].items() <= figures.items()
         assert all(np.isfinite(value) for value in figures.values())
-    assert not any((project / ".checkpoints").glob("*/state.pt"))  # success leaves none behind
+    assert not any((project / ".checkpoints").glob("*"))  # success leaves none behind
 
 
 def test_the_final_validation_is_the_evaluation(trained, project):
     """Two ways to one number: the loop's last evaluation, and the saved model's."""
     for name in ("gpt", "vit"):
         validation = pd.read_csv(project / "reports" / name / "validation.csv")
-        figures = json.loads((project / "predictions" / name / "figures.json").read_text())
+        figures = read_json(prediction_dir(name, 0) / "figures.json")
         assert validation["loss"].iloc[-1] == pytest.approx(figures["loss"], rel=1e-5)
 
 
 def test_a_second_training_gives_the_same_bytes(trained, project):
+    assert not any((project / ".checkpoints").glob("*"))  # nothing to copy it from
     for name in MODELS:
-        files = [project / "models" / name / "model.safetensors"]
+        files = [model_dir(name, 0) / "model.safetensors"]
         files += [project / "reports" / name / f"{kind}.csv" for kind in ("history", "validation")]
         first = [file.read_bytes() for file in files]
         train(trained, name)
@@ -92,7 +94,8 @@ def test_a_stage_before_its_time_says_what_to_run_first(small, name):
     with pytest.raises(UserError, match=rf"data/{name} is missing: run `dvc repro prepare@{name}`"):
         train(small, name)
     prepare(small, name)
-    with pytest.raises(UserError, match=rf"models/{name} is missing: run `dvc repro train@{name}`"):
+    missing = rf"models/{name}/seed-0 is missing: run `dvc repro train@{name}`"
+    with pytest.raises(UserError, match=missing):
         evaluate(small, name)
 
 

@@ -15,8 +15,10 @@ from pipeline.params import ImageData
 MIRROR = os.environ.get("DATA_MIRROR")
 
 
-def data(source: str, size: int = 8, fraction: float = 0.2) -> ImageData:
-    return ImageData(images=source, image_size=size, test_fraction=fraction)
+def data(source: str, size: int = 8, fraction: float = 0.2, seed: int = 0) -> ImageData:
+    return ImageData(
+        images=source, image_size=size, test_fraction=fraction, split_seed=seed
+    )
 
 
 def picture(path: Path, shade: int = 100, mode: str = "RGB", size: int = 8) -> None:
@@ -27,18 +29,18 @@ def picture(path: Path, shade: int = 100, mode: str = "RGB", size: int = 8) -> N
 
 def test_the_digits_split_evenly(monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[3])
-    tensors, meta = images.encode(data("mnist", 28), seed=0)
+    tensors, meta = images.encode(data("mnist", 28))
     assert tensors["train_images"].shape == (4000, 1, 28, 28)
     assert meta["train_per_class"] == [400] * 10
     assert meta["test_per_class"] == [100] * 10
-    other, _ = images.encode(data("mnist", 28), seed=1)
+    other, _ = images.encode(data("mnist", 28, seed=1))
     assert not np.array_equal(tensors["test_images"], other["test_images"])
 
 
 @pytest.mark.skipif(not MIRROR, reason="the photographs are on no package index; set DATA_MIRROR")
 def test_the_references_photographs(monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[3])
-    tensors, meta = images.encode(data("pizza_steak_sushi", 16), seed=0)
+    tensors, meta = images.encode(data("pizza_steak_sushi", 16))
     assert tensors["train_images"].shape == (225, 3, 16, 16)
     assert meta["test_per_class"] == [25, 19, 31]
     assert tensors["test_labels"].tolist() == sorted(tensors["test_labels"].tolist())
@@ -52,7 +54,7 @@ def test_order_is_that_of_torchvisions_imagefolder(project):
         for name, shade in (("b", 10), ("a", 200), ("C", 90)):
             for number in (10, 9, 2):
                 picture(project / "own" / split / name / f"{number}.png", shade + number)
-    tensors, meta = images.encode(data("own"), seed=0)
+    tensors, meta = images.encode(data("own"))
     folder = ImageFolder(str(project / "own" / "test"))
     assert meta["classes"] == folder.classes
     assert tensors["test_labels"].tolist() == folder.targets
@@ -64,7 +66,7 @@ def test_mean_and_deviation_are_those_of_the_training_split(project):
     for number in range(5):
         picture(project / "own" / "dark" / f"{number}.png", 0)
         picture(project / "own" / "light" / f"{number}.png", 255)
-    _, meta = images.encode(data("own"), seed=0)
+    _, meta = images.encode(data("own"))
     assert meta["mean"] == [0.5] * 3
     assert meta["std"] == [0.5] * 3
 
@@ -79,7 +81,7 @@ def own_folder(project: Path) -> Path:
 def test_an_unreadable_image_is_named(project):
     (own_folder(project) / "a" / "9.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"own/a/9.png: not a readable image"):
-        images.encode(data("own"), seed=0)
+        images.encode(data("own"))
 
 
 def test_a_truncated_image_is_named(project):
@@ -88,41 +90,41 @@ def test_a_truncated_image_is_named(project):
     Image.fromarray(noise).save(file)
     file.write_bytes(file.read_bytes()[:2000])
     with pytest.raises(UserError, match=r"own/a/3.png: not a readable image"):
-        images.encode(data("own"), seed=0)
+        images.encode(data("own"))
 
 
 def test_one_class_is_not_enough(project):
     picture(project / "own" / "a" / "1.png")
     picture(project / "own" / "a" / "2.png")
     with pytest.raises(UserError, match="one class only"):
-        images.encode(data("own", fraction=0.5), seed=0)
+        images.encode(data("own", fraction=0.5))
 
 
 def test_an_empty_split(project):
     own_folder(project)
     with pytest.raises(UserError, match=r"the test split is empty.*test_fraction"):
-        images.encode(data("own", fraction=0.01), seed=0)
+        images.encode(data("own", fraction=0.01))
 
 
 def test_an_empty_class(project):
     (own_folder(project) / "c").mkdir()
     with pytest.raises(UserError, match="own/c: a class without images"):
-        images.encode(data("own"), seed=0)
+        images.encode(data("own"))
 
 
 def test_classes_that_differ_between_the_splits(project):
     for path in ("train/a", "train/b", "test/a", "test/c"):
         picture(project / "own" / path / "1.png")
     with pytest.raises(UserError, match="not in both splits: b, c"):
-        images.encode(data("own"), seed=0)
+        images.encode(data("own"))
 
 
 def test_a_name_that_is_neither_known_nor_a_folder(project):
     with pytest.raises(UserError, match=r"no images 'mnits'.*did you mean 'mnist'"):
-        images.encode(data("mnits"), seed=0)
+        images.encode(data("mnits"))
 
 
 def test_an_archive_is_to_be_unpacked_first(project):
     (project / "own.zip").write_bytes(b"PK\x03\x04")
     with pytest.raises(UserError, match=r"own.zip: a file; unpack it if it is an archive"):
-        images.encode(data("own.zip"), seed=0)
+        images.encode(data("own.zip"))

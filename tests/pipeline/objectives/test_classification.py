@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 def objective_of(params) -> Classification:
     prepare(params, "vit")
-    return build("vit", params, data_dir("vit"), CPU)
+    return build("vit", params, 0, data_dir("vit"), CPU)
 
 
 @pytest.fixture

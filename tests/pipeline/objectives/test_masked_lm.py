@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from pipeline.objectives import build
 from pipeline.stages.prepare import prepare
+from pipeline.training.randomness import fixed_generator
 
 CPU = torch.device("cpu")
 
@@ -15,12 +16,12 @@ def objective(small):
     prepare(small, "bert")
     from pipeline.paths import data_dir
 
-    return build("bert", small, data_dir("bert"), CPU)
+    return build("bert", small, 0, data_dir("bert"), CPU)
 
 
 def test_labels_are_what_stood_there_and_the_rest_is_untouched(objective):
     sequences = objective.tokens.random_windows(500, 8, objective.generator("test"))
-    batch = objective._mask(sequences, 0.4, "test masking")
+    batch = objective._mask(sequences, 0.4, fixed_generator("test"))
     assert batch["positions"].shape == (500, 3)  # round(0.4 * 8) in each
     assert all(len(set(row)) == 3 for row in batch["positions"].tolist())
     assert torch.equal(sequences.gather(1, batch["positions"]), batch["labels"])
@@ -31,7 +32,7 @@ def test_labels_are_what_stood_there_and_the_rest_is_untouched(objective):
 def test_eighty_ten_ten(objective):
     """Devlin et al. 2019, section 3.1: 80% [MASK], 10% a random token, 10% the token itself."""
     sequences = objective.tokens.random_windows(20_000, 8, objective.generator("test"))
-    batch = objective._mask(sequences, 0.4, "test masking")
+    batch = objective._mask(sequences, 0.4, fixed_generator("test"))
     shown = batch["inputs"].gather(1, batch["positions"])
     masked = (shown == objective.tokens.meta["special"]["mask"]).float().mean().item()
     kept = (shown == batch["labels"]).float().mean().item()

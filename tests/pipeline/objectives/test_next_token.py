@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def objective(small):
     prepare(small, "gpt")
-    return build("gpt", small, data_dir("gpt"), CPU)
+    return build("gpt", small, 0, data_dir("gpt"), CPU)
 
 
 def test_labels_are_the_inputs_one_further(objective):
@@ -56,7 +56,7 @@ def test_smoothing_is_a_distribution_of_its_share(raw, small, towards):
     prepare(small, "gpt")
     changed = small.model_dump(exclude_none=True)
     changed["gpt"]["objective"] = {"label_smoothing": 0.2, "smooth_towards": towards}
-    objective = build("gpt", validate(changed), data_dir("gpt"), CPU)
+    objective = build("gpt", validate(changed), 0, data_dir("gpt"), CPU)
     assert objective.smoothing.sum().item() == pytest.approx(0.2)
     even = (objective.smoothing == objective.smoothing[0]).all()
     assert even == (towards == "uniform")
@@ -66,7 +66,7 @@ def test_without_smoothing_the_loss_is_plain_cross_entropy(small):
     prepare(small, "gpt")
     changed = small.model_dump(exclude_none=True)
     changed["gpt"]["objective"]["label_smoothing"] = 0.0
-    objective = build("gpt", validate(changed), data_dir("gpt"), CPU)
+    objective = build("gpt", validate(changed), 0, data_dir("gpt"), CPU)
     model, batch = objective.build_model().eval(), objective.training_batch(0)
     loss, _ = objective.loss(model, batch)
     logits = model(batch["inputs"]).flatten(0, 1)

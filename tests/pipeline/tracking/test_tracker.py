@@ -7,8 +7,7 @@ import time
 import mlflow
 import pytest
 
-from pipeline import tracking
-from pipeline.tracking import Tracker
+from pipeline.tracking import Tracker, mark_killed, store
 
 
 def free_port() -> int:
@@ -19,14 +18,14 @@ def free_port() -> int:
 
 def use_everything(tracker: Tracker) -> None:
     tracker.params({"a": 1})
-    tracker.series([{"step": 1, "train/loss": 1.0}])
+    tracker.series("train", [{"step": 1, "loss": 1.0}])
     tracker.metrics({"b": 2.0})
 
 
 def test_a_dead_server_costs_seconds_and_one_warning(small, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     start = time.monotonic()
-    with Tracker("train", "gpt", small) as tracker:
+    with Tracker("train", small, "gpt", 0) as tracker:
         use_everything(tracker)
     assert time.monotonic() - start < 20
     assert capsys.readouterr().err.count("warning: MLflow at http://127.0.0.1") == 1
@@ -40,7 +39,7 @@ def test_a_server_that_never_answers(small, monkeypatch, capsys):
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         start = time.monotonic()
-        with Tracker("train", "gpt", small) as tracker:
+        with Tracker("train", small, "gpt", 0) as tracker:
             use_everything(tracker)
         assert time.monotonic() - start < 30
         for connection, _ in accepted:
@@ -53,7 +52,7 @@ def test_a_server_that_never_answers(small, monkeypatch, capsys):
 )
 def test_a_run_ends_with_the_status_it_deserves(small, error, status):
     try:
-        with Tracker("train", "gpt", small) as tracker:
+        with Tracker("train", small, "gpt", 0) as tracker:
             if error:
                 raise error
     except (ValueError, KeyboardInterrupt):
@@ -64,7 +63,7 @@ def test_a_run_ends_with_the_status_it_deserves(small, error, status):
 def test_tags_lead_from_a_run_to_its_dvc_experiment(small, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "puffy-tune")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc123")
-    with Tracker("train", "gpt", small) as tracker:
+    with Tracker("train", small, "gpt", 0) as tracker:
         pass
     run = mlflow.get_run(tracker.run_id)
     assert run.info.run_name == "gpt · puffy-tune"
@@ -80,7 +79,7 @@ def test_tags_lead_from_a_run_to_its_dvc_experiment(small, monkeypatch):
 
 def test_the_hash_of_parameters_knows_what_a_model_depends_on(small):
     def tag(params, name):
-        with Tracker("train", name, params) as tracker:
+        with Tracker("train", params, name, 0) as tracker:
             pass
         return mlflow.get_run(tracker.run_id).data.tags["params_hash"]
 
@@ -92,9 +91,9 @@ def test_the_hash_of_parameters_knows_what_a_model_depends_on(small):
 
 
 def test_evaluation_continues_the_run_of_the_training(small):
-    with Tracker("train", "gpt", small) as training:
+    with Tracker("train", small, "gpt", 0) as training:
         pass
-    with Tracker("evaluate", "gpt", small, training.run_id) as evaluation:
+    with Tracker("evaluate", small, "gpt", 0, training.training_id) as evaluation:
         evaluation.metrics({"test/loss": 1.0})
     assert evaluation.run_id == training.run_id
     run = mlflow.get_run(training.run_id)
@@ -102,14 +101,40 @@ def test_evaluation_continues_the_run_of_the_training(small):
     assert run.info.status == "FINISHED"
 
 
-def test_a_run_that_is_gone_is_begun_anew(small):
-    with Tracker("evaluate", "gpt", small, "0" * 32) as tracker:
+def test_an_interrupted_training_continues_its_run_and_says_nothing_twice(small):
+    rows = [{"step": step, "loss": 1 / step} for step in range(1, 6)]
+    with pytest.raises(KeyboardInterrupt), Tracker("train", small, "gpt", 0, "an-id") as first:
+        first.series("train", rows[:3])
+        raise KeyboardInterrupt
+    with Tracker("train", small, "gpt", 0, "an-id") as second:
+        second.series("train", rows[:4])
+        second.series("train", rows)
+        second.metrics({"final": 1.0})
+    with Tracker("train", small, "gpt", 0, "an-id") as third:
+        third.series("train", rows)
+        third.metrics({"final": 1.0})
+    assert first.run_id == second.run_id == third.run_id
+    client = mlflow.MlflowClient()
+    series = client.get_metric_history(first.run_id, "train/loss")
+    assert [(point.step, point.value) for point in series] == [
+        (row["step"], row["loss"]) for row in rows
+    ]
+    assert len(client.get_metric_history(first.run_id, "final")) == 1
+    assert client.get_run(first.run_id).info.status == "FINISHED"
+
+
+def test_a_killed_training_that_nobody_takes_up_ends_as_killed(small):
+    with Tracker("train", small, "gpt", 0, "finished") as finished:
         pass
-    assert tracker.run_id != "0" * 32
+    running = Tracker("train", small, "gpt", 0, "killed")
+    running.__enter__()  # and never ended
+    mark_killed(["killed", "finished", "unknown"])
+    assert mlflow.get_run(running.run_id).info.status == "KILLED"
+    assert mlflow.get_run(finished.run_id).info.status == "FINISHED"
 
 
 def test_runs_of_a_temporary_copy_go_to_the_main_database(small, project, monkeypatch, tmp_path):
     main = tmp_path / "main"
     main.mkdir()
     monkeypatch.setenv("DVC_ROOT", str(main))
-    assert tracking.store() == f"sqlite:///{main}/mlflow.db"
+    assert store.uri() == f"sqlite:///{main}/mlflow.db"

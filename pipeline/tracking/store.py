@@ -1,0 +1,47 @@
+"""Where MLflow keeps the runs."""
+
+import os
+
+from filelock import FileLock
+
+from pipeline.paths import root
+
+EXPERIMENT = "transformer-benchmark"
+
+# A server that is down or hangs may cost seconds, not the minutes of MLflow's defaults.
+for _key, _value in {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}.items():
+    os.environ.setdefault(_key, _value)
+
+
+def default() -> str:
+    """The database in the project's root; the main one for DVC's temporary copies too."""
+    return f"sqlite:///{(root() / 'mlflow.db').absolute()}"
+
+
+def uri() -> str:
+    """Where runs are kept: MLFLOW_TRACKING_URI, or the database in the project's root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or default()
+
+
+def experiment_id() -> str:
+    """The experiment's id; it and the database are created where they are missing."""
+    import mlflow
+
+    # Two processes that create the same database at once break it: one at a time.
+    folder = root() / ".cache"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "mlflow.lock"):
+        mlflow.set_tracking_uri(uri())
+        client = mlflow.MlflowClient()
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if found:
+            return found.experiment_id
+        artifacts = (root() / "mlartifacts").absolute().as_uri() if uri() == default() else None
+        return client.create_experiment(EXPERIMENT, artifact_location=artifacts)

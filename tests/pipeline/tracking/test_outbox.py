@@ -1,0 +1,139 @@
+"""A server that is down, dies or hangs, for real: nothing is lost, and nothing comes twice."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+
+import mlflow
+import numpy as np
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.paths import data_dir, model_dir
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.prepare import prepare
+from pipeline.stages.train import train
+from pipeline.tracking import Tracker, outbox
+from pipeline.tracking.store import EXPERIMENT
+
+ROWS = [{"step": step, "loss": 1 / step} for step in range(1, 2501)]
+
+
+class Server:
+    """An MLflow server on this machine that can be stopped, killed and started again."""
+
+    def __init__(self, folder):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.folder = folder
+        self.address = f"http://127.0.0.1:{self.port}"
+
+    @contextmanager
+    def running(self):
+        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
+        command += ["--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        process = subprocess.Popen(
+            command,
+            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self.group = os.getpgid(process.pid)
+        try:
+            self._wait()
+            yield
+        finally:
+            os.killpg(self.group, signal.SIGKILL)
+            process.wait()
+
+    def _wait(self):
+        for _ in range(300):
+            try:
+                with urllib.request.urlopen(f"{self.address}/health", timeout=1):
+                    return
+            except OSError:
+                time.sleep(0.1)
+        raise TimeoutError("the server does not come up")
+
+
+@pytest.fixture
+def server(small, tmp_path_factory, monkeypatch):
+    server = Server(tmp_path_factory.mktemp("server"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    return server
+
+
+def runs(server):
+    mlflow.set_tracking_uri(server.address)
+    return mlflow.search_runs(experiment_names=[EXPERIMENT], output_format="list")
+
+
+@pytest.mark.parametrize("fault", ["dies", "hangs"])
+def test_a_server_that_stops_in_the_middle(server, small, project, capsys, fault):
+    with server.running():
+        with Tracker("train", small, "gpt", 0) as tracker:
+            tracker.params({"parameters": 7})
+            tracker.series("train", ROWS[:1200])
+            number = signal.SIGKILL if fault == "dies" else signal.SIGSTOP
+            os.killpg(server.group, number)
+            start = time.monotonic()
+            tracker.series("train", ROWS[:2000])
+            tracker.series("train", ROWS)
+            tracker.metrics({"final": 1.5})
+            (project / "notes.txt").write_text("as it was")
+            tracker.files(project / "notes.txt")
+        lost = time.monotonic() - start
+        (project / "notes.txt").write_text("overwritten by the next run")
+    print(f"seconds lost to a server that {fault}: {lost:.1f}")
+    assert lost < 10
+    assert capsys.readouterr().err.count("warning: MLflow at http://127.0.0.1") == 1
+    with pytest.raises(UserError, match="1 of 1 runs wait on"):  # still down
+        outbox.sync()
+    with server.running():
+        outbox.sync()
+        outbox.sync()  # and not again
+        (run,) = runs(server)
+        client = mlflow.MlflowClient()
+        series = client.get_metric_history(run.info.run_id, "train/loss")
+        assert [point.step for point in series] == [row["step"] for row in ROWS]
+        assert len(client.get_metric_history(run.info.run_id, "final")) == 1
+        assert run.info.status == "FINISHED"
+        assert run.data.params["parameters"] == "7"
+        notes = client.download_artifacts(run.info.run_id, "notes.txt", str(project))
+        with open(notes) as file:
+            assert file.read() == "as it was"
+    assert not outbox.pending()
+
+
+def test_a_server_that_is_down_all_along(server, small, project, capsys):
+    """Training and evaluation end with their whole record; MLflow gets one whole run, later."""
+    prepare(small, "vit")
+    train(small, "vit")
+    evaluate(small, "vit")
+    assert (model_dir("vit", 0) / "model.safetensors").exists()
+    assert (project / "reports" / "vit" / "metrics.json").exists()
+    assert len(outbox.pending()) == 2
+    with server.running():
+        outbox.sync()
+        (run,) = runs(server)
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["stage"] == "train"
+        assert {"closing_loss", "test/accuracy", "train/loss"} <= run.data.metrics.keys()
+        (model,) = run.outputs.model_outputs
+        images = np.zeros((2, 3, 8, 8), dtype=np.uint8)
+        assert len(mlflow.pyfunc.load_model(f"models:/{model.model_id}").predict(images)) == 2
+    assert data_dir("vit").exists()
+
+
+def test_nothing_to_deliver(project, capsys):
+    outbox.sync()
+    assert capsys.readouterr().out == "nothing waits for MLflow\n"
