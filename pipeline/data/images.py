@@ -69,14 +69,16 @@ def encode(data: ImageData) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def _mean_and_deviation(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """By channel, of bytes taken as 0 to 1; from counts, since floats take eight times the memory.
 
-    images: (N, C, H, W).
+    images: (N, C, H, W). The deviation of a channel that hardly varies is 1: images are divided by
+    it.
     """
     counts = np.zeros((images.shape[1], 256))
     for image in images:
         counts += [np.bincount(channel.ravel(), minlength=256) for channel in image]
     shares, shades = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
     mean = shares @ shades
-    return mean, np.sqrt((shares * (shades - mean[:, None]) ** 2).sum(axis=1))
+    deviation = np.sqrt((shares * (shades - mean[:, None]) ** 2).sum(axis=1))
+    return mean, np.where(deviation < 1e-3, 1.0, deviation)
 
 
 def _tensors(split: str, images: Split, classes: list[str]) -> dict[str, np.ndarray]:

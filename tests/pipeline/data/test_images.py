@@ -71,6 +71,23 @@ def test_mean_and_deviation_are_those_of_the_training_split(project):
     assert meta["std"] == [0.5] * 3
 
 
+def test_a_channel_that_never_varies_is_not_divided_by_zero(project):
+    for name, shade in (("dark", 0), ("light", 255)):
+        for number in range(5):
+            path = project / "own" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (shade, 255 - shade, 100)).save(path)
+    _, meta = images.encode(data("own"))
+    assert meta["std"] == [0.5, 0.5, 1.0]
+
+
+def test_mean_and_deviation_are_numpys():
+    noise = np.random.default_rng(0).integers(0, 256, (7, 3, 9, 5)).astype(np.uint8)
+    mean, deviation = images._mean_and_deviation(noise)
+    assert mean == pytest.approx((noise / 255).mean(axis=(0, 2, 3)), rel=1e-12)
+    assert deviation == pytest.approx((noise / 255).std(axis=(0, 2, 3)), rel=1e-12)
+
+
 def own_folder(project: Path) -> Path:
     for name in ("a", "b"):
         for number in range(5):
