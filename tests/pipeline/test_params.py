@@ -106,6 +106,7 @@ def test_a_wrong_value_is_refused_by_its_path(raw, path, value):
         ("gpt.train.clip_norm", 1e300, "less than or equal to 1000000"),
         ("vit.data.image_size", 10**6, "less than or equal to 4096"),
         ("threads", 10**6, "less than or equal to 1024"),
+        ("vit.data.split_seed", 2**63, "less than 9223372036854775808"),
         ("threads", 0x10**4000, "found an integer of 16001 bits"),  # too long for str() to write
         ("model.d_model", 0x10**4000, "found an integer of 16001 bits"),
     ],
