@@ -52,7 +52,7 @@ class Section(BaseModel):
 class ModelParams(Section):
     """The architecture that all three models share."""
 
-    n_layer: _up_to(1_000)
+    n_layer: _up_to(256)
     n_head: _up_to(1_024)
     d_model: _up_to(2**16)
     d_mlp: _up_to(2**18)

@@ -97,7 +97,7 @@ def test_a_wrong_value_is_refused_by_its_path(raw, path, value):
 @pytest.mark.parametrize(
     ("path", "value", "bound"),
     [
-        ("model.n_layer", 10**9, "less than or equal to 1000"),
+        ("model.n_layer", 10**9, "less than or equal to 256"),
         ("model.d_model", 2**40, "less than or equal to 65536"),
         ("bert.data.sequence_length", 10**9, "less than or equal to 131072"),
         ("bert.train.batch_size", 10**12, "less than or equal to 1000000"),
@@ -122,13 +122,13 @@ def test_an_absurd_size_is_refused_with_its_bound(raw, path, value, bound):
 
 
 def test_sizes_that_are_absurd_together(raw):
-    raw["gpt"]["model"] |= {"n_layer": 1000, "d_model": 65536, "d_mlp": 262144}
+    raw["gpt"]["model"] |= {"n_layer": 256, "d_model": 65536, "d_mlp": 262144}
     raw["bert"]["data"]["sequence_length"] = 131072
     raw["bert"]["train"]["batch_size"] = 10**6
     raw["vit"]["data"]["image_size"], raw["vit"]["model"]["patch_size"] = 4096, 1
     message = errors(raw)
-    size = f"{1000 * (4 * 65536**2 + 2 * 65536 * 262144):,}"
-    assert "gpt.model.n_layer: 1000 layers of d_model 65536 and d_mlp 262144" in message
+    size = f"{256 * (4 * 65536**2 + 2 * 65536 * 262144):,}"
+    assert "gpt.model.n_layer: 256 layers of d_model 65536 and d_mlp 262144" in message
     assert f"have {size} parameters" in message
     assert "more than 10,000,000,000 (for gpt)" in message
     assert "bert.train.batch_size: 1000000 sequences of 131072 at once" in message
