@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pipeline import MODELS
-from pipeline.errors import UserError, is_full_disk
+from pipeline.errors import UserError, first_line, is_full_disk, is_out_of_memory
 from pipeline.params import Params, load
 from pipeline.paths import REPORTS
 
@@ -30,9 +30,14 @@ def told_plainly(command: Callable[..., None]) -> Callable[..., None]:
             click.echo(f"error: {error}", err=True)
             sys.exit(error.exit_code)
         except Exception as error:
-            if not is_full_disk(error):
+            if is_full_disk(error):
+                said = f"{error}: make space, then run the same command again"
+            elif is_out_of_memory(error):
+                advice = "a smaller model, batch or sequence takes less"
+                said = f"not enough memory: {first_line(error)}; {advice}"
+            else:
                 raise
-            click.echo(f"error: {error}: make space, then run the same command again", err=True)
+            click.echo(f"error: {said}", err=True)
             sys.exit(1)
 
     return wrapped
@@ -139,7 +144,13 @@ def offline_plots() -> None:
 
 
 @main.command()
-@click.option("--port", default=5000, show_default=True, help="Port on 127.0.0.1.")
+@click.option(
+    "--port",
+    default=5000,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="Port on 127.0.0.1.",
+)
 @told_plainly
 def ui(port: int) -> None:
     """Open the MLflow UI on this machine."""

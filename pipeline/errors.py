@@ -17,6 +17,12 @@ class ParamsError(UserError):
     exit_code = 2
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error is that of memory at its end, as Python, NumPy and torch tell of it."""
+    told = ("allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or any(words in str(error) for words in told)
+
+
 def is_full_disk(error: Exception) -> bool:
     """Whether an error is that of a full disk, also as safetensors tells of it."""
     return getattr(error, "errno", None) in FULL or "No space left on device" in str(error)

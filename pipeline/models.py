@@ -12,6 +12,7 @@ from transformer import Architecture, Transformer
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+KINDS = {"bert": transformer.bert, "gpt": transformer.gpt, "vit": transformer.vit}
 
 
 def build(config: dict[str, Any], generator: Generator | None = None) -> Transformer:
@@ -21,7 +22,7 @@ def build(config: dict[str, Any], generator: Generator | None = None) -> Transfo
         that function of `transformer`}.
     """
     arguments = dict(config)
-    function = getattr(transformer, arguments.pop("kind"))
+    function = KINDS[arguments.pop("kind")]
     architecture = Architecture(**arguments.pop("architecture"))
     return function(architecture, **arguments, generator=generator)
 

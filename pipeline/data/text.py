@@ -1,8 +1,10 @@
 """Documents, split into a training and a held-out part, as tokens."""
 
+import codecs
 import difflib
 import fnmatch
 import hashlib
+import os
 import re
 import zipfile
 from dataclasses import dataclass
@@ -17,6 +19,9 @@ from pipeline.data.sources import fetch
 from pipeline.errors import UserError
 from pipeline.params import TextData
 
+# The size of enwik8. A character takes about a hundred bytes of memory while it is encoded.
+MAX_BYTES = 100_000_000
+MAX_UNKNOWN = 0.5  # of all tokens: beyond, a model would mostly learn to say "unknown"
 MARKDOWN_MARKS = re.compile(r"[#*_\\]")
 
 
@@ -36,19 +41,49 @@ def read(name: str) -> Corpus:
     """A text of the registry by its name, or a user's own by its path.
 
     Raises:
-        UserError: no such text, or a file that is not UTF-8.
+        UserError: no such text, or a file that is empty, unreadable, too large or not UTF-8.
     """
     if name in TEXTS:
         return _from_registry(name, TEXTS[name])
-    path = Path(name)
-    if not path.is_file():
-        near = difflib.get_close_matches(name, TEXTS, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known texts: {', '.join(TEXTS)}"
-        raise UserError(f"no text '{name}': neither known by that name nor a file; {hint}")
-    content = path.read_bytes()
+    content = _read_own(name)
     files = [{"name": name, "sha256": hashlib.sha256(content).hexdigest()}]
     note = "another text"
-    return Corpus([_decode(name, content)], name, path.name, "the user's", files, note)
+    return Corpus([_plain(name, content)], name, Path(name).name, "the user's", files, note)
+
+
+def _read_own(name: str) -> bytes:
+    # os.path rather than Path, whose methods raise on names that the system cannot hold.
+    if os.path.isdir(name):
+        raise UserError(f"{name}: a folder; name the text file that is meant")
+    if not os.path.isfile(name):
+        near = difflib.get_close_matches(name, TEXTS, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known texts: {', '.join(TEXTS)}"
+        raise UserError(f"no text {name!r}: neither known by that name nor a file; {hint}")
+    try:
+        with open(name, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{name}: larger than {MAX_BYTES:,} bytes; use a part of it")
+    return content
+
+
+def _plain(name: str, content: bytes) -> str:
+    """The text with line feeds alone at the ends of its lines, on whatever system it was written.
+
+    Raises:
+        UserError: it is empty, or what is in the file is no text in UTF-8.
+    """
+    if (position := content.find(b"\0")) >= 0:
+        raise UserError(
+            f"{name}: a zero byte ({_place(content, position)}): no text, or one in UTF-16; "
+            "convert it, for example with iconv -f UTF-16 -t UTF-8"
+        )
+    text = _decode(name, content)
+    if not text.strip():
+        raise UserError(f"{name}: {'white space alone' if text else 'empty'}; expected a text")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _from_registry(name: str, text: Text) -> Corpus:
@@ -68,14 +103,19 @@ def _from_registry(name: str, text: Text) -> Corpus:
 
 
 def _decode(name: str, content: bytes) -> str:
+    bare = content.removeprefix(codecs.BOM_UTF8)
     try:
-        return content.decode("utf-8-sig")
+        return bare.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
+        place = _place(content, error.start + len(content) - len(bare))
         raise UserError(
-            f"{name}: not UTF-8 text (line {line}, byte {error.start}); convert it, "
-            "for example with iconv -t UTF-8"
+            f"{name}: not UTF-8 text ({place}); convert it, for example with iconv -t UTF-8"
         ) from None
+
+
+def _place(content: bytes, position: int) -> str:
+    line = content[:position].count(b"\n") + 1
+    return f"line {line}, byte {position}"
 
 
 def encode(
@@ -87,24 +127,43 @@ def encode(
     Tensors: `train` and `validation`, vectors of int32.
 
     Raises:
-        UserError: no such text, not UTF-8, or too short for a sequence.
+        UserError: see `read`; or too short for a sequence, or in words that the tokenizer does not
+            know.
     """
     corpus = read(data.text)
     tokenizer = tokenization.TOKENIZERS[data.tokenizer](corpus.documents)
-    train, validation, validation_bytes = [], [], 0
+    unknown = tokenizer.token_to_id("[UNK]")
+    train, validation, validation_bytes, unknown_words = [], [], 0, []
     for document in corpus.documents:
         encoding = tokenizer.encode(document, add_special_tokens=False)
+        if unknown in encoding.ids:
+            start, end = encoding.offsets[encoding.ids.index(unknown)]
+            unknown_words.append(document[start:end])
         cut = round(len(encoding) * (1 - data.validation_fraction))
         train += encoding.ids[:cut]
         validation += encoding.ids[cut:]
         if cut < len(encoding):
             validation_bytes += len(document[encoding.offsets[cut][0] :].encode())
-    for split, tokens in (("training", train), ("validation", validation)):
+    for split, tokens, change in (
+        ("training", train, "smaller"),
+        ("validation", validation, "larger"),
+    ):
         if len(tokens) <= data.sequence_length:
             raise UserError(
                 f"{data.text}: the {split} part has {len(tokens)} tokens, too few for a sequence "
-                f"of {data.sequence_length}; use a longer text or a shorter sequence_length"
+                f"of {data.sequence_length}; use a longer text, a shorter sequence_length or a "
+                f"{change} validation_fraction"
             )
+    unknown_tokens = train.count(unknown) + validation.count(unknown)
+    if unknown_tokens:
+        share = unknown_tokens / (len(train) + len(validation))
+        said = (
+            f"{data.text}: {share:.1%} of the tokens are unknown to the tokenizer "
+            f"'{data.tokenizer}', first {unknown_words[0]!r}"
+        )
+        if share > MAX_UNKNOWN:
+            raise UserError(f"{said}; use another one, such as 'char'")
+        print(f"note: {said}")
     tensors = {
         "train": np.array(train, dtype=np.int32),
         "validation": np.array(validation, dtype=np.int32),
@@ -113,7 +172,6 @@ def encode(
     if data.tokenizer == "wordpiece":
         vocabulary = {"name": WORDPIECE_VOCABULARY.name, "sha256": WORDPIECE_VOCABULARY.sha256}
         files = [*files, vocabulary]
-    unknown = tokenizer.token_to_id("[UNK]")
     meta = {
         "kind": "text",
         "source": corpus.source,
@@ -128,7 +186,7 @@ def encode(
         "train_tokens": len(train),
         "validation_tokens": len(validation),
         "validation_bytes": validation_bytes,
-        "unknown_tokens": train.count(unknown) + validation.count(unknown),
+        "unknown_tokens": unknown_tokens,
         "unigram_entropy": _entropy(np.concatenate(list(tensors.values()))),
         "special": {
             name.strip("[]").lower(): tokenizer.token_to_id(name) for name in tokenization.SPECIAL

@@ -139,7 +139,8 @@ class MaskedLanguageModelling(Objective):
         batch["labels"] = batch["labels"].gather(1, order)
         mask = self.tokens.meta["special"]["mask"]
         batch["inputs"] = batch["inputs"].scatter(1, batch["positions"], mask)
-        chances, words = model(**self.model_inputs(batch)).float().softmax(-1).topk(5)
+        scores = model(**self.model_inputs(batch)).float()
+        chances, words = scores.softmax(-1).topk(min(5, scores.shape[1]))
         hidden = batch["labels"].shape[1]
         word = self.tokens.tokenizer.id_to_token
         return [

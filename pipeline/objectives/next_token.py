@@ -87,7 +87,8 @@ class NextTokenPrediction(Objective):
         return {
             "train_loss": train_loss,
             "loss": loss,
-            "perplexity": math.exp(loss),
+            # Beyond that no float holds it: a model that has diverged.
+            "perplexity": math.exp(min(loss, 700.0)),
             "bits_per_byte": loss / math.log(2) / bytes_per_token,
             "baseline_loss": -unigram[predicted].mean().item(),
             "baseline_train_loss": -unigram[trained].mean().item(),
@@ -109,7 +110,8 @@ class NextTokenPrediction(Objective):
 
     def samples(self, model: Any) -> list[dict[str, str]]:
         """Beginnings of held-out passages, and how the model goes on."""
-        windows = consecutive_windows(self.tokens.validation, PROMPT_TOKENS, self.tokens.length)
+        given = min(PROMPT_TOKENS, len(self.tokens.validation))
+        windows = consecutive_windows(self.tokens.validation, given, self.tokens.length)
         prompts = evenly(windows, SAMPLES)
         tokens = generate(
             model,
@@ -121,7 +123,7 @@ class NextTokenPrediction(Objective):
         )
         decode = self.tokens.tokenizer.decode
         return [
-            {"prompt": decode(prompt), "continuation": decode(line[PROMPT_TOKENS:])}
+            {"prompt": decode(prompt), "continuation": decode(line[given:])}
             for prompt, line in zip(prompts.tolist(), tokens.tolist(), strict=True)
         ]
 

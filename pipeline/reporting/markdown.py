@@ -15,6 +15,7 @@ from pipeline.reporting.verdicts import Verdict, one_class_only, tally
 
 TITLES = {"bert": "BERT", "gpt": "GPT", "vit": "ViT"}
 HIDDEN = "■"
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")  # but line ends and tabs
 
 
 def render(
@@ -61,7 +62,8 @@ def table(header: Iterable[str], rows: Iterable[Iterable[Any]], align: str = "")
 
 
 def fenced(text: str, language: str = "text") -> str:
-    """A code block that its content cannot end."""
+    """A code block that its content cannot end, nor does it steer the terminal that shows it."""
+    text = CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
     ticks = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, ticks + 1)
     return f"{fence}{language}\n{text}\n{fence}\n"
@@ -69,7 +71,8 @@ def fenced(text: str, language: str = "text") -> str:
 
 def _cell(value: Any) -> str:
     """Text that cannot leave its cell, nor become markup."""
-    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", re.sub(r"\s+", " ", str(value)))
+    text = CONTROL.sub("\N{REPLACEMENT CHARACTER}", re.sub(r"\s+", " ", str(value)))
+    return re.sub(r"([\\`*_\[\]<>|#~$&!])", r"\\\1", text)
 
 
 def _tally(verdicts: list[Verdict]) -> str:

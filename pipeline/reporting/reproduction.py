@@ -1,5 +1,6 @@
 """The command that repeats a run: its profile, and what was changed beside it."""
 
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -7,9 +8,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from pipeline import yaml_file
 from pipeline.params import Params, flatten
 
 PROFILES = Path("profile")
+# Strings that need no quotes: what does not look like a number, a list or a keyword.
+PLAIN = re.compile(r"(?!(?:true|false|null|inf|nan)$)[A-Za-z_][\w./-]*", re.IGNORECASE | re.ASCII)
 
 
 def command(params: Params, commit: str | None) -> list[str]:
@@ -44,11 +48,19 @@ def _base(profile: str) -> dict[str, Any] | None:
     base = flatten(yaml.load(committed.stdout))
     overlay = PROFILES / f"{profile}.yaml"
     if overlay.exists():
-        base |= flatten(yaml.load(overlay.read_text("utf-8")))
+        base |= flatten(yaml_file.read(overlay))
     return base
 
 
 def _text(value: Any) -> str:
+    """A value in the grammar of `-S`, which is Hydra's."""
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value).replace(" ", "")
+    if isinstance(value, str) and not PLAIN.fullmatch(value):
+        # A backslash counts only before a quote, and then each of them does.
+        return "'" + re.sub(r"(\\*)('|$)", _escape, value) + "'"
+    return str(value).replace(" ", "") if isinstance(value, list) else str(value)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[1] * 2 + ("\\'" if found[2] else "")

@@ -5,9 +5,8 @@ from typing import Annotated, Any, Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
-from ruamel.yaml import YAML
 
-from pipeline import MODELS
+from pipeline import MODELS, yaml_file
 from pipeline.errors import UserError
 from pipeline.paths import REPORTS
 
@@ -52,7 +51,7 @@ def load(path: Path = FILE) -> dict[str, ModelTargets]:
     Raises:
         UserError: the file does not hold what `ModelTargets` says, for every model.
     """
-    raw = YAML(typ="safe", pure=True).load(path.read_text("utf-8"))
+    raw = yaml_file.read(path)
     try:
         return {name: ModelTargets.model_validate(raw[name]) for name in MODELS}
     except KeyError as error:

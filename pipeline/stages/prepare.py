@@ -1,6 +1,7 @@
 """prepare: from published files to data/<name>, ready to train on."""
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def prepare(params: Params, name: str, folder: Path | None = None) -> None:
     data = params.section(name).data
     folder = folder or data_dir(name)
     given = Path(data.text if isinstance(data, TextData) else data.images)
-    if given.exists() and not given.is_relative_to(OWN):
+    if os.path.exists(given) and not given.is_relative_to(OWN):
         print(f"note: {given} is outside of {OWN}, so DVC does not notice when it changes")
     if isinstance(data, TextData):
         from pipeline.data import text, tokenization

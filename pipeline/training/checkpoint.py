@@ -14,10 +14,10 @@ import hashlib
 import io
 import json
 import os
-import pickle
 import shutil
 import time
 import uuid
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -106,14 +106,19 @@ class Checkpoint:
         """The saved state, or None if there is none. Only tensors and plain data are read.
 
         Raises:
-            UserError: the file holds something else, or is damaged.
+            UserError: the file holds something else, code for example, or is damaged.
         """
         file = self.folder / STATE
         if not file.exists():
             return None
         try:
+            # torch itself compares no checksums: it would go on from other weights.
+            with zipfile.ZipFile(file) as archive:
+                if damaged := archive.testzip():
+                    raise ValueError(f"{damaged} is damaged")
             return torch.load(file, weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        # Over bytes that it does not expect, torch raises whatever they lead it to.
+        except Exception as error:
             raise UserError(
                 f"{file}: not a checkpoint of this program: {first_line(error)}\n"
                 "Remove the file to train from the beginning."

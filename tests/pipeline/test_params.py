@@ -94,6 +94,73 @@ def test_a_wrong_value_is_refused_by_its_path(raw, path, value):
     assert re.search(rf"^  {re.escape(path)}\b", errors(raw), re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "bound"),
+    [
+        ("model.n_layer", 10**9, "less than or equal to 256"),
+        ("model.d_model", 2**40, "less than or equal to 65536"),
+        ("bert.data.sequence_length", 10**9, "less than or equal to 131072"),
+        ("bert.train.batch_size", 10**12, "less than or equal to 1000000"),
+        ("gpt.train.steps", 10**15, "less than or equal to 10000000"),
+        ("gpt.train.lr", 1e300, "less than or equal to 1000000000000"),
+        ("gpt.train.clip_norm", 1e300, "less than or equal to 1000000"),
+        ("vit.data.image_size", 10**6, "less than or equal to 4096"),
+        ("threads", 10**6, "less than or equal to 1024"),
+        ("vit.data.split_seed", 2**63, "less than 9223372036854775808"),
+        ("threads", 0x10**4000, "found an integer of 16001 bits"),  # too long for str() to write
+        ("model.d_model", 0x10**4000, "found an integer of 16001 bits"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_an_absurd_size_is_refused_with_its_bound(raw, path, value, bound):
+    *sections, key = path.split(".")
+    section = raw
+    for name in sections:
+        section = section[name]
+    section[key] = value
+    assert re.search(rf"^  {re.escape(path)}: .*{bound}", errors(raw), re.MULTILINE)
+
+
+def test_sizes_that_are_absurd_together(raw):
+    raw["gpt"]["model"] |= {"n_layer": 256, "d_model": 65536, "d_mlp": 262144}
+    raw["bert"]["data"]["sequence_length"] = 131072
+    raw["bert"]["train"]["batch_size"] = 10**6
+    raw["vit"]["data"]["image_size"], raw["vit"]["model"]["patch_size"] = 4096, 1
+    message = errors(raw)
+    size = f"{256 * (4 * 65536**2 + 2 * 65536 * 262144):,}"
+    assert "gpt.model.n_layer: 256 layers of d_model 65536 and d_mlp 262144" in message
+    assert f"have {size} parameters" in message
+    assert "more than 10,000,000,000 (for gpt)" in message
+    assert "bert.train.batch_size: 1000000 sequences of 131072 at once" in message
+    assert "vit.data.image_size: 4096 in patches of 1 makes 16,777,216 of them" in message
+
+
+def test_values_that_do_not_go_together(raw):
+    raw["gpt"]["train"] |= {"steps": 10, "warmup_steps": 11}
+    raw["bert"]["data"]["sequence_length"] = 3
+    message = errors(raw)
+    assert "gpt.train.warmup_steps: 11, longer than the training, 10 steps" in message
+    where = "bert.objective.evaluation_mask_fraction: 0.15 of bert.data.sequence_length, 3 tokens"
+    assert where in message
+    assert "at least 0.17" in message
+    assert "2 errors" in message
+
+
+def test_an_override_left_blank_is_not_taken_for_the_shared_value(raw):
+    raw["gpt"]["model"]["n_layer"] = None
+    message = errors(raw)
+    assert "gpt.model.n_layer: should have a value; leave the key out to override" in message
+
+
+def test_intervals_longer_than_the_training_are_its_end(raw):
+    from pipeline.training.loop import Plan
+
+    raw["gpt"]["train"] |= {"steps": 30, "evaluate_every": 10**7, "checkpoint_every": 10**7}
+    plan = Plan.of(validate(raw).gpt.train, None)
+    assert plan.due(29) == (False, False, False)
+    assert plan.due(30)[:2] == (True, True)
+
+
 def test_overrides_apply_to_their_model_alone(raw):
     raw["gpt"]["model"]["n_layer"] = 9
     params = validate(raw)

@@ -71,23 +71,21 @@ def test_mean_and_deviation_are_those_of_the_training_split(project):
     assert meta["std"] == [0.5] * 3
 
 
-@pytest.mark.parametrize(("mode", "shade"), [("L", 77), ("RGBA", 77), ("1", 255), ("P", 0)])
-def test_every_mode_becomes_colour(project, mode, shade):
-    picture(project / "x.png", shade, mode)
-    content = (project / "x.png").read_bytes()
-    assert images._decode("x.png", content).mode == "RGB"
+def test_a_channel_that_never_varies_is_not_divided_by_zero(project):
+    for name, shade in (("dark", 0), ("light", 255)):
+        for number in range(5):
+            path = project / "own" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (shade, 255 - shade, 100)).save(path)
+    _, meta = images.encode(data("own"))
+    assert meta["std"] == [0.5, 0.5, 1.0]
 
 
-def test_sixteen_bits_keep_their_brightness(project):
-    Image.fromarray(np.full((4, 4), 257 * 100, dtype=np.uint16)).save(project / "x.png")
-    image = images._decode("x.png", (project / "x.png").read_bytes())
-    assert image.getpixel((0, 0)) == (100, 100, 100)
-
-
-def test_cmyk_is_turned_into_rgb(project):
-    Image.new("CMYK", (4, 4), (0, 0, 0, 255)).save(project / "x.jpg")
-    image = images._decode("x.jpg", (project / "x.jpg").read_bytes())
-    assert max(image.getpixel((0, 0))) < 40  # black ink
+def test_mean_and_deviation_are_numpys():
+    noise = np.random.default_rng(0).integers(0, 256, (7, 3, 9, 5)).astype(np.uint8)
+    mean, deviation = images._mean_and_deviation(noise)
+    assert mean == pytest.approx((noise / 255).mean(axis=(0, 2, 3)), rel=1e-12)
+    assert deviation == pytest.approx((noise / 255).std(axis=(0, 2, 3)), rel=1e-12)
 
 
 def own_folder(project: Path) -> Path:
@@ -141,3 +139,9 @@ def test_classes_that_differ_between_the_splits(project):
 def test_a_name_that_is_neither_known_nor_a_folder(project):
     with pytest.raises(UserError, match=r"no images 'mnits'.*did you mean 'mnist'"):
         images.encode(data("mnits"))
+
+
+def test_an_archive_is_to_be_unpacked_first(project):
+    (project / "own.zip").write_bytes(b"PK\x03\x04")
+    with pytest.raises(UserError, match=r"own.zip: a file; unpack it if it is an archive"):
+        images.encode(data("own.zip"))

@@ -84,3 +84,12 @@ def test_samples_show_the_hidden_words_in_order(objective):
 def test_the_log_line_is_the_references(objective):
     rows = [{"loss": 4.3901, "delta_w": 11.5094}]
     assert objective.line(9000, rows, None) == "it: 9000  | loss 4.39  | Δw: 11.509"
+
+
+def test_a_vocabulary_smaller_than_the_guesses_shown(small, project, request):
+    (project / "text.txt").write_text("aye " * 200)
+    objective = request.getfixturevalue("objective")
+    model = objective.build_model().eval()
+    assert objective.tokens.vocabulary_size == 4
+    assert all(len(words) == 4 for words in objective.samples(model)[0]["predictions"])
+    assert objective.evaluate(model)["top5"] == 1.0

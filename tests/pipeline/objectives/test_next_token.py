@@ -80,3 +80,22 @@ def test_samples_are_the_same_each_time(objective):
 
 def test_the_log_line_is_the_references(objective):
     assert objective.line(400, [{"loss": 0.51482}], None) == "step        400 | loss 0.5148"
+
+
+def test_a_held_out_text_shorter_than_a_prompt(small, project, request):
+    (project / "text.txt").write_text("aye nay " * 45)
+    objective = request.getfixturevalue("objective")
+    assert len(objective.tokens.validation) == 9  # one more than a sequence, the least there may be
+    (sample,) = objective.samples(objective.build_model().eval())
+    assert len(sample["prompt"].split()) == 9
+    assert sample["continuation"]
+
+
+def test_the_perplexity_of_a_model_that_has_diverged_is_a_number(objective):
+    model = objective.build_model().eval()
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(3e3)
+    figures = objective.evaluate(model)
+    assert figures["loss"] > 1000
+    assert math.isfinite(figures["perplexity"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline.errors import ParamsError
 from pipeline.params import load
 from pipeline.reporting import reproduction
 from tests.conftest import ROOT
@@ -69,3 +70,44 @@ def test_a_profile_is_named_and_what_differs_from_it_as_well(clone):
 def test_outside_of_git(project):
     shutil.copy(ROOT / "params.yaml", project)
     assert reproduction.command(load(), None) == ["dvc repro"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "data/own/my novel.txt",
+        "it's.txt",
+        "$(touch hacked).txt",
+        "a;b|c&d.txt",
+        "`id`.txt",
+        "back\\slash\\'quote.txt",
+        "ends in \\",
+        "[a,b]",
+        "{a:b}",
+        "true",
+        "1e5",
+        "2024",
+        "ä=ö, ü",
+        '"quoted"',
+    ],
+)
+def test_a_path_comes_through_shell_and_dvc_as_it_is(clone, path):
+    """What the report prints is what a person pastes: read by the shell, then by DVC's parser."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    change("gpt.data.text", path)
+    (line,) = reproduction.command(load(), None)
+    printed = subprocess.check_output(["sh", "-c", f"set -- {line}; printf '%s\\0' \"$@\""])
+    words = printed.decode().split("\0")
+    assert words[:4] == ["dvc", "exp", "run", "-S"]
+    assert len(words) == 6  # the flag's value, and the rest after the last NUL
+    (override,) = OverridesParser.create().parse_overrides([words[4]])
+    assert override.key_or_group == "gpt.data.text"
+    assert override.value() == path
+    assert not (clone / "hacked").exists()
+
+
+def test_a_profile_is_a_name_and_no_command(clone):
+    change("profile", "x; touch hacked")
+    with pytest.raises(ParamsError, match="profile: string should match pattern"):
+        load()

@@ -1,0 +1,118 @@
+"""Errors between keys of params.yaml that are each valid by itself."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline import MODELS
+
+# Far above any use; beyond, memory or patience would end before the first step.
+MAX_PARAMETERS = 10**10  # of the blocks of a model
+MAX_PATCHES = 2**17  # of an image
+MAX_TOKENS = 10**8  # of a micro-batch
+
+
+def inconsistencies(raw: dict[str, Any]) -> list[str]:
+    """A line for each, with the path of the key. Looks at raw values, whatever they are, so that
+    these errors are told along with all others."""
+    return [line for name in MODELS for check in CHECKS for line in check(name, _Parts(raw, name))]
+
+
+class _Parts:
+    """The sections that concern one model; empty where params.yaml has something else there."""
+
+    def __init__(self, raw: dict[str, Any], name: str):
+        section = _section(raw.get(name))
+        self.data, self.objective, self.train, self.own = (
+            _section(section.get(key)) for key in ("data", "objective", "train", "model")
+        )
+        # The shared architecture, with what the model's own section overrides.
+        given = {key: value for key, value in self.own.items() if value is not None}
+        self.model = _section(raw.get("model")) | given
+        self.where = {
+            key: f"{name}.model.{key}" if key in given else f"model.{key}" for key in self.model
+        }
+
+
+def _architecture(name: str, parts: _Parts) -> Iterator[str]:
+    width, heads = parts.model.get("d_model"), parts.model.get("n_head")
+    if _positive(width, heads) and width % heads:
+        yield (
+            f"{parts.where['d_model']}: {width} is not divisible by "
+            f"{parts.where['n_head']}, {heads} heads (for {name})"
+        )
+    if _positive(width) and parts.model.get("positions") == "sinusoidal" and width % 2:
+        yield f"{parts.where['d_model']}: sinusoidal positions need an even width (for {name})"
+    layers, inner = parts.model.get("n_layer"), parts.model.get("d_mlp")
+    if _positive(width, layers, inner):
+        size = layers * (4 * width**2 + 2 * width * inner)
+        if size > MAX_PARAMETERS:
+            yield (
+                f"{parts.where['n_layer']}: {layers} layers of d_model {width} and d_mlp {inner} "
+                f"have {size:,} parameters, more than {MAX_PARAMETERS:,} (for {name})"
+            )
+
+
+def _images(name: str, parts: _Parts) -> Iterator[str]:
+    size, patch = parts.data.get("image_size"), parts.model.get("patch_size")
+    if not _positive(size, patch):
+        return
+    line = f"{name}.data.image_size: {size} "
+    if size % patch:
+        yield line + f"is not divisible by {name}.model.patch_size, {patch}"
+    elif (size // patch) ** 2 > MAX_PATCHES:
+        yield line + (
+            f"in patches of {patch} makes {(size // patch) ** 2:,} of them, more than "
+            f"{MAX_PATCHES:,}; a larger {name}.model.patch_size makes fewer"
+        )
+
+
+def _masking(name: str, parts: _Parts) -> Iterator[str]:
+    length = parts.data.get("sequence_length")
+    for key in ("mask_fraction", "evaluation_mask_fraction"):
+        fraction = parts.objective.get(key)
+        if not (_positive(length) and isinstance(fraction, float) and 0 < fraction < 1):
+            continue
+        # One position at least is hidden: that would be a larger fraction than was asked for.
+        if round(fraction * length) == 0:
+            yield (
+                f"{name}.objective.{key}: {fraction} of {name}.data.sequence_length, {length} "
+                f"tokens, is less than half a token; at least {0.5 / length:.2g}"
+            )
+
+
+def _batches(name: str, parts: _Parts) -> Iterator[str]:
+    batch, shares = parts.train.get("batch_size"), parts.train.get("accumulate")
+    if not _positive(batch, shares):
+        return
+    if batch % shares:
+        yield (
+            f"{name}.train.batch_size: {batch} is not divisible by "
+            f"{name}.train.accumulate, {shares}"
+        )
+    length = parts.data.get("sequence_length")
+    if _positive(length) and (tokens := batch // shares * length) > MAX_TOKENS:
+        yield (
+            f"{name}.train.batch_size: {batch // shares} sequences of {length} at once are "
+            f"{tokens:,} tokens, more than {MAX_TOKENS:,}; {name}.train.accumulate splits a batch"
+        )
+
+
+def _schedule(name: str, parts: _Parts) -> Iterator[str]:
+    warmup, steps = parts.train.get("warmup_steps"), parts.train.get("steps")
+    if _positive(warmup, steps) and warmup > steps:
+        yield (
+            f"{name}.train.warmup_steps: {warmup}, longer than the training, {steps} steps: the "
+            "learning rate would never be reached"
+        )
+
+
+CHECKS = (_architecture, _images, _masking, _batches, _schedule)
+
+
+def _section(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _positive(*values: Any) -> bool:
+    """Whether all are positive integers of a size that the types of params.yaml may allow."""
+    return all(type(value) is int and 0 < value < 2**63 for value in values)

@@ -1,0 +1,89 @@
+"""YAML as DVC reads it, from a file that anybody may have written."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLWarning
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    ScalarEvent,
+)
+from ruamel.yaml.reader import ReaderError
+
+from pipeline.errors import UserError
+
+# params.yaml has 4 kB, 5 levels and some hundred values: these bounds are far from anything sane.
+MAX_BYTES, MAX_DEPTH, MAX_VALUES = 1_000_000, 20, 10_000
+
+
+def read(path: Path) -> Any:
+    """The content of a YAML file.
+
+    By YAML 1.2, as DVC reads it: `1e-05` is a number and `no` is a string. No tag builds anything
+    but plain data.
+
+    Raises:
+        UserError: it cannot be read, is not YAML, or is built to exhaust whoever reads it.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        text = content.decode("utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{path}: larger than {MAX_BYTES:,} bytes")
+    try:
+        _check_size(path, text)
+        with warnings.catch_warnings():
+            # An anchor given twice, for example: a value that may not be the one that was meant.
+            warnings.simplefilter("error", YAMLWarning)
+            return YAML(typ="safe", pure=True).load(text)
+    except UserError:
+        raise
+    except ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise UserError(f"{path}, line {line}: a character that YAML does not allow") from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{where}: {error.problem or error.context}") from None
+    # ruamel lets through what int(), float() and date() raise, and asserts, of a value or a tag.
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UserError(f"{path}: not valid YAML: {reason[:300]}") from None
+
+
+def _check_size(path: Path, text: str) -> None:
+    """Refuse what would be huge or endless once its aliases are followed ("billion laughs")."""
+    sizes: dict[str, int] = {}  # of what has an anchor
+    open_: list[tuple[str | None, int]] = [(None, 0)]  # anchors and sizes of what is not yet ended
+    for event in YAML(typ="safe", pure=True).parse(text):
+        where = f"{path}, line {event.start_mark.line + 1}"
+        if isinstance(event, CollectionStartEvent):
+            open_.append((event.anchor, 1))
+            if len(open_) > MAX_DEPTH:
+                raise UserError(f"{where}: nested deeper than {MAX_DEPTH} levels")
+            continue
+        if isinstance(event, CollectionEndEvent):
+            anchor, size = open_.pop()
+        elif isinstance(event, AliasEvent):
+            if any(event.anchor == anchor for anchor, _ in open_):
+                raise UserError(f"{where}: *{event.anchor} stands for what it is itself a part of")
+            anchor, size = None, sizes.get(event.anchor, 1)
+        elif isinstance(event, ScalarEvent):
+            anchor, size = event.anchor, 1
+        else:
+            continue
+        if anchor:
+            sizes[anchor] = size
+        parent, total = open_.pop()
+        open_.append((parent, total + size))
+        if total + size > MAX_VALUES:
+            raise UserError(f"{where}: more than {MAX_VALUES:,} values, aliases followed")

@@ -1,0 +1,29 @@
+"""Memory at its end: told in a line, whoever asked for it."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.cli import told_plainly
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [lambda: bytearray(10**17), lambda: np.ones(10**15), lambda: torch.empty(10**15)],
+    ids=["Python", "NumPy", "torch"],
+)
+def test_too_much_memory_is_told_without_a_traceback(ask, capsys):
+    with pytest.raises(SystemExit) as ended:
+        told_plainly(ask)()
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: not enough memory: ")
+    assert line.endswith("a smaller model, batch or sequence takes less")
+
+
+def test_another_error_is_a_traceback(capsys):
+    def fail() -> None:
+        raise RuntimeError("a mistake of the program")
+
+    with pytest.raises(RuntimeError):
+        told_plainly(fail)()

@@ -1,0 +1,189 @@
+"""What a person was sent, data, names and parameters, runs nothing and breaks out of nowhere."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+from dvc.parsing import ResolveError
+from dvc.repo import Repo
+from markdown_it import MarkdownIt
+from PIL import Image
+from ruamel.yaml import YAML
+
+from pipeline import MODELS
+from pipeline.params import Params, validate
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.prepare import prepare
+from pipeline.stages.report import report
+from pipeline.stages.train import train
+from tests.conftest import ROOT
+
+NAMES = (
+    "$(touch hacked)",
+    "`touch hacked`",
+    "a|b; touch hacked",
+    "<script>alert(1)<",
+    "[link](javascript:alert(1))",
+    "![x](http:x)",
+    "$\\frac{$ <img src=x onerror=alert(1)>",
+    "**bold** _x_ # ~~x~~ &lt;b&gt;",
+    "=cmd|calc!A1",
+    "--help",
+)
+FOLDER = "<b>$(touch hacked)|`x`"
+TEXT = "*novel* [x](y) $(touch hacked)|`x` <i>.txt"
+
+
+@pytest.fixture
+def hostile(small: Params, project: Path) -> Params:
+    """The small parameters, with names that mean something to shells, browsers and printers."""
+    folder = project / FOLDER
+    for number, name in enumerate(NAMES):
+        (folder / name).mkdir(parents=True)
+        for copy in range(5):
+            shade = Image.new("RGB", (8, 8), (20 * number, 10 * copy, 100))
+            shade.save(folder / name / f"$(touch hacked) {copy}.png")
+    words = (project / "text.txt").read_text()
+    (project / TEXT).write_text(words.replace("ships", "``` </code><script>alert(1) \x1b[2J $x$"))
+    for kind in ("targets.yaml", "reference"):
+        source, target = ROOT / "reports" / kind, project / "reports" / kind
+        target.parent.mkdir(exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    raw = small.model_dump(exclude_none=True)
+    raw["vit"]["data"]["images"] = FOLDER
+    for name in ("bert", "gpt"):
+        raw[name]["data"]["text"] = TEXT
+    return validate(raw)
+
+
+def test_hostile_names_run_nothing_and_do_not_break_out_of_the_report(hostile, project):
+    for name in MODELS:
+        prepare(hostile, name)
+        train(hostile, name)
+        evaluate(hostile, name)
+    report(hostile)
+    assert not list(project.rglob("hacked"))
+    text = (project / "reports" / "metrics.md").read_text()
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text)
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
+    leaves = [leaf for token in tokens for leaf in (token, *(token.children or []))]
+    assert not [leaf for leaf in leaves if leaf.type in ("html_block", "html_inline")]
+    links = [leaf.attrs for leaf in leaves if leaf.type == "link_open"]
+    images = [leaf.attrs["src"] for leaf in leaves if leaf.type == "image"]
+    assert not links
+    assert images
+    assert all(re.fullmatch(r"figures/[a-z-]+\.png", source) for source in images)
+    cells = [leaf.content for leaf in leaves if leaf.type == "text"]
+    assert f"{FOLDER}, decoded" in cells  # the name is there as it is, and no more than a name
+    assert TEXT in cells
+    shown = [token.content for token in tokens if token.type == "fence"]
+    assert any("</code><script>" in content.replace(" ", "") for content in shown)
+    # What was kept of the models is weights, JSON and tables; nothing that is unpickled.
+    kept = [project / folder for folder in ("data", "models", "predictions", "mlartifacts")]
+    files = [file for folder in kept for file in folder.rglob("*") if file.is_file()]
+    assert len([file for file in files if file.suffix == ".safetensors"]) >= 9
+    for file in files:
+        head = file.read_bytes()[:4]
+        assert file.suffix not in (".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib")
+        assert not head.startswith((b"\x80", b"PK\x03\x04")), file
+
+
+def test_only_the_models_names_reach_a_shell():
+    """DVC hands `cmd` to a shell, after putting in what stands in ${...}."""
+    content = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
+    assert content["vars"] == [{"models": list(MODELS)}]
+    assert all(re.fullmatch(r"[a-z]+", name) for name in MODELS)
+    for name, stage in content["stages"].items():
+        assert set(re.findall(r"\$\{(.*?)\}", stage["cmd"])) <= {"item.model"}
+        assert stage.get("matrix", {"model": "${models}"}) == {"model": "${models}"}, name
+        assert re.fullmatch(r"python -m pipeline [a-z]+( --model \$\{item\.model\})?", stage["cmd"])
+
+
+@pytest.mark.parametrize("trick", ["", "item: {model: x; touch hacked}"])
+def test_params_do_not_change_the_names_that_reach_a_shell(dvc_project, trick):
+    """DVC reads params.yaml for ${...} as well, before any of this program runs."""
+    commands = dvc_project(trick)
+    stages = {f"{stage} --model {name}" for stage in ("prepare", "train", "evaluate")
+              for name in MODELS}  # fmt: skip
+    assert commands == {f"python -m pipeline {stage}" for stage in {*stages, "report"}}
+
+
+def test_params_cannot_name_other_models(dvc_project):
+    with pytest.raises(ResolveError, match="cannot redefine 'models'"):
+        dvc_project("models: ['bert; touch hacked']")
+
+
+@pytest.fixture
+def dvc_project(project):
+    """What DVC would give to a shell, with a line more in params.yaml."""
+
+    def commands(line: str) -> set[str]:
+        for name in ("dvc.yaml", "params.yaml"):
+            shutil.copy(ROOT / name, project)
+        with (project / "params.yaml").open("a") as file:
+            file.write(line + "\n")
+        return {stage.cmd for stage in Repo.init(no_scm=True).index.stages}
+
+    return commands
+
+
+def test_nothing_is_unpickled_and_no_shell_is_started():
+    """By the rules of flake8-bandit: pickle, marshal, eval, exec, unsafe YAML, shells."""
+    rules = "S102,S301,S302,S307,S506,S602,S604,S605,S609,S614"
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--preview"]
+    command += ["--select", rules]
+    places = [str(ROOT / package) for package in ("pipeline", "transformer")]
+    result = subprocess.run([*command, *places], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_ui_listens_on_this_machine_alone(project):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "pipeline", "ui", "--port", str(port)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    server = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        family = [psutil.Process(server.pid)]
+        answer = None
+        end = time.monotonic() + 60
+        while answer is None and time.monotonic() < end and server.poll() is None:
+            try:
+                answer = urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
+            except OSError:
+                time.sleep(0.2)
+        assert answer is not None
+        assert answer.status == 200
+        answer.close()
+        family += family[0].children(recursive=True)
+        listening = [
+            connection.laddr
+            for process in family
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        assert listening
+        assert {address.ip for address in listening} == {"127.0.0.1"}
+    finally:
+        for process in (*family[0].children(recursive=True), *family[:1]):
+            process.terminate()
+        server.wait(20)
+
+
+@pytest.mark.parametrize("port", ["0", "70000", "-1", "x"])
+def test_a_port_that_is_none(project, port):
+    command = [sys.executable, "-m", "pipeline", "ui", "--port", port]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "Invalid value for '--port'" in result.stderr
