@@ -45,9 +45,16 @@ class ModelParams(Section):
     d_model: PositiveInt
     d_mlp: PositiveInt
     dropout: Probability
-    norm: Literal["pre", "post"]
-    activation: Literal["gelu", "gelu_tanh", "relu"]
-    positions: Literal["learned", "sinusoidal"]
+    norm: Literal["layernorm", "rmsnorm"]
+    norm_position: Literal["pre", "post"]
+    norm_eps: PositiveFloat
+    activation: Literal["gelu", "gelu_tanh", "relu", "silu"]
+    mlp: Literal["plain", "gated"]
+    positions: Literal["learned", "sinusoidal", "rotary"]
+    rope_theta: PositiveFloat
+    n_kv_head: NonNegativeInt
+    bias: bool
+    layer_scale: NonNegativeFloat
     qk_norm: bool
 
 
@@ -65,6 +72,10 @@ ModelOverrides = _overrides()
 
 class LanguageModelOverrides(ModelOverrides):
     tie_embeddings: bool
+
+
+class MaskedLanguageModelOverrides(LanguageModelOverrides):
+    prediction_transform: bool
 
 
 class VitModelOverrides(ModelOverrides):
@@ -130,7 +141,7 @@ class EpochTraining(Training):
 class Bert(Section):
     data: TextData
     objective: MaskedLanguageModelling
-    model: LanguageModelOverrides
+    model: MaskedLanguageModelOverrides
     train: StepTraining
 
 
@@ -266,6 +277,14 @@ def _inconsistencies(raw: dict[str, Any]) -> list[str]:
         if _positive(width) and model.get("positions") == "sinusoidal" and width % 2:
             line = f"{where['d_model']}: sinusoidal positions need an even width (for {name})"
             errors.append(line)
+        rotary = _positive(width, heads) and model.get("positions") == "rotary"
+        if rotary and width % heads == 0 and width // heads % 2:
+            line = f"{where['n_head']}: rotary positions need heads of even width, not "
+            errors.append(line + f"{width // heads} (for {name})")
+        groups = model.get("n_kv_head")
+        if _positive(heads, groups) and heads % groups:
+            line = f"{where['n_head']}: {heads} is not divisible by {where['n_kv_head']}, {groups}"
+            errors.append(line + f" heads of keys and values (for {name})")
         size, patch = data.get("image_size"), model.get("patch_size")
         if _positive(size, patch) and size % patch:
             line = f"{name}.data.image_size: {size} is not divisible by "

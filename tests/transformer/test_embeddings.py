@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from transformer.embeddings import LearnedPositions, PatchEmbedding, SinusoidalPositions
+from transformer.embeddings import PatchEmbedding
+from transformer.positions import LearnedPositions, SinusoidalPositions
 
 
 def test_sinusoids_are_the_formula_of_the_paper():
-    table = SinusoidalPositions(length=50, d_model=8)(50)
+    table = SinusoidalPositions(length=50, d_model=8)(torch.zeros(50, 8))
     for position in (0, 1, 49):
         for i in range(4):
             angle = position / 10_000 ** (2 * i / 8)
@@ -20,7 +21,7 @@ def test_sinusoids_are_the_formula_of_the_paper():
 
 def test_a_sequence_longer_than_the_table_is_refused():
     with pytest.raises(ValueError, match="sequence of 5 is longer than the 4"):
-        LearnedPositions(4, 8)(5)
+        LearnedPositions(4, 8)(torch.zeros(5, 8))
 
 
 def test_patches_are_projected_one_by_one():
