@@ -11,7 +11,6 @@ from safetensors.numpy import save_file
 from pipeline.params import Params, TextData
 from pipeline.paths import data_dir, write_json
 
-
 OWN = Path("data") / "own"  # what dvc.yaml has among the stage's dependencies
 
 
