@@ -35,7 +35,6 @@ from transformer.positions import (
     NoRotation,
     Rotary,
     SinusoidalPositions,
-    rotary_frequencies,
 )
 
 ACTIVATIONS = {
@@ -125,6 +124,7 @@ def vit(
     class_token = pooling == "cls"
     length = (image_size // patch_size) ** 2 + class_token
     embedding = PatchEmbedding(
+        (image_size, image_size),
         channels,
         patch_size,
         architecture.d_model,
@@ -202,7 +202,7 @@ def _blocks(architecture: Architecture, length: int, crossing: bool = False) -> 
     """crossing: whether they also look at an encoder's output."""
     # One table of angles for all blocks.
     rotation = (
-        Rotary(length, rotary_frequencies(architecture.d_head, architecture.rope_theta))
+        Rotary(length, architecture.d_head, architecture.rope_theta)
         if architecture.positions == "rotary"
         else NoRotation()
     )

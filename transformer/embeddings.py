@@ -10,6 +10,7 @@ class TokenEmbedding(nn.Module):
     scale: factor on the token vectors; sqrt(d_model) in the 2017 paper (section 3.4).
     token_types: kinds of tokens, such as the first and the second sentence, each with a vector
         that is added (Devlin et al. 2019, "BERT", section 3.1); 0 for none.
+    padding_id: the token that stands for nothing, whose vector is not trained; None for none.
     """
 
     def __init__(
@@ -21,9 +22,10 @@ class TokenEmbedding(nn.Module):
         dropout: float,
         scale: float = 1.0,
         token_types: int = 0,
+        padding_id: int | None = None,
     ):
         super().__init__()
-        self.tokens = nn.Embedding(vocabulary_size, d_model)
+        self.tokens = nn.Embedding(vocabulary_size, d_model, padding_idx=padding_id)
         self.token_types = nn.Embedding(token_types, d_model) if token_types else None
         self.positions = positions
         self.norm = norm
@@ -64,6 +66,7 @@ class PatchEmbedding(nn.Module):
     """Image patches, projected linearly, behind a class token (Dosovitskiy et al. 2021,
     "An Image is Worth 16x16 Words", section 3.1).
 
+    image_size: height and width of the images.
     patch_size: height and width of a patch, or one number for both.
     class_token: whether a learned vector stands before the patches.
     bias: of the projection.
@@ -71,6 +74,7 @@ class PatchEmbedding(nn.Module):
 
     def __init__(
         self,
+        image_size: tuple[int, int],
         channels: int,
         patch_size: int | tuple[int, int],
         d_model: int,
@@ -81,6 +85,7 @@ class PatchEmbedding(nn.Module):
         bias: bool = True,
     ):
         super().__init__()
+        self.image_size = image_size
         self.patches = nn.Conv2d(
             channels, d_model, kernel_size=patch_size, stride=patch_size, bias=bias
         )
@@ -95,7 +100,15 @@ class PatchEmbedding(nn.Module):
         return self.patches.weight
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, channels, H, W) to (B, T, d_model), T = patches (+ 1 with a class token)."""
+        """(B, channels, H, W) to (B, T, d_model), T = patches (+ 1 with a class token).
+
+        Raises:
+            ValueError: images of another size: their patches would get others' positions.
+        """
+        if images.shape[-2:] != self.image_size:
+            height, width = images.shape[-2:]
+            raise ValueError(f"images of {height} x {width} pixels, but the model is for "
+                             f"{self.image_size[0]} x {self.image_size[1]}")
         x = self.patches(images).flatten(2).transpose(1, 2)
         if self.class_token is not None:
             x = torch.cat((self.class_token.expand(len(x), -1, -1), x), dim=1)

@@ -1,6 +1,7 @@
 """How a model knows the order of its input: positions that are added, and positions that rotate."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -58,11 +59,22 @@ class Rotary(nn.Module):
     The first half of a head is paired with its second half, as Llama does.
 
     length: positions at most.
-    frequencies: (d_head / 2,) radians per position; see `rotary_frequencies`.
+    theta: base of the frequencies, in radians per position, see `rotary_frequencies`.
+    scaling: changes the frequencies, for contexts longer than those trained on; none by default.
     """
 
-    def __init__(self, length: int, frequencies: Tensor):
+    def __init__(
+        self,
+        length: int,
+        d_head: int,
+        theta: float = 10_000.0,
+        scaling: Callable[[Tensor], Tensor] | None = None,
+    ):
         super().__init__()
+        self.theta = theta
+        self.scaling = scaling
+        frequencies = rotary_frequencies(d_head, theta)
+        frequencies = scaling(frequencies) if scaling else frequencies
         angles = torch.arange(length)[:, None] * frequencies
         self.register_buffer("cosine", angles.cos(), persistent=False)
         self.register_buffer("sine", angles.sin(), persistent=False)

@@ -26,7 +26,7 @@ def test_a_sequence_longer_than_the_table_is_refused():
 
 def test_patches_are_projected_one_by_one():
     torch.manual_seed(0)
-    embed = PatchEmbedding(3, 2, 8, False, LearnedPositions(6, 8), nn.Identity(), 0.0)
+    embed = PatchEmbedding((4, 6), 3, 2, 8, False, LearnedPositions(6, 8), nn.Identity(), 0.0)
     image = torch.randn(1, 3, 4, 6)
     # The second patch of the second row, by hand.
     patch = image[0, :, 2:4, 2:4].reshape(-1)
@@ -36,9 +36,15 @@ def test_patches_are_projected_one_by_one():
 
 
 def test_the_class_token_stands_first():
-    embed = PatchEmbedding(1, 2, 8, True, LearnedPositions(5, 8), nn.Identity(), 0.0)
+    embed = PatchEmbedding((4, 4), 1, 2, 8, True, LearnedPositions(5, 8), nn.Identity(), 0.0)
     with torch.no_grad():
         embed.class_token.fill_(7.0)
     out = embed(torch.randn(2, 1, 4, 4))
     assert out.shape == (2, 5, 8)
     torch.testing.assert_close(out[:, 0], (7.0 + embed.positions.weight[0]).expand(2, 8))
+
+
+def test_images_of_another_size_are_refused():
+    embed = PatchEmbedding((4, 4), 1, 2, 8, False, LearnedPositions(4, 8), nn.Identity(), 0.0)
+    with pytest.raises(ValueError, match="images of 4 x 2 pixels, but the model is for 4 x 4"):
+        embed(torch.randn(2, 1, 4, 2))

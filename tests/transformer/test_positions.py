@@ -14,12 +14,12 @@ def test_rotary_is_a_rotation_by_an_angle_that_grows_with_the_position():
     pairs = torch.complex(x[..., :4], x[..., 4:])
     turned = pairs * torch.polar(torch.ones(20, 4), torch.arange(20)[:, None] * frequencies)
     expected = torch.cat((turned.real, turned.imag), -1)
-    torch.testing.assert_close(Rotary(20, frequencies)(x), expected)
+    torch.testing.assert_close(Rotary(20, 8, theta=100.0)(x), expected)
 
 
 def test_rotary_products_depend_on_the_distance_alone():
     torch.manual_seed(0)
-    rotary = Rotary(50, rotary_frequencies(8))
+    rotary = Rotary(50, 8)
     q, k = torch.randn(2, 1, 1, 1, 8).expand(2, 1, 1, 7, 8)
     near = rotary(q) @ rotary(k).mT
     far = [rotary(each, torch.arange(7) + 40) for each in (q, k)]
@@ -28,4 +28,4 @@ def test_rotary_products_depend_on_the_distance_alone():
 
 def test_a_sequence_beyond_the_angles_is_refused():
     with pytest.raises(ValueError, match="sequence of 5 is longer than the 4"):
-        Rotary(4, rotary_frequencies(8))(torch.zeros(1, 1, 5, 8))
+        Rotary(4, 8)(torch.zeros(1, 1, 5, 8))
