@@ -55,7 +55,7 @@ def load(model: nn.Module, tensors: dict[str, Tensor], links: Iterable[Link]) ->
         assert ours not in filled, f"{ours} is filled twice"
         missing = [name for name in theirs if name not in left]
         if missing:
-            raise ValueError(f"missing tensors: {', '.join(missing)}")
+            raise ValueError(f"missing tensors: {_some(missing)}")
         value = link.to_ours([left.pop(name) for name in theirs])
         if value.shape != parameters[ours].shape:
             raise ValueError(
@@ -66,7 +66,7 @@ def load(model: nn.Module, tensors: dict[str, Tensor], links: Iterable[Link]) ->
         filled.add(ours)
     assert filled == parameters.keys(), f"not filled: {sorted(parameters.keys() - filled)}"
     if left:
-        raise ValueError(f"tensors that the model has no place for: {', '.join(sorted(left))}")
+        raise ValueError(f"tensors that the model has no place for: {_some(sorted(left))}")
 
 
 def dump(values: dict[str, Tensor], links: Iterable[Link]) -> dict[str, Tensor]:
@@ -93,3 +93,9 @@ def _pairs(
             own = [name for name in parameters if name.rpartition(".")[0] == link.ours]
             for name in own:
                 yield name, link.names(name[len(link.ours) :]), link
+
+
+def _some(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    rest = len(names) - 5
+    return ", ".join(names[:5]) + (f" and {rest} more" if rest > 0 else "")

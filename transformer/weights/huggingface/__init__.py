@@ -41,15 +41,10 @@ def from_huggingface(
             that would not be honoured.
     """
     folder = Path(folder)
-    config = Config(read_config(folder), str(folder / CONFIG))
-    family = FAMILIES.get(config.take("model_type", None))
-    if family is None:
-        raise config.refusal("model_type", f"known are {', '.join(FAMILIES)}") if (
-            "model_type" in config.values
-        ) else ValueError(f"{config.where}: the key 'model_type' is missing")
-    architecture = _architecture(config, family.ARCHITECTURES)
-    tensors = {k: t.float() for k, t in _read(folder).items() if not k.startswith(drop or "\0")}
+    config = Config(read_config(folder), CONFIG)
     try:
+        family, architecture = _architecture(config)
+        tensors = {k: t.float() for k, t in _read(folder).items() if not k.startswith(drop)}
         if image_size is not None and family is not vit:
             raise ValueError(f"image_size is given, but a {architecture} takes no images")
         size = {} if image_size is None else {"image_size": image_size}
@@ -103,13 +98,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     return values
 
 
-def _architecture(config: Config, known: tuple[str, ...]) -> str:
-    given = config.take("architectures", None) or []
-    if len(given) != 1 or given[0] not in known:
-        raise ValueError(
-            f"{config.where}: architectures: {given} is not supported; one of {', '.join(known)} is"
-        )
-    return given[0]
+def _architecture(config: Config) -> tuple[Any, str]:
+    """The family and the class that the configuration names."""
+    family = FAMILIES.get(config.take("model_type"))
+    if family is None:
+        raise config.refusal("model_type", f"known are {', '.join(FAMILIES)}")
+    given = config.take("architectures") or []
+    if len(given) != 1 or given[0] not in family.ARCHITECTURES:
+        raise config.refusal("architectures", f"one of {', '.join(family.ARCHITECTURES)} is")
+    return family, given[0]
 
 
 def _read(folder: Path) -> dict[str, Tensor]:
@@ -121,11 +118,11 @@ def _read(folder: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for file in files:
         if not file.is_file():
-            raise ValueError(f"{file} is missing: weights are read from safetensors alone")
+            raise ValueError(f"{file.name} is missing: weights are read from safetensors alone")
         try:
             tensors |= load_file(file)
         except SafetensorError as error:
-            raise ValueError(f"{file}: not readable as safetensors: {error}") from None
+            raise ValueError(f"{file.name}: not readable as safetensors: {error}") from None
     return tensors
 
 
