@@ -19,6 +19,8 @@ from transformer.weights.links import Link
 
 ARCHITECTURES = ("BertModel", "BertForMaskedLM")
 WORDS = "bert.embeddings.word_embeddings.weight"
+# Untied, transformers keeps this one too, but its head never adds it.
+UNUSED_BIAS = "cls.predictions.bias"
 TYPES = "bert.embeddings.token_type_embeddings.weight"
 
 
@@ -36,8 +38,7 @@ def clean(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
         bias = "cls.predictions.bias"
         copies = {"cls.predictions.decoder.weight": WORDS, "cls.predictions.decoder.bias": bias}
         return without_copies(tensors, copies)
-    # Untied, transformers keeps a second bias, which its head never adds.
-    return {name: tensor for name, tensor in tensors.items() if name != "cls.predictions.bias"}
+    return {name: tensor for name, tensor in tensors.items() if name != UNUSED_BIAS}
 
 
 def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Transformer:
@@ -157,4 +158,6 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     extra = {}
     if embedding.token_types is None:  # theirs always adds one: let it add nothing
         extra[TYPES] = torch.zeros(1, config["hidden_size"])
+    if not config["tie_word_embeddings"]:
+        extra[UNUSED_BIAS] = torch.zeros(config["vocab_size"])
     return config, extra

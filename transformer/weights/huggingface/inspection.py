@@ -81,9 +81,10 @@ class Inspection:
         self.require(all(each is wanted for each in has), part)
 
     def learned_positions(self, positions: nn.Module) -> None:
-        """Require a learned table."""
+        """Require a learned table; raises at once, since the rest depends on it."""
         kind = type(positions).__name__
         self.require(isinstance(positions, LearnedPositions), f"positions: {kind}, not learned")
+        self.finish()
 
     def activation(self, model: Transformer) -> str:
         """The one activation, as transformers names it."""

@@ -129,7 +129,6 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     found.body(model, PreNormBlock, SelfAttention, MLP, nn.LayerNorm)
     embedding, block = model.embedding, model.blocks[0]
     found.learned_positions(embedding.positions)
-    found.finish()
     direct = isinstance(model.head.transform, nn.Identity)
     found.require(direct, "a transform before the classifier")
     qkv = [b.attention.qkv for b in model.blocks]
