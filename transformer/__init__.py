@@ -1,6 +1,7 @@
 """One Transformer, encoder and decoder: embed, blocks, norm, head.
 
-Knows torch alone: no files, tasks, DVC or MLflow.
+Knows torch alone: no files, tasks, DVC or MLflow; but for `transformer.weights`, which reads and
+writes other libraries' models.
 """
 
 from transformer.build import bert, encoder_decoder, gpt, vit

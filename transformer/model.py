@@ -58,7 +58,12 @@ class Transformer(nn.Module):
         source, source_mask: what the encoder takes as its inputs and attention_mask.
         cache: of the tokens before these, which it is then extended by; decides positions and
             the mask.
+
+        Raises:
+            ValueError: a source without an encoder, or an encoder without a source.
         """
+        if (source is None) is not (self.encoder is None):
+            raise ValueError("`source` is what the encoder reads: give it to models that have one")
         if cache is not None:
             position_ids, visible = cache.place(inputs.shape[1])
         given = {"position_ids": position_ids, "token_type_ids": token_type_ids}

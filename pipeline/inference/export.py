@@ -1,13 +1,21 @@
 """A trained model as a folder that Hugging Face transformers opens."""
 
+import copy
 import json
+from dataclasses import replace
 from pathlib import Path
+
+import torch
+from torch import nn
 
 from pipeline.data import tokenization
 from pipeline.errors import UserError
-from pipeline.inference.loading import TextModel, image_model, text_model
+from pipeline.inference.loading import ImageModel, TextModel, image_model, text_model
 from pipeline.paths import write_json
 from transformer.weights import to_huggingface
+
+# Of red, green and blue in a grey of equal brightness, as Pillow converts (ITU-R 601-2).
+BRIGHTNESS = (0.299, 0.587, 0.114)
 
 
 def export(name: str, folder: Path) -> str:
@@ -27,6 +35,8 @@ def export(name: str, folder: Path) -> str:
             labels = {str(index): label for index, label in enumerate(images.classes)}
             inverse = {label: int(index) for index, label in labels.items()}
             settings = {"id2label": labels, "label2id": inverse}
+            if len(images.mean) == 1:
+                images = _in_colour(images)
             written = to_huggingface(images.model, folder, settings)
             preparation = {
                 "image_processor_type": "ViTImageProcessor",
@@ -47,6 +57,18 @@ def export(name: str, folder: Path) -> str:
     except ValueError as error:
         raise UserError(f"models/{name} cannot be exported: {error}") from None
     return written
+
+
+def _in_colour(images: ImageModel) -> ImageModel:
+    """A model of grey images as one of colours, which is what transformers' pipelines give it.
+
+    The brightness is taken inside of the patch projection, which is linear as it is.
+    """
+    model = copy.deepcopy(images.model)
+    grey = model.embedding.patches
+    weight = nn.Parameter(grey.weight.detach() * torch.tensor(BRIGHTNESS).view(1, 3, 1, 1))
+    grey.weight, grey.in_channels = weight, 3
+    return replace(images, model=model, mean=images.mean * 3, std=images.std * 3)
 
 
 def _tokenizer(text: TextModel, folder: Path) -> None:

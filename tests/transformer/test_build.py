@@ -65,6 +65,10 @@ def test_the_encoder_decoder_is_the_same_class_and_looks_at_its_source():
     torch.testing.assert_close(padded, model(tokens, source=source[:, :6]))
     output.sum().backward()
     assert all(p.grad is not None for p in model.parameters())
+    gpt = transformer.gpt(SMALL, 50, 12)
+    for wrong in (lambda: model(tokens), lambda: gpt(tokens, source=source)):
+        with pytest.raises(ValueError, match="`source` is what the encoder reads"):
+            wrong()
     residual = 0.02 / math.sqrt(3 * 3)
     crossing = model.blocks[0].cross_attention.out.weight
     assert crossing.std().item() == pytest.approx(residual, rel=0.05)

@@ -1,9 +1,13 @@
 """classify: what it prints, on our model and on a folder of transformers."""
 
+import json
+from pathlib import Path
+
 import pytest
 from PIL import Image
 from transformers import pipeline
 
+from pipeline import models
 from pipeline.inference.images import classes
 
 IMAGE = "images/class1/3.png"
@@ -30,6 +34,21 @@ def test_an_exported_model_runs_in_transformers_and_comes_back(built, run, proje
             ((_, found),) = classes((file,), source, 3)
             # Pillow and torchvision round the bytes of a resized image each in its own way.
             assert dict(found) == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_model_of_grey_images_is_exported_as_one_of_colours(built, run, project):
+    """transformers' pipelines know no other images."""
+    meta_path, config_path = (Path(p) for p in ("data/vit/meta.json", "models/vit/config.json"))
+    meta, config = (json.loads(path.read_text()) for path in (meta_path, config_path))
+    meta_path.write_text(json.dumps(meta | {"channels": 1, "mean": [0.4], "std": [0.3]}))
+    config["channels"] = 1
+    models.save(models.build(config), config, Path("models/vit"))
+    run("export", "--model", "vit", "vit")
+    theirs = pipeline("image-classification", model=str(project / "vit"), top_k=3)
+    expected = {each["label"]: each["score"] for each in theirs(IMAGE)}
+    for source in (None, project / "vit"):
+        ((_, found),) = classes((project / IMAGE,), source, 3)
+        assert dict(found) == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize(
