@@ -19,7 +19,7 @@ from transformer.weights import from_huggingface
 OTHER_TASKS = ("bert.pooler.", "cls.seq_relationship.", "vit.pooler.")
 # Which head a command needs, and what a model with it is called.
 HEADS = {
-    "bert": (MaskedLanguageModelHead, "a masked language model (BertForMaskedLM)"),
+    "bert": (MaskedLanguageModelHead, "a masked language model (BertForMaskedLM or Megatron's)"),
     "gpt": (LanguageModelHead, "a causal language model (GPT2LMHeadModel, LlamaForCausalLM)"),
     "vit": (ClassificationHead, "an image classifier (ViTForImageClassification)"),
 }

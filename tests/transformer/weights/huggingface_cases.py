@@ -6,13 +6,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from transformers import (
-    BertConfig,
     BertForMaskedLM,
     BertModel,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    MegatronBertForMaskedLM,
     ViTConfig,
     ViTForImageClassification,
     ViTModel,
@@ -41,8 +41,9 @@ def tokens(shape: tuple[int, int]) -> Tensor:
 
 
 def mask(shape: tuple[int, int], left: bool = False) -> Tensor:
-    """False at padding: a different number of real tokens in each row."""
-    real = torch.arange(shape[1]) < torch.arange(shape[1], shape[1] - shape[0], -1)[:, None]
+    """False at padding: a different number of real tokens in each row, one at least."""
+    lengths = torch.arange(shape[1], shape[1] - shape[0], -1).clamp(min=1)
+    real = torch.arange(shape[1]) < lengths[:, None]
     return real.flip(1) if left else real
 
 
@@ -124,7 +125,7 @@ def bert(kind: type, **changes) -> Callable:
         "vocab_size": VOCABULARY, "hidden_size": 30, "num_hidden_layers": 2,
         "num_attention_heads": 3, "intermediate_size": 41, "max_position_embeddings": LENGTH,
     }  # fmt: skip
-    return lambda: kind(BertConfig(**config | changes), **head)
+    return lambda: kind(kind.config_class(**config | changes), **head)
 
 
 def gpt2(**changes) -> Callable:
@@ -199,6 +200,10 @@ CASES = [
         bert_calls(logits),
     ),
     case(MLM, "relu, 3 token types", bert(BertForMaskedLM, hidden_act="relu", type_vocab_size=3),
+         bert_calls(logits)),
+    case("MegatronBertForMaskedLM", "", bert(MegatronBertForMaskedLM), bert_calls(logits)),
+    case("MegatronBertForMaskedLM", "untied, relu",
+         bert(MegatronBertForMaskedLM, tie_word_embeddings=False, hidden_act="relu"),
          bert_calls(logits)),
     case("BertModel", "", bert(BertModel), bert_calls(pooled, pooled_ours)),
     case("BertModel", "no pooler", bert(BertModel, add_pooling_layer=False), bert_calls(hidden)),

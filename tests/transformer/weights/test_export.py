@@ -49,6 +49,10 @@ def images():
     [
         (bert, AutoModelForMaskedLM, tokens, "BertForMaskedLM"),
         (
+            lambda: bert(norm_position="pre"),
+            AutoModelForMaskedLM, tokens, "MegatronBertForMaskedLM",
+        ),
+        (
             lambda: bert(tie=False, activation="relu", norm_eps=1e-3),
             AutoModelForMaskedLM, tokens, "BertForMaskedLM",
         ),
@@ -109,7 +113,10 @@ def test_what_came_from_there_goes_back(case, tmp_path):
     ("make", "parts"),
     [
         (lambda: bert(qk_norm=True), ["BertForMaskedLM has no place for", "qk_norm"]),
-        (lambda: bert(norm_position="pre"), ["norm_position: PreNormBlock, not PostNormBlock"]),
+        (
+            lambda: bert(norm_position="pre", qk_norm=True, transform=False),
+            ["MegatronBertForMaskedLM", "prediction_transform"],
+        ),
         (lambda: bert(transform=False, mlp="gated"), ["prediction_transform", "mlp: GatedMLP"]),
         (lambda: bert(positions="rotary"), ["positions: rotary"]),
         (lambda: bert(positions="sinusoidal"), ["positions: SinusoidalPositions, not learned"]),

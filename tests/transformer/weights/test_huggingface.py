@@ -59,7 +59,7 @@ VIT = vit(ViTForImageClassification)
         (BERT, {"is_decoder": True}, "is_decoder: True is not supported; only False is"),
         (BERT, {"colour": 1, "age": 2}, "unknown keys, .*: age, colour"),
         (BERT, {"architectures": ["BertForTokenClassification"]}, "one of BertModel, BertForMask"),
-        (BERT, {"model_type": "roberta"}, "model_type: 'roberta' .* known are bert, gpt2, llama"),
+        (BERT, {"model_type": "roberta"}, "model_type: 'roberta' .* known are bert, megatron-bert"),
         (BERT, {"hidden_size": 24}, "of shape .*, but the configuration makes it"),
         (BERT, {"num_hidden_layers": 3}, "missing tensors: bert.encoder.layer.2.attention"),
         (BERT, {"num_hidden_layers": 1}, "no place for: bert.encoder.layer.1"),

@@ -21,7 +21,7 @@ from transformer.weights.huggingface import bert, gpt2, llama, vit
 from transformer.weights.huggingface.config import Config
 from transformer.weights.links import dump, load
 
-FAMILIES = {"bert": bert, "gpt2": gpt2, "llama": llama, "vit": vit}
+FAMILIES = {"bert": bert, "megatron-bert": bert, "gpt2": gpt2, "llama": llama, "vit": vit}
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
 

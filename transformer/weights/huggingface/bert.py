@@ -1,4 +1,5 @@
-"""BertModel and BertForMaskedLM."""
+"""BertModel and BertForMaskedLM, and MegatronBertForMaskedLM, which is BERT with the norms before
+the sublayers (Shoeybi et al. 2019, "Megatron-LM", section 5.4)."""
 
 from typing import Any
 
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from transformer.attention import SelfAttention
 from transformer.embeddings import TokenEmbedding
 from transformer.heads import HiddenStates, MaskedLanguageModelHead, Pooler, PredictionTransform
-from transformer.layers import MLP, PostNormBlock
+from transformer.layers import MLP, PostNormBlock, PreNormBlock
 from transformer.model import Transformer
 from transformer.patterns import Bidirectional
 from transformer.positions import LearnedPositions
@@ -17,7 +18,9 @@ from transformer.weights.huggingface.inspection import Inspection
 from transformer.weights.huggingface.tensors import is_range, without_constants, without_copies
 from transformer.weights.links import Link
 
-ARCHITECTURES = ("BertModel", "BertForMaskedLM")
+ARCHITECTURES = ("BertModel", "BertForMaskedLM", "MegatronBertForMaskedLM")
+MASKED = {PostNormBlock: "BertForMaskedLM", PreNormBlock: "MegatronBertForMaskedLM"}
+MODEL_TYPES = {"BertForMaskedLM": "bert", "MegatronBertForMaskedLM": "megatron-bert"}
 WORDS = "bert.embeddings.word_embeddings.weight"
 # Untied, transformers keeps this one too, but its head never adds it.
 UNUSED_BIAS = "cls.predictions.bias"
@@ -55,17 +58,20 @@ def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Tran
     def activation() -> nn.Module:
         return config.activation("hidden_act", "gelu")
 
+    kind = PreNormBlock if architecture == MASKED[PreNormBlock] else PostNormBlock
+    pre = kind is PreNormBlock
+
     embedding = TokenEmbedding(
         vocabulary_size,
         d_model,
         LearnedPositions(config.take("max_position_embeddings", 512), d_model),
-        norm(),
+        nn.Identity() if pre else norm(),
         dropout,
         token_types=config.take("type_vocab_size", 2),
         padding_id=config.take("pad_token_id", 0),
     )
     blocks = [
-        PostNormBlock(
+        kind(
             SelfAttention(d_model, n_head, attention_dropout),
             MLP(d_model, d_mlp, activation()),
             norm(),
@@ -74,7 +80,7 @@ def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Tran
         )
         for _ in range(config.take("num_hidden_layers"))
     ]
-    if architecture == "BertForMaskedLM":
+    if architecture in MODEL_TYPES:
         decoder = nn.Linear(d_model, vocabulary_size)
         if config.take("tie_word_embeddings", True):
             decoder.weight = embedding.weight
@@ -84,11 +90,13 @@ def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Tran
         head = Pooler(d_model, d_model, nn.Tanh())
     else:
         head = HiddenStates()
-    return Transformer(embedding, blocks, nn.Identity(), head, Bidirectional())
+    return Transformer(embedding, blocks, norm() if pre else nn.Identity(), head, Bidirectional())
 
 
 def links(model: Transformer) -> list[Link]:
     """Where each parameter stands in their files."""
+    pre = isinstance(model.blocks[0], PreNormBlock)
+    norms = ("attention.ln", "ln") if pre else ("attention.output.LayerNorm", "output.LayerNorm")
     embeddings, pairs = "bert.embeddings", []
     for i in range(len(model.blocks)):
         ours, theirs = f"blocks.{i}", f"bert.encoder.layer.{i}"
@@ -96,16 +104,17 @@ def links(model: Transformer) -> list[Link]:
         pairs += [
             Link(f"{ours}.attention.qkv", qkv),
             Link(f"{ours}.attention.out", f"{theirs}.attention.output.dense"),
-            Link(f"{ours}.attention_norm", f"{theirs}.attention.output.LayerNorm"),
+            Link(f"{ours}.attention_norm", f"{theirs}.{norms[0]}"),
             Link(f"{ours}.mlp.up", f"{theirs}.intermediate.dense"),
             Link(f"{ours}.mlp.down", f"{theirs}.output.dense"),
-            Link(f"{ours}.mlp_norm", f"{theirs}.output.LayerNorm"),
+            Link(f"{ours}.mlp_norm", f"{theirs}.{norms[1]}"),
         ]
     pairs += [
         Link("embedding.tokens", f"{embeddings}.word_embeddings"),
         Link("embedding.token_types", f"{embeddings}.token_type_embeddings"),
         Link("embedding.positions", f"{embeddings}.position_embeddings"),
         Link("embedding.norm", f"{embeddings}.LayerNorm"),
+        Link("norm", "bert.encoder.ln"),
         Link("head.dense", "bert.pooler.dense"),
         Link("head.transform.0", "cls.predictions.transform.dense"),
         Link("head.transform.2", "cls.predictions.transform.LayerNorm"),
@@ -119,16 +128,18 @@ def links(model: Transformer) -> list[Link]:
 
 
 def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The config.json of a BertForMaskedLM that is `model`, and tensors that ours does not have.
+    """The config.json of the BERT that is `model`, and tensors that ours does not have.
 
     Raises:
-        ValueError: BertForMaskedLM cannot express a part of the model; all of them are named.
+        ValueError: BERT cannot express a part of the model; all of them are named.
     """
-    found = Inspection("BertForMaskedLM")
+    kind = type(model.blocks[0])
+    architecture = MASKED.get(kind, "BertForMaskedLM")
+    found = Inspection(architecture)
     transform = model.head.transform
     right = isinstance(transform, PredictionTransform)
     found.require(right, "prediction_transform: a head without its matrix and norm")
-    found.body(model, PostNormBlock, SelfAttention, MLP, nn.LayerNorm)
+    found.body(model, kind, SelfAttention, MLP, nn.LayerNorm)
     embedding, attention = model.embedding, model.blocks[0].attention
     found.learned_positions(embedding.positions)
     found.require(embedding.scale == 1.0, "a scale of the embedding")
@@ -137,8 +148,8 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     same = type(transform[1]) is type(model.blocks[0].mlp.activation)
     found.require(same and transform[2].eps == found.eps(model), "a head unlike the blocks")
     config = {
-        "model_type": "bert",
-        "architectures": ["BertForMaskedLM"],
+        "model_type": MODEL_TYPES[architecture],
+        "architectures": [architecture],
         "vocab_size": embedding.weight.shape[0],
         "hidden_size": embedding.weight.shape[1],
         "num_hidden_layers": len(model.blocks),
