@@ -88,7 +88,7 @@ def _photographs(size: int) -> tuple[Split, Split]:
         expected, name = line.split(maxsplit=1)
         verify(f"pizza_steak_sushi/{name}", content, expected)
         split, label, _ = name.split("/")
-        splits[split][0].append(_resize(decode(name, content), size))
+        splits[split][0].append(_resize(_decode(name, content), size))
         splits[split][1].append(label)
     return splits["train"], splits["test"]
 
@@ -135,7 +135,7 @@ def _walk(folder: Path, size: int) -> Split:
                 f"{directory}: a class without images; they end in {', '.join(sorted(SUFFIXES))}"
             )
         for path in files:
-            images.append(_resize(decode(str(path), path.read_bytes()).convert("RGB"), size))
+            images.append(_resize(_decode(str(path), path.read_bytes()).convert("RGB"), size))
             labels.append(directory.name)
     if not labels:
         raise UserError(
@@ -144,7 +144,7 @@ def _walk(folder: Path, size: int) -> Split:
     return images, labels
 
 
-def decode(name: str, content: bytes) -> Image.Image:
+def _decode(name: str, content: bytes) -> Image.Image:
     """The upright image in colours: the first frame of an animation, sRGB bytes of whatever mode.
 
     Raises:

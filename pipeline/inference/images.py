@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline.data.images import SUFFIXES, decode
+from pipeline.data.images import SUFFIXES, _decode
 from pipeline.errors import UserError
 from pipeline.inference.loading import ImageModel, image_model
 
@@ -47,7 +47,7 @@ def _files(path: Path) -> list[Path]:
 
 def _prepare(file: Path, images: ImageModel) -> Tensor:
     """A file as the model's input (1, channels, height, width)."""
-    picture = decode(str(file), file.read_bytes())
+    picture = _decode(str(file), file.read_bytes())
     height, width = images.size
     picture = picture.resize((width, height), Image.Resampling(images.resample))
     if images.model.embedding.patches.in_channels == 1:

@@ -73,18 +73,18 @@ def test_mean_and_deviation_are_those_of_the_training_split(project):
 def test_every_mode_becomes_colour(project, mode, shade):
     picture(project / "x.png", shade, mode)
     content = (project / "x.png").read_bytes()
-    assert images.decode("x.png", content).mode == "RGB"
+    assert images._decode("x.png", content).mode == "RGB"
 
 
 def test_sixteen_bits_keep_their_brightness(project):
     Image.fromarray(np.full((4, 4), 257 * 100, dtype=np.uint16)).save(project / "x.png")
-    image = images.decode("x.png", (project / "x.png").read_bytes())
+    image = images._decode("x.png", (project / "x.png").read_bytes())
     assert image.getpixel((0, 0)) == (100, 100, 100)
 
 
 def test_cmyk_is_turned_into_rgb(project):
     Image.new("CMYK", (4, 4), (0, 0, 0, 255)).save(project / "x.jpg")
-    image = images.decode("x.jpg", (project / "x.jpg").read_bytes())
+    image = images._decode("x.jpg", (project / "x.jpg").read_bytes())
     assert max(image.getpixel((0, 0))) < 40  # black ink
 
 
