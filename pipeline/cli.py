@@ -17,6 +17,13 @@ from pipeline.paths import REPORTS
 model_option = click.option(
     "--model", type=click.Choice(MODELS), required=True, help="Which of the three models."
 )
+from_option = click.option(
+    "--from", "source", type=click.Path(path_type=Path),
+    help="A folder of Hugging Face transformers, in place of the model trained here.",
+)  # fmt: skip
+top_option = click.option(
+    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many to show."
+)
 
 
 def told_plainly(command: Callable[..., None]) -> Callable[..., None]:
@@ -157,3 +164,75 @@ def ui(port: int) -> None:
     from pipeline.ui import serve
 
     serve(port)
+
+
+@main.command()
+@click.option("--prompt", required=True, help="The beginning of the text.")
+@click.option("--tokens", type=click.IntRange(min=1), default=100, show_default=True,
+              help="How many to write at most.")
+@click.option("--temperature", type=click.FloatRange(min=0), default=0.8, show_default=True,
+              help="0 takes the likeliest token each time.")
+@click.option("--top-k", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Choose among so many of the likeliest tokens; 0 for all.")
+@click.option("--top-p", type=click.FloatRange(min=0, max=1, min_open=True), default=1.0,
+              show_default=True, help="Choose among the likeliest that reach this probability.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same one, the same text.")
+@click.option("--stop", multiple=True, help="A token to end at; may be given several times.")
+@from_option
+@told_plainly
+def generate(
+    prompt: str,
+    tokens: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    seed: int,
+    stop: tuple[str, ...],
+    source: Path | None,
+) -> None:
+    """Go on with a text, token by token."""
+    from pipeline.inference.text import Sampling, continuation
+
+    pieces = continuation(prompt, source, tokens, Sampling(temperature, top_k, top_p), seed, stop)
+    for index, piece in enumerate(pieces):
+        click.echo(prompt + piece if index == 0 else piece, nl=False)
+    click.echo()
+
+
+@main.command()
+@click.argument("text")
+@top_option
+@from_option
+@told_plainly
+def fill_mask(text: str, top: int, source: Path | None) -> None:
+    """Guess the words that stand as [MASK] in TEXT."""
+    from pipeline.inference.text import fillings
+
+    for number, guesses in enumerate(fillings(text, source, top), 1):
+        click.echo(f"[MASK] {number}")
+        for guess in guesses:
+            click.echo(f"  {guess.probability:6.1%}  {guess.word}")
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@top_option
+@from_option
+@told_plainly
+def classify(paths: tuple[Path, ...], top: int, source: Path | None) -> None:
+    """Say what the images at PATHS show; a path may be a folder of images."""
+    from pipeline.inference.images import classes
+
+    for path, best in classes(paths, source, top):
+        click.echo(f"{path}: " + ", ".join(f"{name} {chance:.1%}" for name, chance in best))
+
+
+@main.command()
+@model_option
+@click.argument("folder", type=click.Path(path_type=Path))
+@told_plainly
+def export(model: str, folder: Path) -> None:
+    """Write a trained model into FOLDER, for Hugging Face transformers."""
+    from pipeline.inference.export import export as write
+
+    click.echo(f"{folder}: a {write(model, folder)}")

@@ -42,6 +42,18 @@ def _architecture(name: str, parts: _Parts) -> Iterator[str]:
         )
     if _positive(width) and parts.model.get("positions") == "sinusoidal" and width % 2:
         yield f"{parts.where['d_model']}: sinusoidal positions need an even width (for {name})"
+    rotary = _positive(width, heads) and parts.model.get("positions") == "rotary"
+    if rotary and width % heads == 0 and width // heads % 2:
+        yield (
+            f"{parts.where['n_head']}: rotary positions need heads of even width, not "
+            f"{width // heads} (for {name})"
+        )
+    groups = parts.model.get("n_kv_head")
+    if _positive(heads, groups) and heads % groups:
+        yield (
+            f"{parts.where['n_head']}: {heads} is not divisible by "
+            f"{parts.where['n_kv_head']}, {groups} heads of keys and values (for {name})"
+        )
     layers, inner = parts.model.get("n_layer"), parts.model.get("d_mlp")
     if _positive(width, layers, inner):
         size = layers * (4 * width**2 + 2 * width * inner)

@@ -57,9 +57,16 @@ class ModelParams(Section):
     d_model: _up_to(2**16)
     d_mlp: _up_to(2**18)
     dropout: Probability
-    norm: Literal["pre", "post"]
-    activation: Literal["gelu", "gelu_tanh", "relu"]
-    positions: Literal["learned", "sinusoidal"]
+    norm: Literal["layernorm", "rmsnorm"]
+    norm_position: Literal["pre", "post"]
+    norm_eps: _up_to(1.0)
+    activation: Literal["gelu", "gelu_tanh", "relu", "silu"]
+    mlp: Literal["plain", "gated"]
+    positions: Literal["learned", "sinusoidal", "rotary"]
+    rope_theta: _up_to(1e12)
+    n_kv_head: Annotated[int, Field(ge=0, le=1_024)]
+    bias: bool
+    layer_scale: Annotated[float, Field(ge=0, le=100)]
     qk_norm: bool
 
 
@@ -93,6 +100,10 @@ ModelOverrides = _overrides()
 
 class LanguageModelOverrides(ModelOverrides):
     tie_embeddings: bool
+
+
+class MaskedLanguageModelOverrides(LanguageModelOverrides):
+    prediction_transform: bool
 
 
 class VitModelOverrides(ModelOverrides):
@@ -159,7 +170,7 @@ class EpochTraining(Training):
 class Bert(Section):
     data: TextData
     objective: MaskedLanguageModelling
-    model: LanguageModelOverrides
+    model: MaskedLanguageModelOverrides
     train: StepTraining
 
 

@@ -1,67 +1,144 @@
-"""Multi-head self-attention through the fused kernel, and who may look at whom.
+"""Multi-head attention through the fused kernel: where queries, keys and values come from.
 
-A pattern turns a padding mask into arguments of `scaled_dot_product_attention`. It is built
-once a forward pass and handed to every block, so that the block has no mode of its own.
+Who may look at whom is in `patterns.py`.
 """
 
-from typing import Any, Protocol
+from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-class AttentionPattern(Protocol):
-    """Who may look at whom."""
-
-    def __call__(self, length: int, attention_mask: Tensor | None) -> dict[str, Any]:
-        """Arguments of `scaled_dot_product_attention` for sequences of `length`.
-
-        attention_mask: (B, T) bool, True at real tokens and False at padding; None if none is
-            padded.
-        """
+from transformer.patterns import Context
+from transformer.positions import NoRotation
 
 
-class Bidirectional:
-    """Every token sees every real token: BERT and ViT."""
+class StackedLinear(nn.Linear):
+    """One product for several matrices: `parts` of equal size, stored above each other."""
 
-    def __call__(self, length: int, attention_mask: Tensor | None) -> dict[str, Any]:
-        return {} if attention_mask is None else {"attn_mask": attention_mask[:, None, None, :]}
-
-
-class Causal:
-    """A token sees itself and the real tokens before it: GPT."""
-
-    def __call__(self, length: int, attention_mask: Tensor | None) -> dict[str, Any]:
-        if attention_mask is None:
-            return {"is_causal": True}
-        square = torch.ones(length, length, dtype=torch.bool, device=attention_mask.device)
-        visible = square.tril() & attention_mask[:, None, None, :]
-        # A padded token before the first real one would see nothing, and a softmax over nothing
-        # is NaN: let every token see itself.
-        return {"attn_mask": visible | torch.eye(length, dtype=torch.bool, device=square.device)}
+    def __init__(self, in_features: int, out_features: int, parts: int, bias: bool = True):
+        super().__init__(in_features, out_features, bias)
+        self.parts = parts
 
 
-class SelfAttention(nn.Module):
-    """Multi-head self-attention (Vaswani et al. 2017, section 3.2) with one fused QKV matrix.
+class Attention(nn.Module):
+    """softmax(q k' / sqrt(d_head)) v, in n_head heads (Vaswani et al. 2017, section 3.2).
 
-    qk_norm: applied to queries and keys over the last dimension, (B, n_head, T, d_head).
+    Subclasses bring `out`, the projection back to the residual stream, as their last module.
+
+    scale: of the products, in place of 1 / sqrt(d_head).
     """
 
-    def __init__(self, d_model: int, n_head: int, dropout: float, qk_norm: nn.Module):
+    out: nn.Linear
+
+    def __init__(self, n_head: int, dropout: float, scale: float | None):
         super().__init__()
         self.n_head = n_head
         self.dropout = dropout
-        self.qkv = nn.Linear(d_model, 3 * d_model)
-        self.qk_norm = qk_norm
-        self.out = nn.Linear(d_model, d_model)
+        self.scale = scale
 
-    def forward(self, x: Tensor, pattern: dict[str, Any]) -> Tensor:
-        """(B, T, d_model) to (B, T, d_model); pattern: see AttentionPattern."""
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, visible: dict[str, Any]) -> Tensor:
+        """q: (B, n_head, T, d_head); k, v: (B, n_kv_head, S, d_head). Returns (B, T, d_model)."""
+        shared = q.shape[1] // k.shape[1]
+        if shared > 1:
+            k, v = k.repeat_interleave(shared, dim=1), v.repeat_interleave(shared, dim=1)
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=self.scale, **visible)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+class SelfAttention(Attention):
+    """Self-attention with one fused QKV matrix.
+
+    qk_norm: applied to queries and keys over the last dimension, (B, n_head, T, d_head).
+    rotation: turns queries and keys by their positions: Rotary, or none.
+    bias, out_bias: of the QKV matrix and of the projection back.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_head: int,
+        dropout: float,
+        qk_norm: nn.Module | None = None,
+        rotation: nn.Module | None = None,
+        bias: bool = True,
+        out_bias: bool = True,
+        scale: float | None = None,
+    ):
+        super().__init__(n_head, dropout, scale)
+        self.qkv = StackedLinear(d_model, 3 * d_model, parts=3, bias=bias)
+        self.qk_norm = qk_norm or nn.Identity()
+        self.rotation = rotation or NoRotation()
+        self.out = nn.Linear(d_model, d_model, bias=out_bias)
+
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """(B, T, d_model) to (B, T, d_model)."""
         B, T, _ = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)
         q, k, v = qkv.unbind()  # each (B, n_head, T, d_head)
         q, k = self.qk_norm(q), self.qk_norm(k)
-        dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, **pattern)
-        return self.out(y.transpose(1, 2).reshape(B, T, -1))
+        q, k = (self.rotation(each, context.position_ids) for each in (q, k))
+        if context.cache is not None:
+            k, v = context.cache.extend(self, k, v)
+        return self.attend(q, k, v, context.visible)
+
+
+class GroupedQueryAttention(Attention):
+    """Self-attention whose keys and values are shared by groups of queries (Ainslie et al. 2023,
+    "GQA", section 2.2); with n_kv_head = 1 it is multi-query attention.
+
+    d_head: width of a head; n_head * d_head need not be d_model.
+    Others as in SelfAttention.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_head: int,
+        n_kv_head: int,
+        d_head: int,
+        dropout: float,
+        qk_norm: nn.Module | None = None,
+        rotation: nn.Module | None = None,
+        bias: bool = True,
+        out_bias: bool = True,
+    ):
+        super().__init__(n_head, dropout, scale=None)
+        self.n_kv_head = n_kv_head
+        self.q = nn.Linear(d_model, n_head * d_head, bias=bias)
+        self.kv = StackedLinear(d_model, 2 * n_kv_head * d_head, parts=2, bias=bias)
+        self.qk_norm = qk_norm or nn.Identity()
+        self.rotation = rotation or NoRotation()
+        self.out = nn.Linear(n_head * d_head, d_model, bias=out_bias)
+
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """(B, T, d_model) to (B, T, d_model)."""
+        q = _heads(self.q(x), self.n_head)
+        k, v = (_heads(part, self.n_kv_head) for part in self.kv(x).chunk(2, dim=-1))
+        q, k = self.qk_norm(q), self.qk_norm(k)
+        q, k = (self.rotation(each, context.position_ids) for each in (q, k))
+        if context.cache is not None:
+            k, v = context.cache.extend(self, k, v)
+        return self.attend(q, k, v, context.visible)
+
+
+class CrossAttention(Attention):
+    """Queries from the decoder, keys and values from the encoder's output (Vaswani et al. 2017,
+    section 3.2.3)."""
+
+    def __init__(self, d_model: int, n_head: int, dropout: float, bias: bool = True):
+        super().__init__(n_head, dropout, scale=None)
+        self.q = nn.Linear(d_model, d_model, bias=bias)
+        self.kv = StackedLinear(d_model, 2 * d_model, parts=2, bias=bias)
+        self.out = nn.Linear(d_model, d_model, bias=bias)
+
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """(B, T, d_model) to (B, T, d_model), looking at the memory (B, S, d_model)."""
+        q = _heads(self.q(x), self.n_head)
+        k, v = (_heads(part, self.n_head) for part in self.kv(context.memory).chunk(2, dim=-1))
+        return self.attend(q, k, v, context.memory_visible)
+
+
+def _heads(x: Tensor, count: int) -> Tensor:
+    """(B, T, count * d_head) to (B, count, T, d_head)."""
+    return x.unflatten(-1, (count, -1)).transpose(1, 2)

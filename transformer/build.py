@@ -1,35 +1,61 @@
-"""BERT, GPT and ViT: three ways to build the one Transformer."""
+"""BERT, GPT, ViT and the encoder-decoder: ways to build the one Transformer."""
 
 import math
 
 from torch import Generator, nn
 
-from transformer.attention import AttentionPattern, Bidirectional, Causal, SelfAttention
+from transformer.attention import CrossAttention, GroupedQueryAttention, SelfAttention
 from transformer.config import Architecture
-from transformer.embeddings import (
-    LearnedPositions,
-    PatchEmbedding,
-    SinusoidalPositions,
-    TokenEmbedding,
-)
+from transformer.embeddings import PatchEmbedding, TokenEmbedding
 from transformer.heads import (
     ClassificationHead,
     ClassToken,
+    HiddenStates,
     LanguageModelHead,
     MaskedLanguageModelHead,
     MeanPooling,
+    PredictionTransform,
 )
 from transformer.initialization import initialize
-from transformer.layers import MLP, PostNormBlock, PreNormBlock
+from transformer.layers import (
+    MLP,
+    Block,
+    GatedMLP,
+    LayerScale,
+    PostNormBlock,
+    PostNormDecoderBlock,
+    PreNormBlock,
+    PreNormDecoderBlock,
+)
 from transformer.model import Transformer
+from transformer.patterns import Bidirectional, Causal
+from transformer.positions import (
+    LearnedPositions,
+    NoPositions,
+    NoRotation,
+    Rotary,
+    SinusoidalPositions,
+)
 
 ACTIVATIONS = {
     "gelu": nn.GELU,
     "gelu_tanh": lambda: nn.GELU(approximate="tanh"),
     "relu": nn.ReLU,
+    "silu": nn.SiLU,
+}
+NORMS = {
+    "layernorm": lambda d, eps, bias: nn.LayerNorm(d, eps, bias=bias),
+    "rmsnorm": lambda d, eps, bias: nn.RMSNorm(d, eps),
 }
 BLOCKS = {"pre": PreNormBlock, "post": PostNormBlock}
-POSITIONS = {"learned": LearnedPositions, "sinusoidal": SinusoidalPositions}
+DECODER_BLOCKS = {"pre": PreNormDecoderBlock, "post": PostNormDecoderBlock}
+MLPS = {"plain": MLP, "gated": GatedMLP}
+# What the embedding adds.
+POSITIONS = {
+    "learned": LearnedPositions,
+    "sinusoidal": SinusoidalPositions,
+    "rotary": lambda length, d_model: NoPositions(),
+}
 POOLING = {"cls": ClassToken, "mean": MeanPooling}
 
 
@@ -38,16 +64,27 @@ def bert(
     vocabulary_size: int,
     length: int,
     tie_embeddings: bool = True,
+    prediction_transform: bool = False,
     generator: Generator | None = None,
 ) -> Transformer:
     """An encoder with a masked-LM head (Devlin et al. 2019, "BERT").
 
     inputs (B, T <= length) tokens; logits (N, vocabulary_size) at `positions`.
+    prediction_transform: whether BERT's own matrix and norm stand before the decoder.
     """
-    return _language_model(
-        architecture, vocabulary_size, length, tie_embeddings, generator,
-        MaskedLanguageModelHead, Bidirectional(), bias=True,
-    )  # fmt: skip
+    embedding = _token_embedding(architecture, vocabulary_size, length)
+    decoder = _decoder(embedding, vocabulary_size, tie_embeddings, bias=True)
+    activation = ACTIVATIONS[architecture.activation]()
+    transform = (
+        PredictionTransform(architecture.d_model, activation, _norm(architecture))
+        if prediction_transform
+        else None
+    )
+    head = MaskedLanguageModelHead(decoder, transform)
+    blocks = _blocks(architecture, length)
+    model = Transformer(embedding, blocks, _last_norm(architecture), head, Bidirectional())
+    initialize(model, generator)
+    return model
 
 
 def gpt(
@@ -61,10 +98,12 @@ def gpt(
 
     inputs (B, T <= length) tokens; logits (B, T, vocabulary_size).
     """
-    return _language_model(
-        architecture, vocabulary_size, length, tie_embeddings, generator,
-        LanguageModelHead, Causal(), bias=False,
-    )  # fmt: skip
+    embedding = _token_embedding(architecture, vocabulary_size, length)
+    head = LanguageModelHead(_decoder(embedding, vocabulary_size, tie_embeddings, bias=False))
+    blocks = _blocks(architecture, length)
+    model = Transformer(embedding, blocks, _last_norm(architecture), head, Causal())
+    initialize(model, generator)
+    return model
 
 
 def vit(
@@ -85,6 +124,7 @@ def vit(
     class_token = pooling == "cls"
     length = (image_size // patch_size) ** 2 + class_token
     embedding = PatchEmbedding(
+        (image_size, image_size),
         channels,
         patch_size,
         architecture.d_model,
@@ -94,22 +134,52 @@ def vit(
         architecture.dropout,
     )
     head = ClassificationHead(architecture.d_model, classes, POOLING[pooling]())
-    return _assemble(architecture, embedding, head, Bidirectional(), generator)
+    blocks = _blocks(architecture, length)
+    model = Transformer(embedding, blocks, _last_norm(architecture), head, Bidirectional())
+    initialize(model, generator)
+    return model
 
 
-def _language_model(
+def encoder_decoder(
     architecture: Architecture,
+    source_vocabulary_size: int,
     vocabulary_size: int,
     length: int,
-    tie_embeddings: bool,
-    generator: Generator | None,
-    head: type[nn.Module],
-    pattern: AttentionPattern,
-    bias: bool,
+    tie_embeddings: bool = True,
+    generator: Generator | None = None,
 ) -> Transformer:
+    """An encoder, and a decoder that looks at its output (Vaswani et al. 2017, "Attention Is All
+    You Need"): `model(inputs, source=source)`.
+
+    inputs, source (B, T <= length) tokens; logits (B, T, vocabulary_size).
+    """
+    encoder = Transformer(
+        _token_embedding(architecture, source_vocabulary_size, length),
+        _blocks(architecture, length),
+        _last_norm(architecture),
+        HiddenStates(),
+        Bidirectional(),
+    )
+    embedding = _token_embedding(architecture, vocabulary_size, length)
+    decoder = _decoder(embedding, vocabulary_size, tie_embeddings, bias=False)
+    model = Transformer(
+        embedding,
+        _blocks(architecture, length, crossing=True),
+        _last_norm(architecture),
+        LanguageModelHead(decoder),
+        Causal(),
+        encoder,
+    )
+    initialize(model, generator)
+    return model
+
+
+def _token_embedding(
+    architecture: Architecture, vocabulary_size: int, length: int
+) -> TokenEmbedding:
     d_model = architecture.d_model
     sinusoidal = architecture.positions == "sinusoidal"
-    embedding = TokenEmbedding(
+    return TokenEmbedding(
         vocabulary_size,
         d_model,
         POSITIONS[architecture.positions](length, d_model),
@@ -118,42 +188,83 @@ def _language_model(
         # The sinusoids have amplitude 1: scale the token vectors up to them, as the paper does.
         scale=math.sqrt(d_model) if sinusoidal else 1.0,
     )
-    decoder = nn.Linear(d_model, vocabulary_size, bias=bias)
-    if tie_embeddings:
+
+
+def _decoder(embedding: TokenEmbedding, vocabulary_size: int, tie: bool, bias: bool) -> nn.Linear:
+    """From hidden states to the vocabulary, with the embedding's weight if `tie`."""
+    decoder = nn.Linear(embedding.weight.shape[1], vocabulary_size, bias=bias)
+    if tie:
         decoder.weight = embedding.weight
-    return _assemble(architecture, embedding, head(decoder), pattern, generator)
+    return decoder
 
 
-def _assemble(
-    architecture: Architecture,
-    embedding: nn.Module,
-    head: nn.Module,
-    pattern: AttentionPattern,
-    generator: Generator | None,
-) -> Transformer:
-    # A post-norm block ends in a norm already.
-    norm = nn.LayerNorm(architecture.d_model) if architecture.norm == "pre" else nn.Identity()
-    blocks = [_block(architecture) for _ in range(architecture.n_layer)]
-    model = Transformer(embedding, blocks, norm, head, pattern)
-    initialize(model, generator)
-    return model
-
-
-def _block(architecture: Architecture) -> nn.Module:
-    d_model, n_head, dropout = architecture.d_model, architecture.n_head, architecture.dropout
-    d_head = d_model // n_head
-    qk_norm = (
-        nn.RMSNorm(d_head, elementwise_affine=False) if architecture.qk_norm else nn.Identity()
+def _blocks(architecture: Architecture, length: int, crossing: bool = False) -> list[Block]:
+    """crossing: whether they also look at an encoder's output."""
+    # One table of angles for all blocks.
+    rotation = (
+        Rotary(length, architecture.d_head, architecture.rope_theta)
+        if architecture.positions == "rotary"
+        else NoRotation()
     )
-    return BLOCKS[architecture.norm](
-        SelfAttention(d_model, n_head, dropout, qk_norm),
-        MLP(d_model, architecture.d_mlp, ACTIVATIONS[architecture.activation]()),
-        nn.LayerNorm(d_model),
-        nn.LayerNorm(d_model),
-        dropout,
+    make = _decoder_block if crossing else _block
+    return [make(architecture, rotation) for _ in range(architecture.n_layer)]
+
+
+def _block(architecture: Architecture, rotation: nn.Module) -> Block:
+    return BLOCKS[architecture.norm_position](
+        _attention(architecture, rotation),
+        _mlp(architecture),
+        _norm(architecture),
+        _norm(architecture),
+        architecture.dropout,
+        _layer_scale(architecture),
+        _layer_scale(architecture),
     )
+
+
+def _decoder_block(architecture: Architecture, rotation: nn.Module) -> Block:
+    a = architecture
+    return DECODER_BLOCKS[a.norm_position](
+        _attention(a, rotation),
+        CrossAttention(a.d_model, a.n_head, a.dropout, a.bias),
+        _mlp(a),
+        _norm(a),
+        _norm(a),
+        _norm(a),
+        a.dropout,
+    )
+
+
+def _attention(architecture: Architecture, rotation: nn.Module) -> nn.Module:
+    a = architecture
+    qk_norm = nn.RMSNorm(a.d_head, elementwise_affine=False) if a.qk_norm else nn.Identity()
+    if a.n_kv_head in (0, a.n_head):
+        return SelfAttention(a.d_model, a.n_head, a.dropout, qk_norm, rotation, a.bias, a.bias)
+    return GroupedQueryAttention(
+        a.d_model, a.n_head, a.n_kv_head, a.d_head, a.dropout, qk_norm, rotation, a.bias, a.bias
+    )
+
+
+def _mlp(architecture: Architecture) -> nn.Module:
+    a = architecture
+    return MLPS[a.mlp](a.d_model, a.d_mlp, ACTIVATIONS[a.activation](), a.bias)
+
+
+def _norm(architecture: Architecture) -> nn.Module:
+    a = architecture
+    return NORMS[a.norm](a.d_model, a.norm_eps, a.bias)
+
+
+def _last_norm(architecture: Architecture) -> nn.Module:
+    """A post-norm block ends in a norm already."""
+    return _norm(architecture) if architecture.norm_position == "pre" else nn.Identity()
 
 
 def _embedding_norm(architecture: Architecture) -> nn.Module:
     """A post-norm block does not normalise its input, so the embedding does, as in BERT."""
-    return nn.LayerNorm(architecture.d_model) if architecture.norm == "post" else nn.Identity()
+    return _norm(architecture) if architecture.norm_position == "post" else nn.Identity()
+
+
+def _layer_scale(architecture: Architecture) -> nn.Module:
+    start = architecture.layer_scale
+    return LayerScale(architecture.d_model, start) if start else nn.Identity()

@@ -13,10 +13,18 @@ class Architecture:
     d_model: width of the residual stream.
     d_mlp: width of the hidden layer of a block's MLP.
     dropout: probability, on embeddings, attention weights and both residual branches.
-    norm: LayerNorm before each sublayer ("pre", GPT-2 and ViT) or after the residual sum
-        ("post", the 2017 paper and BERT).
-    activation: of the MLP; "gelu_tanh" is GPT-2's approximation.
-    positions: learned table, or the fixed sinusoids of the 2017 paper.
+    norm: LayerNorm, or RMSNorm (Zhang and Sennrich 2019), which leaves out means and biases.
+    norm_position: before each sublayer ("pre", GPT-2 and ViT) or after the residual sum ("post",
+        the 2017 paper and BERT).
+    norm_eps: added to the variance.
+    activation: of the MLP; "gelu_tanh" is GPT-2's approximation, "silu" is Llama's.
+    mlp: "plain", or "gated" by a second product (Llama's SwiGLU with the activation "silu").
+    positions: learned table, the fixed sinusoids of the 2017 paper, or rotary.
+    rope_theta: base of the rotary frequencies.
+    n_kv_head: heads of keys and values, shared by groups of queries; must divide n_head; 0 for
+        as many as n_head.
+    bias: in the blocks' matrices and in LayerNorms.
+    layer_scale: start of the learned factors on residual branches; 0 for none.
     qk_norm: RMS-normalise queries and keys per head (Henry et al. 2020, "Query-Key
         Normalization for Transformers"); keeps attention logits bounded at high learning rates.
     """
@@ -26,13 +34,29 @@ class Architecture:
     d_model: int
     d_mlp: int
     dropout: float = 0.0
-    norm: Literal["pre", "post"] = "pre"
-    activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu"
-    positions: Literal["learned", "sinusoidal"] = "learned"
+    norm: Literal["layernorm", "rmsnorm"] = "layernorm"
+    norm_position: Literal["pre", "post"] = "pre"
+    norm_eps: float = 1e-5
+    activation: Literal["gelu", "gelu_tanh", "relu", "silu"] = "gelu"
+    mlp: Literal["plain", "gated"] = "plain"
+    positions: Literal["learned", "sinusoidal", "rotary"] = "learned"
+    rope_theta: float = 10_000.0
+    n_kv_head: int = 0
+    bias: bool = True
+    layer_scale: float = 0.0
     qk_norm: bool = False
 
     def __post_init__(self) -> None:
         if self.d_model % self.n_head:
             raise ValueError(f"d_model {self.d_model} is not divisible by n_head {self.n_head}")
+        if self.n_kv_head and self.n_head % self.n_kv_head:
+            raise ValueError(f"n_head {self.n_head} is not divisible by n_kv_head {self.n_kv_head}")
         if self.positions == "sinusoidal" and self.d_model % 2:
             raise ValueError(f"sinusoidal positions need an even d_model, not {self.d_model}")
+        if self.positions == "rotary" and self.d_head % 2:
+            raise ValueError(f"rotary positions need heads of even width, not {self.d_head}")
+
+    @property
+    def d_head(self) -> int:
+        """Width of a head."""
+        return self.d_model // self.n_head

@@ -1,45 +1,16 @@
 """From tokens or pixels to the residual stream: (B, T, d_model)."""
 
-import math
-
 import torch
 from torch import Tensor, nn
-
-
-class LearnedPositions(nn.Embedding):
-    """A trained vector per position, as in BERT, GPT-2 and ViT."""
-
-    def __init__(self, length: int, d_model: int):
-        super().__init__(length, d_model)
-
-    def forward(self, length: int) -> Tensor:
-        """Vectors of the first `length` positions: (length, d_model)."""
-        if length > self.num_embeddings:
-            raise ValueError(f"a sequence of {length} is longer than the {self.num_embeddings} "
-                             "positions of the model")
-        return self.weight[:length]
-
-
-class SinusoidalPositions(nn.Module):
-    """Fixed sines and cosines (Vaswani et al. 2017, "Attention Is All You Need", section 3.5)."""
-
-    def __init__(self, length: int, d_model: int):
-        super().__init__()
-        position = torch.arange(length)[:, None]
-        frequency = torch.exp(torch.arange(0, d_model, 2) * (-math.log(10_000.0) / d_model))
-        angles = position * frequency
-        table = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)
-        self.register_buffer("table", table, persistent=False)
-
-    def forward(self, length: int) -> Tensor:
-        """Vectors of the first `length` positions: (length, d_model)."""
-        return self.table[:length]
 
 
 class TokenEmbedding(nn.Module):
     """Token vectors plus position vectors, then norm and dropout.
 
     scale: factor on the token vectors; sqrt(d_model) in the 2017 paper (section 3.4).
+    token_types: kinds of tokens, such as the first and the second sentence, each with a vector
+        that is added (Devlin et al. 2019, "BERT", section 3.1); 0 for none.
+    padding_id: the token that stands for nothing, whose vector is not trained; None for none.
     """
 
     def __init__(
@@ -50,9 +21,12 @@ class TokenEmbedding(nn.Module):
         norm: nn.Module,
         dropout: float,
         scale: float = 1.0,
+        token_types: int = 0,
+        padding_id: int | None = None,
     ):
         super().__init__()
-        self.tokens = nn.Embedding(vocabulary_size, d_model)
+        self.tokens = nn.Embedding(vocabulary_size, d_model, padding_idx=padding_id)
+        self.token_types = nn.Embedding(token_types, d_model) if token_types else None
         self.positions = positions
         self.norm = norm
         self.dropout = nn.Dropout(dropout)
@@ -63,33 +37,58 @@ class TokenEmbedding(nn.Module):
         """The table that turns input into vectors: (vocabulary_size, d_model)."""
         return self.tokens.weight
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, T) token ids to (B, T, d_model)."""
+    def forward(
+        self,
+        tokens: Tensor,
+        position_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+    ) -> Tensor:
+        """(B, T) token ids to (B, T, d_model).
+
+        position_ids: (T,) or (B, T); None counts from zero.
+        token_type_ids: (B, T); None is type 0 everywhere.
+
+        Raises:
+            ValueError: token types for a model that has none.
+        """
         x = self.tokens(tokens)
         if self.scale != 1.0:
             x = x * self.scale
-        return self.dropout(self.norm(x + self.positions(tokens.shape[1])))
+        if self.token_types is not None:
+            kinds = torch.zeros_like(tokens) if token_type_ids is None else token_type_ids
+            x = x + self.token_types(kinds)
+        elif token_type_ids is not None:
+            raise ValueError("token_type_ids are given, but the model has no token types")
+        return self.dropout(self.norm(self.positions(x, position_ids)))
 
 
 class PatchEmbedding(nn.Module):
     """Image patches, projected linearly, behind a class token (Dosovitskiy et al. 2021,
     "An Image is Worth 16x16 Words", section 3.1).
 
+    image_size: height and width of the images.
+    patch_size: height and width of a patch, or one number for both.
     class_token: whether a learned vector stands before the patches.
+    bias: of the projection.
     """
 
     def __init__(
         self,
+        image_size: tuple[int, int],
         channels: int,
-        patch_size: int,
+        patch_size: int | tuple[int, int],
         d_model: int,
         class_token: bool,
         positions: nn.Module,
         norm: nn.Module,
         dropout: float,
+        bias: bool = True,
     ):
         super().__init__()
-        self.patches = nn.Conv2d(channels, d_model, kernel_size=patch_size, stride=patch_size)
+        self.image_size = image_size
+        self.patches = nn.Conv2d(
+            channels, d_model, kernel_size=patch_size, stride=patch_size, bias=bias
+        )
         self.class_token = nn.Parameter(torch.zeros(1, 1, d_model)) if class_token else None
         self.positions = positions
         self.norm = norm
@@ -101,8 +100,24 @@ class PatchEmbedding(nn.Module):
         return self.patches.weight
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, channels, H, W) to (B, T, d_model), T = patches (+ 1 with a class token)."""
+        """(B, channels, H, W) to (B, T, d_model), T = patches (+ 1 with a class token).
+
+        Raises:
+            ValueError: images of another size: their patches would get others' positions.
+        """
+        if images.shape[-2:] != self.image_size:
+            height, width = images.shape[-2:]
+            raise ValueError(f"images of {height} x {width} pixels, but the model is for "
+                             f"{self.image_size[0]} x {self.image_size[1]}")
         x = self.patches(images).flatten(2).transpose(1, 2)
         if self.class_token is not None:
             x = torch.cat((self.class_token.expand(len(x), -1, -1), x), dim=1)
-        return self.dropout(self.norm(x + self.positions(x.shape[1])))
+        return self.dropout(self.norm(self.positions(x)))
+
+
+class Vectors(nn.Module):
+    """The input is a sequence of vectors already, as torch's own nn.Transformer takes it."""
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(B, T, d_model) as they are."""
+        return vectors

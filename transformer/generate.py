@@ -1,35 +1,141 @@
-"""Text from a causal Transformer, token by token."""
+"""Text from a causal Transformer, token by token, each of which is read once.
+
+The rule past the context: a row that holds `context` tokens is begun anew from the last
+`context // 2` of them, which then have the positions from zero on. So a token sees at least half a
+context, and the cost of reading again is spread over half a context of tokens.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
+from transformer.cache import KeyValueCache
 from transformer.model import Transformer
+from transformer.patterns import Causal
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to choose the next token by its logits; the filters apply in this order.
+
+    temperature: divides the logits; 0 takes the likeliest token each time.
+    top_k: only so many of the likeliest tokens; 0 for all.
+    top_p: only the likeliest tokens that together reach this probability (Holtzman et al. 2020,
+        "The Curious Case of Neural Text Degeneration", section 3.1); 1 for all.
+
+    Raises:
+        ValueError: a number outside of its range.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise ValueError(f"temperature is at least 0, not {self.temperature}")
+        if self.top_k < 0:
+            raise ValueError(f"top_k is at least 0, not {self.top_k}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p is above 0 and at most 1, not {self.top_p}")
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(B, vocabulary) to the chances of each token after all filters; temperature above 0."""
+        logits = logits / self.temperature
+        if 0 < self.top_k < logits.shape[-1]:
+            lowest = logits.topk(self.top_k).values[:, -1:]
+            logits = logits.masked_fill(logits < lowest, float("-inf"))
+        chances = logits.softmax(-1)
+        if self.top_p < 1:
+            ranked, order = chances.sort(dim=-1, descending=True)
+            # A token stays if those before it do not reach top_p yet: the first one always does.
+            kept = ranked.cumsum(-1) - ranked < self.top_p
+            chances = chances * torch.zeros_like(kept).scatter(-1, order, kept)
+            chances = chances / chances.sum(-1, keepdim=True)
+        return chances
+
+    def choose(self, logits: Tensor, generator: Generator | None) -> Tensor:
+        """(B, vocabulary) to a token for each row, (B,), on the CPU."""
+        if self.temperature == 0:
+            return logits.argmax(-1).cpu()
+        chances = self.probabilities(logits.float()).cpu()
+        return torch.multinomial(chances, 1, generator=generator)[:, 0]
 
 
 @torch.inference_mode()
-def generate(
+def stream(
     model: Transformer,
-    prompt: Tensor,
+    prompts: Sequence[Sequence[int]],
     count: int,
     context: int,
-    temperature: float = 1.0,
+    sampling: Sampling | None = None,
     generator: Generator | None = None,
-) -> Tensor:
-    """`prompt` with `count` sampled tokens behind it.
+    stop: Sequence[int] = (),
+) -> Iterator[list[int | None]]:
+    """Up to `count` tokens behind each prompt, as they come: one a row, None once it has ended.
 
-    prompt: (B, T) tokens, T > 0.
-    context: tokens that the model sees at most: the last ones.
-    temperature: divides the logits; 0 takes the likeliest token each time.
+    model: with the pattern Causal, in evaluation mode.
+    prompts: token ids; of any lengths above 0. Of one longer than `context` the end is read.
+    context: tokens that the model sees at most; see the rule above.
     generator: on the CPU, so that every device draws the same.
-    Returns (B, T + count).
+    stop: tokens that end a row; they come out as its last.
+
+    Raises:
+        ValueError: the model sees the future, or a prompt is empty.
     """
-    tokens = prompt
-    for _ in range(count):
-        logits = model(tokens[:, -context:])[:, -1].float()
-        if temperature == 0:
-            following = logits.argmax(-1, keepdim=True)
+    if not isinstance(model.pattern, Causal):
+        raise ValueError("only a causal model generates: this one sees the tokens that come later")
+    if not prompts or not all(len(prompt) for prompt in prompts):
+        raise ValueError("an empty prompt: there is nothing to go on from")
+    sampling = sampling or Sampling()
+    device = model.embedding.weight.device
+    windows = [list(prompt[-context:]) for prompt in prompts]
+    cache = KeyValueCache(len(prompts), context, device)
+    ended = torch.zeros(len(prompts), dtype=torch.bool)
+    logits = _read(model, windows, cache)
+    for step in range(count):
+        chosen = sampling.choose(logits, generator).tolist()
+        yield [None if over else token for token, over in zip(chosen, ended.tolist(), strict=True)]
+        ended |= torch.tensor([token in stop for token in chosen])
+        if ended.all() or step == count - 1:
+            return
+        for window, token in zip(windows, chosen, strict=True):
+            window.append(token)
+        if any(len(window) > context for window in windows):
+            windows = [w[-max(1, context // 2) :] if len(w) > context else w for w in windows]
+            cache.clear()
+            logits = _read(model, windows, cache)
         else:
-            chances = (logits / temperature).softmax(-1).cpu()
-            following = torch.multinomial(chances, 1, generator=generator).to(tokens.device)
-        tokens = torch.cat((tokens, following), dim=1)
-    return tokens
+            logits = _read(model, [[token] for token in chosen], cache)
+
+
+def generate(
+    model: Transformer,
+    prompts: Sequence[Sequence[int]],
+    count: int,
+    context: int,
+    sampling: Sampling | None = None,
+    generator: Generator | None = None,
+    stop: Sequence[int] = (),
+) -> list[list[int]]:
+    """What `stream` writes behind each prompt, in full; arguments as there."""
+    rows: list[list[int]] = [[] for _ in prompts]
+    for tokens in stream(model, prompts, count, context, sampling, generator, stop):
+        for row, token in zip(rows, tokens, strict=True):
+            if token is not None:
+                row.append(token)
+    return rows
+
+
+def _read(model: Transformer, rows: list[list[int]], cache: KeyValueCache) -> Tensor:
+    """Read tokens into the cache, (B, vocabulary) logits behind the last one of each row."""
+    counts = torch.tensor([len(row) for row in rows])
+    longest = int(counts.max())
+    # Padding stands behind the tokens, where nothing real sees it.
+    padded = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=cache.device)
+    hidden = model.encode(padded, cache=cache)
+    cache.advance(counts)
+    last = hidden[torch.arange(len(rows), device=cache.device), (counts - 1).to(cache.device)]
+    return model.head(last[:, None])[:, 0]

@@ -35,10 +35,13 @@ class MaskedLanguageModelHead(nn.Module):
     """Scores of the hidden tokens, at the masked positions only.
 
     At 15% masking the product with the vocabulary, most of a small model's work, shrinks to 15%.
+
+    transform: before the decoder: PredictionTransform, or none.
     """
 
-    def __init__(self, decoder: nn.Linear):
+    def __init__(self, decoder: nn.Linear, transform: nn.Module | None = None):
         super().__init__()
+        self.transform = transform or nn.Identity()
         self.decoder = decoder
 
     def forward(self, hidden: Tensor, positions: Tensor | None = None) -> Tensor:
@@ -50,16 +53,24 @@ class MaskedLanguageModelHead(nn.Module):
         """
         if positions is not None:
             hidden = _at(hidden, positions)
-        return self.decoder(hidden)
+        return self.decoder(self.transform(hidden))
 
     def loss(self, hidden: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
         """Mean cross entropy in nats; labels (N,) of the tokens at the N positions."""
-        decoder = self.decoder
-        return linear_cross_entropy(_at(hidden, positions), decoder.weight, decoder.bias, labels)
+        hidden, decoder = self.transform(_at(hidden, positions)), self.decoder
+        return linear_cross_entropy(hidden, decoder.weight, decoder.bias, labels)
 
 
 def _at(hidden: Tensor, positions: Tensor) -> Tensor:
     return hidden.flatten(0, 1).index_select(0, positions)
+
+
+class PredictionTransform(nn.Sequential):
+    """What BERT has between its last block and the decoder: a matrix, the activation and a norm
+    (in its published code; the paper does not name it)."""
+
+    def __init__(self, d_model: int, activation: nn.Module, norm: nn.Module):
+        super().__init__(nn.Linear(d_model, d_model), activation, norm)
 
 
 class ClassToken(nn.Module):
@@ -71,24 +82,63 @@ class ClassToken(nn.Module):
 
 
 class MeanPooling(nn.Module):
-    """The mean over positions stands for the whole input."""
+    """The mean over positions stands for the whole input.
+
+    skip: positions at the front that do not count, such as a class token.
+    """
+
+    def __init__(self, skip: int = 0):
+        super().__init__()
+        self.skip = skip
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, T, d_model) to (B, d_model)."""
-        return hidden.mean(dim=1)
+        return hidden[:, self.skip :].mean(dim=1)
 
 
 class ClassificationHead(nn.Module):
     """Scores of the classes for the whole input.
 
     pooling: ClassToken or MeanPooling.
+    transform: (B, d_model) to (B, d_hidden), between pooling and classifier; none by default.
+    d_hidden: what the classifier takes, where it is not d_model.
     """
 
-    def __init__(self, d_model: int, classes: int, pooling: nn.Module):
+    def __init__(
+        self,
+        d_model: int,
+        classes: int,
+        pooling: nn.Module,
+        transform: nn.Module | None = None,
+        d_hidden: int | None = None,
+    ):
         super().__init__()
         self.pooling = pooling
-        self.classifier = nn.Linear(d_model, classes)
+        self.transform = transform or nn.Identity()
+        self.classifier = nn.Linear(d_hidden or d_model, classes)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, T, d_model) to logits (B, classes)."""
-        return self.classifier(self.pooling(hidden))
+        return self.classifier(self.transform(self.pooling(hidden)))
+
+
+class Pooler(nn.Module):
+    """A vector for the whole input: the class token's, through a matrix and an activation (Devlin
+    et al. 2019, "BERT", in its published code)."""
+
+    def __init__(self, d_model: int, d_pooled: int, activation: nn.Module):
+        super().__init__()
+        self.dense = nn.Linear(d_model, d_pooled)
+        self.activation = activation
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, T, d_model) to (B, d_pooled)."""
+        return self.activation(self.dense(hidden[:, 0]))
+
+
+class HiddenStates(nn.Module):
+    """No head: the output is the last hidden state."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, T, d_model) as it is."""
+        return hidden

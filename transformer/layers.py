@@ -1,26 +1,61 @@
 """The blocks between embedding and head."""
 
-from typing import Any
+from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
+
+from transformer.patterns import Context
 
 
 class MLP(nn.Module):
     """Two matrices with a nonlinearity between, applied to each position alone."""
 
-    def __init__(self, d_model: int, d_mlp: int, activation: nn.Module):
+    def __init__(self, d_model: int, d_mlp: int, activation: nn.Module, bias: bool = True):
         super().__init__()
-        self.up = nn.Linear(d_model, d_mlp)
+        self.up = nn.Linear(d_model, d_mlp, bias=bias)
         self.activation = activation
-        self.down = nn.Linear(d_mlp, d_model)
+        self.down = nn.Linear(d_mlp, d_model, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, d_model) to (B, T, d_model)."""
         return self.down(self.activation(self.up(x)))
 
 
+class GatedMLP(nn.Module):
+    """An MLP whose hidden layer is gated by a second product; with the activation SiLU it is
+    Llama's SwiGLU (Shazeer 2020, "GLU Variants Improve Transformer", section 2)."""
+
+    def __init__(self, d_model: int, d_mlp: int, activation: nn.Module, bias: bool = True):
+        super().__init__()
+        self.gate = nn.Linear(d_model, d_mlp, bias=bias)
+        self.up = nn.Linear(d_model, d_mlp, bias=bias)
+        self.activation = activation
+        self.down = nn.Linear(d_mlp, d_model, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, d_model) to (B, T, d_model)."""
+        return self.down(self.activation(self.gate(x)) * self.up(x))
+
+
+class LayerScale(nn.Module):
+    """A learned factor for each channel of a residual branch (Touvron et al. 2021, "Going deeper
+    with Image Transformers", section 2)."""
+
+    def __init__(self, d_model: int, start: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((d_model,), start))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, d_model) to (B, T, d_model)."""
+        return x * self.weight
+
+
 class Block(nn.Module):
-    """Attention and MLP, each with a residual connection; subclasses say where the norms stand."""
+    """Attention and MLP, each with a residual connection; subclasses say where the norms stand.
+
+    attention_scale, mlp_scale: LayerScale of the branches, or none.
+    """
 
     def __init__(
         self,
@@ -29,28 +64,83 @@ class Block(nn.Module):
         attention_norm: nn.Module,
         mlp_norm: nn.Module,
         dropout: float,
+        attention_scale: nn.Module | None = None,
+        mlp_scale: nn.Module | None = None,
     ):
         super().__init__()
         self.attention_norm = attention_norm
         self.attention = attention
+        self.attention_scale = attention_scale or nn.Identity()
         self.mlp_norm = mlp_norm
         self.mlp = mlp
+        self.mlp_scale = mlp_scale or nn.Identity()
         self.dropout = nn.Dropout(dropout)
+
+    def residual_projections(self) -> Iterator[nn.Linear]:
+        """The matrices that write to the residual stream."""
+        yield self.attention.out
+        yield self.mlp.down
 
 
 class PreNormBlock(Block):
     """Norm before each sublayer (GPT-2, ViT): the residual path stays an identity."""
 
-    def forward(self, x: Tensor, pattern: dict[str, Any]) -> Tensor:
+    def forward(self, x: Tensor, context: Context) -> Tensor:
         """(B, T, d_model) to (B, T, d_model)."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), pattern))
-        return x + self.dropout(self.mlp(self.mlp_norm(x)))
+        attended = self.attention(self.attention_norm(x), context)
+        x = x + self.dropout(self.attention_scale(attended))
+        return x + self.dropout(self.mlp_scale(self.mlp(self.mlp_norm(x))))
 
 
 class PostNormBlock(Block):
     """Norm after each residual sum (Vaswani et al. 2017, section 3.1; BERT)."""
 
-    def forward(self, x: Tensor, pattern: dict[str, Any]) -> Tensor:
+    def forward(self, x: Tensor, context: Context) -> Tensor:
         """(B, T, d_model) to (B, T, d_model)."""
-        x = self.attention_norm(x + self.dropout(self.attention(x, pattern)))
+        attended = self.attention_scale(self.attention(x, context))
+        x = self.attention_norm(x + self.dropout(attended))
+        return self.mlp_norm(x + self.dropout(self.mlp_scale(self.mlp(x))))
+
+
+class DecoderBlock(Block):
+    """A block that also looks at the encoder's output, between attention and MLP (Vaswani et al.
+    2017, section 3.1)."""
+
+    def __init__(
+        self,
+        attention: nn.Module,
+        cross_attention: nn.Module,
+        mlp: nn.Module,
+        attention_norm: nn.Module,
+        cross_attention_norm: nn.Module,
+        mlp_norm: nn.Module,
+        dropout: float,
+    ):
+        super().__init__(attention, mlp, attention_norm, mlp_norm, dropout)
+        self.cross_attention_norm = cross_attention_norm
+        self.cross_attention = cross_attention
+
+    def residual_projections(self) -> Iterator[nn.Linear]:
+        """The matrices that write to the residual stream."""
+        yield from super().residual_projections()
+        yield self.cross_attention.out
+
+
+class PreNormDecoderBlock(DecoderBlock):
+    """Norm before each of the three sublayers."""
+
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """(B, T, d_model) to (B, T, d_model)."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), context))
+        x = x + self.dropout(self.cross_attention(self.cross_attention_norm(x), context))
+        return x + self.dropout(self.mlp(self.mlp_norm(x)))
+
+
+class PostNormDecoderBlock(DecoderBlock):
+    """Norm after each of the three residual sums."""
+
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """(B, T, d_model) to (B, T, d_model)."""
+        x = self.attention_norm(x + self.dropout(self.attention(x, context)))
+        x = self.cross_attention_norm(x + self.dropout(self.cross_attention(x, context)))
         return self.mlp_norm(x + self.dropout(self.mlp(x)))

@@ -1,20 +1,24 @@
 """One class, encoder and decoder: embed, blocks, norm, head."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from transformer.attention import AttentionPattern
+from transformer.cache import KeyValueCache
+from transformer.patterns import AttentionPattern, Bidirectional, Context
 
 
 class Transformer(nn.Module):
     """A stack of blocks between an embedding and a head; `build.py` makes BERT, GPT and ViT of it.
 
     embedding: input to (B, T, d_model); has a `weight`.
-    blocks: each (B, T, d_model) to (B, T, d_model), given the attention pattern.
+    blocks: each (B, T, d_model) to (B, T, d_model), given the Context of the forward pass.
     norm: after the last block.
     head: (B, T, d_model) to logits.
     pattern: who may look at whom.
+    encoder: another Transformer, whose output the blocks look at; None without cross-attention.
     """
 
     def __init__(
@@ -24,28 +28,74 @@ class Transformer(nn.Module):
         norm: nn.Module,
         head: nn.Module,
         pattern: AttentionPattern,
+        encoder: Transformer | None = None,
     ):
         super().__init__()
+        self.encoder = encoder
         self.embedding = embedding
         self.blocks = nn.ModuleList(blocks)
         self.norm = norm
         self.head = head
         self.pattern = pattern
 
-    def encode(self, inputs: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+    def encode(
+        self,
+        inputs: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        position_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        source: Tensor | None = None,
+        source_mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
         """Hidden states (B, T, d_model).
 
         inputs: what the embedding takes: (B, T) tokens or (B, channels, H, W) images.
         attention_mask: (B, T) bool, False at padding; None if nothing is padded.
+        position_ids: (T,) or (B, T) positions of the tokens; None counts from zero.
+        token_type_ids: (B, T), where the embedding has token types.
+        source, source_mask: what the encoder takes as its inputs and attention_mask.
+        cache: of the tokens before these, which it is then extended by; decides positions and
+            the mask.
+
+        Raises:
+            ValueError: a source without an encoder, or an encoder without a source.
         """
-        x = self.embedding(inputs)
-        pattern = self.pattern(x.shape[1], attention_mask)
+        if (source is None) is not (self.encoder is None):
+            raise ValueError("`source` is what the encoder reads: give it to models that have one")
+        if cache is not None:
+            position_ids, visible = cache.place(inputs.shape[1])
+        given = {"position_ids": position_ids, "token_type_ids": token_type_ids}
+        x = self.embedding(inputs, **{key: ids for key, ids in given.items() if ids is not None})
+        if cache is None:
+            visible = self.pattern(x.shape[1], attention_mask)
+        memory = None if source is None else self.encoder.encode(source, source_mask)
+        memory_visible = Bidirectional()(x.shape[1], source_mask)
+        context = Context(visible, position_ids, cache, memory, memory_visible)
         for block in self.blocks:
-            x = block(x, pattern)
+            x = block(x, context)
         return self.norm(x)
 
     def forward(
-        self, inputs: Tensor, attention_mask: Tensor | None = None, **head_inputs: Tensor
+        self,
+        inputs: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        position_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        source: Tensor | None = None,
+        source_mask: Tensor | None = None,
+        **head_inputs: Tensor,
     ) -> Tensor:
-        """Logits, of the shape that the head gives; `head_inputs` are the head's own."""
-        return self.head(self.encode(inputs, attention_mask), **head_inputs)
+        """Logits, of the shape that the head gives; `head_inputs` are the head's own, the others
+        as in `encode`."""
+        hidden = self.encode(
+            inputs,
+            attention_mask,
+            position_ids=position_ids,
+            token_type_ids=token_type_ids,
+            source=source,
+            source_mask=source_mask,
+        )
+        return self.head(hidden, **head_inputs)

@@ -48,6 +48,7 @@ class MaskedLanguageModelling(Objective):
             "vocabulary_size": self.tokens.vocabulary_size,
             "length": self.tokens.length,
             "tie_embeddings": self.section.model.tie_embeddings,
+            "prediction_transform": self.section.model.prediction_transform,
         }
 
     def build_model(self) -> Transformer:

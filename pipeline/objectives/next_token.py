@@ -12,7 +12,7 @@ from pipeline.objectives.base import Batch, Objective
 from pipeline.objectives.text import Tokens, consecutive_windows, evenly
 from pipeline.params import Params
 from pipeline.training.randomness import fixed_generator
-from transformer.generate import generate
+from transformer.generate import Sampling, generate
 
 EVALUATION_BATCH = 32
 SAMPLES, PROMPT_TOKENS, CONTINUATION_TOKENS, TEMPERATURE = 3, 16, 48, 0.8
@@ -113,18 +113,18 @@ class NextTokenPrediction(Objective):
         given = min(PROMPT_TOKENS, len(self.tokens.validation))
         windows = consecutive_windows(self.tokens.validation, given, self.tokens.length)
         prompts = evenly(windows, SAMPLES)
-        tokens = generate(
+        continuations = generate(
             model,
-            prompts,
+            prompts.tolist(),
             CONTINUATION_TOKENS,
             self.tokens.length,
-            TEMPERATURE,
+            Sampling(TEMPERATURE),
             fixed_generator("samples"),
         )
         decode = self.tokens.tokenizer.decode
         return [
-            {"prompt": decode(prompt), "continuation": decode(line[given:])}
-            for prompt, line in zip(prompts.tolist(), tokens.tolist(), strict=True)
+            {"prompt": decode(prompt), "continuation": decode(continuation)}
+            for prompt, continuation in zip(prompts.tolist(), continuations, strict=True)
         ]
 
     def line(self, step: int, rows: list[dict[str, float]], validation: dict | None) -> str:

@@ -8,6 +8,7 @@ from torch import nn
 from pipeline.params import Training
 from pipeline.training.muon import Muon
 from transformer import Transformer
+from transformer.attention import StackedLinear
 
 
 def build(model: Transformer, settings: Training) -> list[torch.optim.Optimizer]:
@@ -17,11 +18,18 @@ def build(model: Transformer, settings: Training) -> list[torch.optim.Optimizer]
     """
     if settings.optimizer == "muon":
         hidden = [p for p in model.blocks.parameters() if p.ndim == 2]
-        fused = [block.attention.qkv.weight for block in model.blocks]
+        stacked = [m for m in model.blocks.modules() if isinstance(m, StackedLinear)]
+        fused = [m.weight for m in stacked]
         rest = _without(model.parameters(), hidden)
         optimizers = [
             Muon(
-                [{"params": _without(hidden, fused)}, {"params": fused, "parts": 3}],
+                [
+                    {"params": _without(hidden, fused)},
+                    *(
+                        {"params": [m.weight for m in stacked if m.parts == parts], "parts": parts}
+                        for parts in sorted({m.parts for m in stacked})
+                    ),
+                ],
                 lr=settings.matrix_lr,
                 weight_decay=settings.weight_decay,
             ),

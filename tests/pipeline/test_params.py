@@ -21,7 +21,7 @@ def test_the_committed_file_is_valid():
     assert load(ROOT / "params.yaml").profile == "default"
 
 
-@pytest.mark.parametrize("profile", ["record", "reference", "smoke"])
+@pytest.mark.parametrize("profile", ["export", "record", "reference", "smoke"])
 def test_every_profile_is_valid_over_the_default(raw, profile):
     from ruamel.yaml import YAML
 
@@ -54,6 +54,14 @@ def test_all_errors_at_once_each_with_its_path(raw):
         assert line in message
 
 
+def test_heads_that_do_not_fit_each_other(raw):
+    raw["gpt"]["model"] |= {"n_kv_head": 3}
+    raw["bert"]["model"] |= {"positions": "rotary", "n_head": 128}
+    message = errors(raw)
+    assert "model.n_head: 4 is not divisible by gpt.model.n_kv_head, 3 heads of keys" in message
+    assert "bert.model.n_head: rotary positions need heads of even width, not 1" in message
+
+
 def test_an_override_is_named_where_it_stands(raw):
     raw["gpt"]["model"]["n_head"] = 5
     message = errors(raw)
@@ -67,7 +75,9 @@ def test_an_override_is_named_where_it_stands(raw):
         ("model.n_layer", 4.0),
         ("model.n_layer", True),
         ("model.dropout", 1.0),
-        ("model.norm", "middle"),
+        ("model.norm", "pre"),
+        ("model.norm_position", "middle"),
+        ("model.n_kv_head", -1),
         ("model.qk_norm", "no"),
         ("bert.train.lr", -1.0),
         ("bert.train.lr", float("nan")),

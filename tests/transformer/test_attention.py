@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from transformer.attention import Bidirectional, Causal, SelfAttention
+from transformer.attention import SelfAttention
+from transformer.patterns import Bidirectional, Causal, Context
 
 B, T, D, HEADS = 3, 7, 12, 3
 
@@ -27,7 +28,7 @@ def test_bidirectional_equals_torch():
     ours = attention()
     x = torch.randn(B, T, D, dtype=torch.float64)
     expected, _ = torch_attention(ours)(x, x, x)
-    torch.testing.assert_close(ours(x, Bidirectional()(T, None)), expected)
+    torch.testing.assert_close(ours(x, Context(Bidirectional()(T, None))), expected)
 
 
 def test_causal_equals_torch():
@@ -35,7 +36,7 @@ def test_causal_equals_torch():
     x = torch.randn(B, T, D, dtype=torch.float64)
     mask = nn.Transformer.generate_square_subsequent_mask(T, dtype=torch.float64)
     expected, _ = torch_attention(ours)(x, x, x, attn_mask=mask)
-    torch.testing.assert_close(ours(x, Causal()(T, None)), expected)
+    torch.testing.assert_close(ours(x, Context(Causal()(T, None))), expected)
 
 
 def test_padding_changes_nothing_for_the_real_tokens():
@@ -44,14 +45,14 @@ def test_padding_changes_nothing_for_the_real_tokens():
     mask = torch.ones(B, T, dtype=torch.bool)
     mask[:, 4:] = False
     for pattern in (Bidirectional(), Causal()):
-        padded = ours(x, pattern(T, mask))[:, :4]
-        torch.testing.assert_close(padded, ours(x[:, :4], pattern(4, None)))
+        padded = ours(x, Context(pattern(T, mask)))[:, :4]
+        torch.testing.assert_close(padded, ours(x[:, :4], Context(pattern(4, None))))
 
 
 def test_padding_on_the_left_gives_numbers():
     mask = torch.ones(B, T, dtype=torch.bool)
     mask[:, :2] = False
-    out = attention()(torch.randn(B, T, D, dtype=torch.float64), Causal()(T, mask))
+    out = attention()(torch.randn(B, T, D, dtype=torch.float64), Context(Causal()(T, mask)))
     assert out.isfinite().all()
 
 
@@ -60,7 +61,7 @@ def test_causal_does_not_see_the_future():
     x = torch.randn(B, T, D, dtype=torch.float64)
     changed = x.clone()
     changed[:, 4:] += 1
-    before, after = (ours(each, Causal()(T, None)) for each in (x, changed))
+    before, after = (ours(each, Context(Causal()(T, None))) for each in (x, changed))
     torch.testing.assert_close(before[:, :4], after[:, :4])
     assert not torch.allclose(before[:, 4:], after[:, 4:])
 
@@ -73,5 +74,5 @@ def test_qk_norm_makes_scores_independent_of_the_input_scale():
     x = torch.randn(B, T, D, dtype=torch.float64)
     # Scores stay, values scale along: the output is scaled, nothing else. (RMSNorm's epsilon
     # leaves a rest.)
-    out, scaled = (ours(each, {}) for each in (x, 10 * x))
+    out, scaled = (ours(each, Context()) for each in (x, 10 * x))
     torch.testing.assert_close(scaled, 10 * out, rtol=1e-6, atol=1e-9)

@@ -23,12 +23,20 @@ def test_one_class():
     assert {type(model) for model in all_three(SMALL)} == {Transformer}
 
 
-@pytest.mark.parametrize("norm", ["pre", "post"])
-@pytest.mark.parametrize("positions", ["learned", "sinusoidal"])
-@pytest.mark.parametrize("qk_norm", [False, True])
-def test_every_variant_runs_forwards_and_backwards(norm, positions, qk_norm):
+@pytest.mark.parametrize("norm_position", ["pre", "post"])
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rotary"])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {},
+        {"qk_norm": True},
+        {"norm": "rmsnorm", "mlp": "gated", "activation": "silu", "n_kv_head": 1},
+        {"bias": False, "layer_scale": 0.1},
+    ],
+)
+def test_every_variant_runs_forwards_and_backwards(norm_position, positions, variant):
     architecture = Architecture(
-        2, 2, 8, 16, dropout=0.1, norm=norm, positions=positions, qk_norm=qk_norm
+        2, 2, 8, 16, dropout=0.1, norm_position=norm_position, positions=positions, **variant
     )
     bert, gpt, vit = all_three(architecture)
     tokens = torch.randint(50, (2, 12))
@@ -41,6 +49,29 @@ def test_every_variant_runs_forwards_and_backwards(norm, positions, qk_norm):
     for model, output in outputs.items():
         output.sum().backward()
         assert all(p.grad is not None for p in model.parameters())
+
+
+def test_the_encoder_decoder_is_the_same_class_and_looks_at_its_source():
+    torch.manual_seed(0)
+    model = transformer.encoder_decoder(SMALL, 40, 50, 12).eval()
+    assert type(model) is type(model.encoder) is Transformer
+    source, tokens = torch.randint(40, (2, 9)), torch.randint(50, (2, 12))
+    output = model(tokens, source=source)
+    assert output.shape == (2, 12, 50)
+    assert not torch.allclose(output, model(tokens, source=source.flip(1)))
+    mask = torch.ones(2, 9, dtype=torch.bool)
+    mask[:, 6:] = False
+    padded = model(tokens, source=source, source_mask=mask)
+    torch.testing.assert_close(padded, model(tokens, source=source[:, :6]))
+    output.sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    gpt = transformer.gpt(SMALL, 50, 12)
+    for wrong in (lambda: model(tokens), lambda: gpt(tokens, source=source)):
+        with pytest.raises(ValueError, match="`source` is what the encoder reads"):
+            wrong()
+    residual = 0.02 / math.sqrt(3 * 3)
+    crossing = model.blocks[0].cross_attention.out.weight
+    assert crossing.std().item() == pytest.approx(residual, rel=0.05)
 
 
 def test_initial_weights():
@@ -76,6 +107,8 @@ def test_tied_weights_are_one_tensor():
     [
         (lambda: Architecture(1, 3, 8, 16), "d_model 8 is not divisible by n_head 3"),
         (lambda: Architecture(1, 1, 7, 16, positions="sinusoidal"), "even d_model"),
+        (lambda: Architecture(1, 2, 6, 16, positions="rotary"), "heads of even width, not 3"),
+        (lambda: Architecture(1, 4, 8, 16, n_kv_head=3), "n_head 4 is not divisible by n_kv_head"),
         (lambda: transformer.vit(SMALL, 10, 4, 1, 2), "10 is not divisible by patch_size 4"),
     ],
 )

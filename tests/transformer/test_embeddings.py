@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from transformer.embeddings import LearnedPositions, PatchEmbedding, SinusoidalPositions
+from transformer.embeddings import PatchEmbedding
+from transformer.positions import LearnedPositions, SinusoidalPositions
 
 
 def test_sinusoids_are_the_formula_of_the_paper():
-    table = SinusoidalPositions(length=50, d_model=8)(50)
+    table = SinusoidalPositions(length=50, d_model=8)(torch.zeros(50, 8))
     for position in (0, 1, 49):
         for i in range(4):
             angle = position / 10_000 ** (2 * i / 8)
@@ -20,12 +21,12 @@ def test_sinusoids_are_the_formula_of_the_paper():
 
 def test_a_sequence_longer_than_the_table_is_refused():
     with pytest.raises(ValueError, match="sequence of 5 is longer than the 4"):
-        LearnedPositions(4, 8)(5)
+        LearnedPositions(4, 8)(torch.zeros(5, 8))
 
 
 def test_patches_are_projected_one_by_one():
     torch.manual_seed(0)
-    embed = PatchEmbedding(3, 2, 8, False, LearnedPositions(6, 8), nn.Identity(), 0.0)
+    embed = PatchEmbedding((4, 6), 3, 2, 8, False, LearnedPositions(6, 8), nn.Identity(), 0.0)
     image = torch.randn(1, 3, 4, 6)
     # The second patch of the second row, by hand.
     patch = image[0, :, 2:4, 2:4].reshape(-1)
@@ -35,9 +36,15 @@ def test_patches_are_projected_one_by_one():
 
 
 def test_the_class_token_stands_first():
-    embed = PatchEmbedding(1, 2, 8, True, LearnedPositions(5, 8), nn.Identity(), 0.0)
+    embed = PatchEmbedding((4, 4), 1, 2, 8, True, LearnedPositions(5, 8), nn.Identity(), 0.0)
     with torch.no_grad():
         embed.class_token.fill_(7.0)
     out = embed(torch.randn(2, 1, 4, 4))
     assert out.shape == (2, 5, 8)
     torch.testing.assert_close(out[:, 0], (7.0 + embed.positions.weight[0]).expand(2, 8))
+
+
+def test_images_of_another_size_are_refused():
+    embed = PatchEmbedding((4, 4), 1, 2, 8, False, LearnedPositions(4, 8), nn.Identity(), 0.0)
+    with pytest.raises(ValueError, match="images of 4 x 2 pixels, but the model is for 4 x 4"):
+        embed(torch.randn(2, 1, 4, 2))

@@ -1,43 +1,147 @@
-"""Generation: greedy is the argmax, sampling follows its generator and the model's chances."""
+"""Generation: the cache gives what the full forward pass gives; choosing follows its settings."""
 
+import pytest
 import torch
+from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 import transformer
 from transformer import Architecture
-from transformer.generate import generate
+from transformer.cache import KeyValueCache
+from transformer.generate import Sampling, generate, stream
 
-CONTEXT = 6
+CONTEXT, VOCABULARY = 12, 9
+GREEDY = Sampling(temperature=0)
+VARIANTS = {
+    "learned": {},
+    "sinusoidal": {"positions": "sinusoidal"},
+    "rotary": {"positions": "rotary"},
+    "grouped": {"positions": "rotary", "n_kv_head": 2, "mlp": "gated", "norm": "rmsnorm"},
+    "qk_norm": {"qk_norm": True, "norm_position": "post"},
+}
 
 
-def model():
+def model(variant: str = "learned"):
     torch.manual_seed(0)
-    built = transformer.gpt(Architecture(1, 2, 8, 16), 9, CONTEXT).eval()
+    architecture = Architecture(2, 4, 16, 32, **VARIANTS[variant])
+    built = transformer.gpt(architecture, VOCABULARY, CONTEXT).eval()
     with torch.no_grad():
-        built.embedding.weight.mul_(50)  # far from uniform
+        for parameter in built.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.5)  # far from uniform
     return built
 
 
-def test_greedy_is_the_argmax_of_the_last_tokens():
-    gpt, tokens = model(), torch.randint(9, (2, 4))
-    expected = tokens
-    for _ in range(5):
-        best = gpt(expected[:, -CONTEXT:])[:, -1].argmax(-1, keepdim=True)
-        expected = torch.cat([expected, best], dim=1)
-    assert torch.equal(generate(gpt, tokens, 5, CONTEXT, temperature=0), expected)
+@pytest.mark.parametrize("variant", VARIANTS)
+@torch.inference_mode()
+def test_token_by_token_the_logits_are_those_of_the_full_forward_pass(variant):
+    gpt, tokens = model(variant), torch.randint(VOCABULARY, (3, CONTEXT))
+    cache = KeyValueCache(3, CONTEXT)
+    parts = []
+    for part in tokens.split([4, 3, 1, 1, 1, 1, 1], dim=1):
+        parts.append(gpt.head(gpt.encode(part, cache=cache)))
+        cache.advance(torch.full((3,), part.shape[1]))
+    torch.testing.assert_close(torch.cat(parts, 1), gpt(tokens), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="13 tokens do not fit into a cache of 12"):
+        gpt.encode(tokens[:, :1], cache=cache)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@torch.inference_mode()
+def test_rows_of_different_lengths_do_not_disturb_each_other(variant):
+    gpt, tokens = model(variant), torch.randint(VOCABULARY, (3, CONTEXT))
+    cache, counts = KeyValueCache(3, CONTEXT), torch.tensor([2, 5, 3])
+    gpt.encode(tokens[:, :5], cache=cache)  # with tokens behind the rows' ends, as padding
+    cache.advance(counts)
+    for _ in range(4):
+        following = tokens.gather(1, cache.lengths[:, None])
+        logits = gpt.head(gpt.encode(following, cache=cache))[:, 0]
+        cache.advance(torch.ones(3, dtype=torch.long))
+        for row, length in enumerate(cache.lengths.tolist()):
+            full = gpt(tokens[row : row + 1, :length])[0, -1]
+            torch.testing.assert_close(logits[row], full, rtol=1e-4, atol=1e-5)
+
+
+def by_the_rule(gpt, prompt: list[int], count: int) -> list[int]:
+    """Greedy tokens by the full forward pass, after the rule for texts beyond the context."""
+    window, written = prompt[-CONTEXT:], []
+    for _ in range(count):
+        written.append(gpt(torch.tensor([window]))[0, -1].argmax().item())
+        window = [*window, written[-1]]
+        window = window[-CONTEXT // 2 :] if len(window) > CONTEXT else window
+    return written
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@torch.inference_mode()
+def test_past_the_context_a_row_goes_on_from_its_last_half(variant):
+    gpt = model(variant)
+    prompts = [[1, 2], [3] * 7, list(range(9)) * 2, [5]]
+    expected = [by_the_rule(gpt, prompt, 30) for prompt in prompts]
+    assert generate(gpt, prompts, 30, CONTEXT, GREEDY) == expected
+    assert generate(gpt, prompts[:1], 30, CONTEXT, GREEDY) == expected[:1]
+
+
+def test_a_stop_token_ends_its_row_alone():
+    def write(stop: list[int]) -> list[list[int]]:
+        generator = torch.Generator().manual_seed(1)
+        sampling = Sampling(temperature=9.0)
+        return generate(model(), [[1, 2], [3, 4, 5]], 30, CONTEXT, sampling, generator, stop)
+
+    whole = write(stop=[])
+    stop = whole[0][3]
+    rows = [row[: row.index(stop) + 1] if stop in row else row for row in whole]
+    assert write(stop=[stop]) == rows
+    assert len(rows[0]) <= 4
+
+
+def test_tokens_are_given_as_they_come():
+    steps = stream(model(), [[1]], 5, CONTEXT, GREEDY)
+    (written,) = generate(model(), [[1]], 2, CONTEXT, GREEDY)
+    assert [next(steps), next(steps)] == [[token] for token in written]
 
 
 def test_the_same_generator_draws_the_same():
-    gpt, tokens = model(), torch.randint(9, (1, 3))
-    first, second = (
-        generate(gpt, tokens, 20, CONTEXT, generator=torch.Generator().manual_seed(3))
-        for _ in range(2)
+    first, second, other = (
+        generate(model(), [[1, 2]], 20, CONTEXT, generator=torch.Generator().manual_seed(seed))
+        for seed in (3, 3, 4)
     )
-    assert torch.equal(first, second)
+    assert first == second != other
 
 
 def test_samples_follow_the_models_chances():
-    gpt, tokens = model(), torch.randint(9, (1, 3))
-    draws = generate(gpt, tokens.expand(4000, -1), 1, CONTEXT, 2.0)[:, -1]
-    found = draws.bincount(minlength=9) / 4000
-    expected = (gpt(tokens)[0, -1] / 2.0).softmax(-1)
+    torch.manual_seed(0)
+    drawn = generate(model(), [[1, 2]] * 4000, 1, CONTEXT, Sampling(2.0))
+    found = torch.tensor(drawn)[:, 0].bincount(minlength=VOCABULARY) / 4000
+    expected = (model()(torch.tensor([[1, 2]]))[0, -1] / 2.0).softmax(-1)
     torch.testing.assert_close(found, expected, rtol=0, atol=0.03)
+
+
+@pytest.mark.parametrize("top_k", [0, 1, 5, 500])
+@pytest.mark.parametrize("top_p", [1.0, 0.9, 0.3, 0.01])
+def test_filters_are_those_of_transformers(top_k, top_p):
+    torch.manual_seed(0)
+    logits = theirs = torch.randn(6, 50) * 3
+    warpers = [TemperatureLogitsWarper(0.7)]
+    warpers += [TopKLogitsWarper(top_k)] if top_k else []
+    warpers += [TopPLogitsWarper(top_p)] if top_p < 1 else []
+    for warp in warpers:
+        theirs = warp(None, theirs)
+    ours = Sampling(0.7, top_k, top_p).probabilities(logits)
+    torch.testing.assert_close(ours, theirs.softmax(-1))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: Sampling(temperature=-1), "temperature is at least 0"),
+        (lambda: Sampling(top_k=-1), "top_k is at least 0"),
+        (lambda: Sampling(top_p=0.0), "top_p is above 0"),
+        (lambda: generate(model(), [[]], 1, CONTEXT), "an empty prompt"),
+        (
+            lambda: generate(transformer.bert(Architecture(1, 1, 4, 4), 9, 5), [[1]], 1, 5),
+            "only a causal model generates",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        wrong()

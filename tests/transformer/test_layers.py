@@ -6,13 +6,15 @@ from torch import nn
 
 import transformer
 from transformer import Architecture
+from transformer.layers import GatedMLP
+from transformer.patterns import Context
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
 @pytest.mark.parametrize("activation", ["gelu", "relu"])
 def test_block_equals_torch(norm, activation):
     torch.manual_seed(0)
-    architecture = Architecture(1, 2, 8, 16, norm=norm, activation=activation)
+    architecture = Architecture(1, 2, 8, 16, norm_position=norm, activation=activation)
     ours = transformer.bert(architecture, vocabulary_size=5, length=6).double().blocks[0]
     theirs = nn.TransformerEncoderLayer(
         8, 2, 16, dropout=0.0, activation=activation, batch_first=True, norm_first=norm == "pre"
@@ -32,4 +34,23 @@ def test_block_equals_torch(norm, activation):
         for target, source in pairs.items():
             target.load_state_dict(source.state_dict())
     x = torch.randn(3, 6, 8, dtype=torch.float64)
-    torch.testing.assert_close(ours(x, {}), theirs(x))
+    torch.testing.assert_close(ours(x, Context()), theirs(x))
+
+
+def test_gated_mlp_is_the_formula_of_the_paper():
+    torch.manual_seed(0)
+    mlp, x = GatedMLP(6, 10, nn.SiLU(), bias=False).double(), torch.randn(3, 6).double()
+    gate, up, down = (getattr(mlp, name).weight for name in ("gate", "up", "down"))
+    z = gate @ x.T
+    torch.testing.assert_close(mlp(x), (down @ (z / (1 + (-z).exp()) * (up @ x.T))).T)
+
+
+def test_layer_scale_scales_each_branch():
+    torch.manual_seed(0)
+    block = transformer.bert(Architecture(1, 2, 8, 16, layer_scale=1e-12), 5, 6).blocks[0]
+    x = torch.randn(2, 6, 8)
+    torch.testing.assert_close(block(x, Context()), x)
+    with torch.no_grad():
+        block.attention_scale.weight.fill_(2.0)
+        expected = x + 2 * block.attention(block.attention_norm(x), Context())
+    torch.testing.assert_close(block(x, Context()), expected)

@@ -1,0 +1,124 @@
+"""How fast the cache makes generation: paired runs against recomputing, and against transformers.
+
+    ./run python -m benchmarks.generation
+
+Writes generation.md. The model is of GPT-2's kind, 6 layers of width 384, with random weights; one
+row of 256 new tokens behind 16, taken greedily, so that all three write the same text.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+import transformer
+from pipeline import records
+from pipeline.objectives.augmentation import import_transforms
+from transformer import Architecture
+from transformer.generate import Sampling, generate
+from transformer.weights import to_huggingface
+
+VOCABULARY, PROMPT, NEW, CONTEXT = 30_522, 16, 256, 512
+ARCHITECTURE = Architecture(n_layer=6, n_head=6, d_model=384, d_mlp=1536)
+NAMES = {
+    "cache": "ours, with the cache",
+    "recompute": "ours, recomputing every token (logits of the last position alone)",
+    "transformers": "transformers' `generate`, with its cache",
+}
+
+
+@torch.inference_mode()
+def recompute(model: transformer.Transformer, prompt: list[int], count: int) -> list[int]:
+    """Greedy tokens, each by a forward pass over all tokens before it."""
+    tokens = torch.tensor([prompt])
+    for _ in range(count):
+        last = model.encode(tokens)[:, -1:]
+        tokens = torch.cat((tokens, model.head(last)[:, 0].argmax(-1, keepdim=True)), dim=1)
+    return tokens[0, len(prompt) :].tolist()
+
+
+def theirs(model: transformer.Transformer) -> Callable[[list[int], int], list[int]]:
+    """The same weights in transformers, with `generate` as it is called there."""
+    import_transforms()
+    from transformers import AutoModelForCausalLM
+
+    with tempfile.TemporaryDirectory() as folder:
+        to_huggingface(model, folder)
+        reference = AutoModelForCausalLM.from_pretrained(folder).eval()
+
+    def run(prompt: list[int], count: int) -> list[int]:
+        ids = torch.tensor([prompt])
+        mask = torch.ones_like(ids)
+        written = reference.generate(
+            ids, attention_mask=mask, max_new_tokens=count, do_sample=False, pad_token_id=0
+        )
+        return written[0, len(prompt) :].tolist()
+
+    return run
+
+
+def main() -> None:
+    """Measure, print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=5, help="runs of each")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    model = transformer.gpt(ARCHITECTURE, VOCABULARY, CONTEXT).eval()
+    prompt = torch.randint(VOCABULARY, (PROMPT,)).tolist()
+    ways = {
+        "cache": lambda p, count: generate(model, [p], count, CONTEXT, Sampling(0))[0],
+        "recompute": lambda p, count: recompute(model, p, count),
+        "transformers": theirs(model),
+    }
+    for way in ways.values():
+        way(prompt, 8)  # warms up
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for pair in range(arguments.pairs):
+        texts = []
+        for name, way in ways.items():
+            start = time.perf_counter()
+            texts.append(way(prompt, NEW))
+            seconds[name].append(time.perf_counter() - start)
+        assert texts[0] == texts[1] == texts[2], "the three ways write different texts"
+        latest = {name: round(values[-1], 2) for name, values in seconds.items()}
+        print(pair + 1, latest, flush=True)
+    text = report(seconds, arguments)
+    Path(__file__).with_name("generation.md").write_text(text, "utf-8")
+    print(text)
+
+
+def report(seconds: dict[str, list[float]], arguments: argparse.Namespace) -> str:
+    """The table: medians, and of each pair how many times as fast the cache was."""
+    rows = []
+    for name, values in seconds.items():
+        times = [value / own for value, own in zip(values, seconds["cache"], strict=True)]
+        median = statistics.median(values)
+        rows.append(
+            f"| {NAMES[name]} | {median:.2f} s | {NEW / median:.0f} | "
+            f"{statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f}) |"
+        )
+    machine = records.machine()
+    table = "\n".join(rows)
+    return f"""# Generation
+
+Written by `./run python -m benchmarks.generation --pairs {arguments.pairs}`: {NEW} new tokens
+behind {PROMPT}, one row, greedy, 6 layers of width 384, vocabulary {VOCABULARY:,}, float32. On
+{arguments.threads} threads of {machine["cores"]} cores ({machine["cpu"]}), with torch
+{torch.__version__}; load of the machine at the end: {os.getloadavg()[0]:.1f}. All three write the
+same tokens.
+
+| | median of {arguments.pairs} | tokens a second | time in units of the cache's, of the same pair |
+| --- | ---: | ---: | ---: |
+{table}
+"""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""A trained model as a folder that Hugging Face transformers opens."""
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pipeline.data import tokenization
+from pipeline.errors import UserError
+from pipeline.inference.loading import ImageModel, TextModel, image_model, text_model
+from pipeline.paths import write_json
+from transformer.weights import to_huggingface
+
+# Of red, green and blue in a grey of equal brightness, as Pillow converts (ITU-R 601-2).
+BRIGHTNESS = (0.299, 0.587, 0.114)
+
+
+def export(name: str, folder: Path) -> str:
+    """Write the trained model `name` with its tokenizer, or the preparation of its images.
+
+    Returns the class of transformers that it is there.
+
+    Raises:
+        UserError: it is not trained, transformers has no place for a part of it, or `folder` is
+            not a folder, or one with other things in it.
+    """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UserError(f"{folder}: is there already; name a new or an empty folder")
+    try:
+        if name == "vit":
+            images = image_model(None)
+            labels = {str(index): label for index, label in enumerate(images.classes)}
+            inverse = {label: int(index) for index, label in labels.items()}
+            settings = {"id2label": labels, "label2id": inverse}
+            if len(images.mean) == 1:
+                images = _in_colour(images)
+            written = to_huggingface(images.model, folder, settings)
+            preparation = {
+                "image_processor_type": "ViTImageProcessor",
+                "do_resize": True,
+                "size": dict(zip(("height", "width"), images.size, strict=True)),
+                "resample": images.resample,
+                "do_rescale": True,
+                "rescale_factor": images.scale,
+                "do_normalize": True,
+                "image_mean": images.mean,
+                "image_std": images.std,
+            }
+            write_json(preparation, folder / "preprocessor_config.json")
+        else:
+            text = text_model(name, None)
+            written = to_huggingface(text.model, folder)
+            _tokenizer(text, folder)
+    except ValueError as error:
+        raise UserError(f"models/{name} cannot be exported: {error}") from None
+    return written
+
+
+def _in_colour(images: ImageModel) -> ImageModel:
+    """A model of grey images as one of colours, which is what transformers' pipelines give it.
+
+    The brightness is taken inside of the patch projection, which is linear as it is.
+    """
+    model = copy.deepcopy(images.model)
+    grey = model.embedding.patches
+    weight = nn.Parameter(grey.weight.detach() * torch.tensor(BRIGHTNESS).view(1, 3, 1, 1))
+    grey.weight, grey.in_channels = weight, 3
+    return replace(images, model=model, mean=images.mean * 3, std=images.std * 3)
+
+
+def _tokenizer(text: TextModel, folder: Path) -> None:
+    """tokenizer.json, and how transformers is to use it."""
+    whole = json.loads(text.tokenizer.to_str())
+    # The models are trained on text alone, without [CLS] and [SEP] around it.
+    whole["post_processor"] = None
+    write_json(whole, folder / "tokenizer.json")
+    special = {name.strip("[]").lower(): name for name in tokenization.SPECIAL}
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": text.context,
+        "clean_up_tokenization_spaces": False,
+        **{f"{key}_token": name for key, name in special.items()},
+    }
+    write_json(settings, folder / "tokenizer_config.json")

@@ -1,0 +1,57 @@
+"""Images by their class."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pipeline.data.decoding import SUFFIXES, read
+from pipeline.errors import UserError
+from pipeline.inference.loading import ImageModel, image_model
+
+
+def classes(
+    paths: tuple[Path, ...], source: Path | None, top: int
+) -> Iterator[tuple[Path, list[tuple[str, float]]]]:
+    """Each image with its likeliest classes and their probabilities, best first.
+
+    paths: of images, or of folders with images.
+
+    Raises:
+        UserError: the model cannot be used, a path is not there, holds no images, or is none.
+    """
+    files = [file for path in paths for file in _files(path)]
+    images = image_model(source)
+    for file in files:
+        with torch.inference_mode():
+            chances = images.model(_prepare(file, images)).softmax(-1)[0]
+        best = chances.topk(min(top, len(images.classes)))
+        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        yield file, [(images.classes[index], chance) for index, chance in pairs]
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        if not files:
+            known = ", ".join(sorted(SUFFIXES))
+            raise UserError(f"{path}: no images in this folder; they end in {known}")
+        return files
+    if not path.is_file():
+        raise UserError(f"{path}: no such file or folder")
+    return [path]
+
+
+def _prepare(file: Path, images: ImageModel) -> Tensor:
+    """A file as the model's input (1, channels, height, width)."""
+    picture = read(file)
+    height, width = images.size
+    picture = picture.resize((width, height), Image.Resampling(images.resample))
+    if images.model.embedding.patches.in_channels == 1:
+        picture = picture.convert("L")
+    pixels = np.asarray(picture, dtype=np.float32).reshape(height, width, -1) * images.scale
+    pixels = (pixels - np.float32(images.mean)) / np.float32(images.std)
+    return torch.from_numpy(pixels.transpose(2, 0, 1))[None]

@@ -1,0 +1,187 @@
+"""The model that a command is to use, with what turns its input into tensors and back."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from tokenizers.implementations import BertWordPieceTokenizer, ByteLevelBPETokenizer
+
+from pipeline import models
+from pipeline.errors import UserError
+from pipeline.paths import data_dir, models_dir, read_json, require
+from transformer import Transformer
+from transformer.heads import ClassificationHead, LanguageModelHead, MaskedLanguageModelHead
+from transformer.weights import from_huggingface
+
+# Tensors of other tasks, which published checkpoints hold besides those of the one named.
+OTHER_TASKS = ("bert.pooler.", "cls.seq_relationship.", "vit.pooler.")
+# Which head a command needs, and what a model with it is called.
+HEADS = {
+    "bert": (MaskedLanguageModelHead, "a masked language model (BertForMaskedLM or Megatron's)"),
+    "gpt": (LanguageModelHead, "a causal language model (GPT2LMHeadModel, LlamaForCausalLM)"),
+    "vit": (ClassificationHead, "an image classifier (ViTForImageClassification)"),
+}
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """A language model.
+
+    context: tokens that it sees at most.
+    special: whether its input is framed by the tokenizer's special tokens, such as [CLS].
+    stop: tokens that end a text.
+    """
+
+    model: Transformer
+    tokenizer: Tokenizer
+    context: int
+    special: bool
+    stop: tuple[int, ...] = ()
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids."""
+        return self.tokenizer.encode(text, add_special_tokens=self.special).ids
+
+
+@dataclass(frozen=True)
+class ImageModel:
+    """A classifier.
+
+    size: (height, width) that images are resized to.
+    resample: how, as Pillow numbers it.
+    scale: factor on the bytes of the pixels, after which `mean` is subtracted and the rest divided
+        by `std`, each a number a channel.
+    """
+
+    model: Transformer
+    classes: list[str]
+    size: tuple[int, int]
+    resample: int
+    scale: float
+    mean: list[float]
+    std: list[float]
+
+
+def text_model(name: str, source: Path | None) -> TextModel:
+    """The model trained here as `name`, or the one in the Hugging Face folder `source`.
+
+    Raises:
+        UserError: it is not there, of another kind, or has parts that are not supported.
+    """
+    if source is None:
+        model, config = trained(name)
+        tokenizer = Tokenizer.from_file(str(data_dir(name) / "tokenizer.json"))
+        return TextModel(model, tokenizer, config["length"], special=False)
+    model, config = _given(name, source)
+    context = config.get("n_positions", config.get("max_position_embeddings"))
+    ends = config.get("eos_token_id")
+    stop = tuple(ends) if isinstance(ends, list) else () if ends is None else (ends,)
+    return TextModel(model, _tokenizer(source), context, True, stop)
+
+
+def image_model(source: Path | None) -> ImageModel:
+    """The classifier trained here, or the one in the Hugging Face folder `source`.
+
+    Raises:
+        UserError: as `text_model`, or its images are to be prepared in a way that is not
+            supported.
+    """
+    if source is None:
+        model, config = trained("vit")
+        meta = read_json(data_dir("vit") / "meta.json")
+        size = (config["image_size"],) * 2
+        # As `prepare` does it: bilinear, whatever the aspect ratio.
+        return ImageModel(model, meta["classes"], size, 2, 1 / 255, meta["mean"], meta["std"])
+    model, config = _given("vit", source)
+    labels = config["id2label"]
+    classes = [labels[str(index)] for index in range(len(labels))]
+    return ImageModel(model, classes, **_preparation(source, model))
+
+
+def trained(name: str) -> tuple[Transformer, dict[str, Any]]:
+    """models/<name> as `train` left it, of several seeds the first, with its config; data/<name>
+    is there too.
+
+    Raises:
+        UserError: it is not trained, or its data is not prepared.
+    """
+    folders = require(models_dir(name), f"dvc repro train@{name}").glob("seed-*")
+    folder = min(folders, key=lambda path: int(path.name.removeprefix("seed-")))
+    require(data_dir(name) / "meta.json", f"dvc repro prepare@{name}")
+    return models.load(folder)
+
+
+def _given(name: str, source: Path) -> tuple[Transformer, dict[str, Any]]:
+    """The model in a Hugging Face folder, with its config.json."""
+    if (source / models.CONFIG).is_file() and "kind" in _json(source / models.CONFIG):
+        raise UserError(f"{source} holds a model trained here: leave out --from to use it")
+    try:
+        model = from_huggingface(source, drop=OTHER_TASKS)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    head, wanted = HEADS[name]
+    config = _json(source / models.CONFIG)
+    if not isinstance(model.head, head):
+        found = config["architectures"][0]
+        raise UserError(f"{source}: this command needs {wanted}, but that is a {found}")
+    return model, config
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a folder, from whichever of its formats is there."""
+    whole, words, merges = (folder / n for n in ("tokenizer.json", "vocab.txt", "merges.txt"))
+    if whole.is_file():
+        return Tokenizer.from_file(str(whole))
+    if words.is_file():
+        settings = folder / "tokenizer_config.json"
+        lowercase = _json(settings).get("do_lower_case", True) if settings.is_file() else True
+        return BertWordPieceTokenizer(str(words), lowercase=lowercase)._tokenizer
+    if merges.is_file() and (folder / "vocab.json").is_file():
+        return ByteLevelBPETokenizer(str(folder / "vocab.json"), str(merges))._tokenizer
+    raise UserError(
+        f"{folder}: no tokenizer: expected tokenizer.json, vocab.txt, or vocab.json and merges.txt"
+    )
+
+
+def _preparation(folder: Path, model: Transformer) -> dict[str, Any]:
+    """How images become inputs, from preprocessor_config.json."""
+    path = folder / "preprocessor_config.json"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: it says how images are to be prepared")
+    settings = _json(path)
+    for key in ("do_center_crop", "do_pad", "do_convert_grayscale"):
+        if settings.get(key):
+            raise UserError(f"{path}: {key} is not supported")
+    if not settings.get("do_resize", True):
+        raise UserError(f"{path}: do_resize: False is not supported")
+    embedding = model.embedding
+    channels, expected = embedding.patches.in_channels, list(embedding.image_size)
+    size = settings.get("size", expected)
+    if isinstance(size, dict):
+        size = [size.get("height"), size.get("width")]
+    size = [size, size] if isinstance(size, int) else list(size)
+    if size != expected:
+        raise UserError(f"{path}: size: {size}, but the model takes images of {expected}")
+    normalize = settings.get("do_normalize", True)
+    mean, std = (
+        settings.get(f"image_{key}", [0.5] * channels) if normalize else [neutral] * channels
+        for key, neutral in (("mean", 0.0), ("std", 1.0))
+    )
+    if not len(mean) == len(std) == channels:
+        raise UserError(f"{path}: image_mean and image_std: expected {channels} numbers each")
+    return {
+        "size": tuple(size),
+        "resample": settings.get("resample", 2),
+        "scale": settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 1,
+        "mean": mean,
+        "std": std,
+    }
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}") from None

@@ -1,0 +1,45 @@
+"""The three models in a project, and the commands."""
+
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pipeline import MODELS, models
+from pipeline.cli import main
+from pipeline.objectives import build
+from pipeline.objectives.augmentation import import_transforms
+from pipeline.params import validate
+from pipeline.paths import data_dir, model_dir
+from pipeline.stages.prepare import prepare
+from pipeline.training import device as devices
+
+import_transforms()  # transformers imports torchvision, which may need help beside a CPU torch
+
+
+@pytest.fixture
+def built(small):
+    """models/<name> and data/<name>, untrained, of a recipe that can be exported."""
+    raw = small.model_dump(exclude_none=True)
+    raw["model"]["qk_norm"] = False
+    raw["bert"]["model"] |= {"norm_position": "post", "prediction_transform": True}
+    raw["vit"]["model"]["pooling"] = "cls"
+    params = validate(raw)
+    device = devices.prepare(params)
+    for name in MODELS:
+        prepare(params, name)
+        objective = build(name, params, 0, data_dir(name), device)
+        model = objective.build_model()
+        models.save(model, objective.model_config, model_dir(name, 0))
+
+
+@pytest.fixture
+def run(project) -> Callable[..., Result]:
+    """A command in the project; code: the exit code that is expected."""
+
+    def invoke(*arguments: object, code: int = 0) -> Result:
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        assert result.exit_code == code, result.output
+        return result
+
+    return invoke

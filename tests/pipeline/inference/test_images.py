@@ -1,0 +1,73 @@
+"""classify: what it prints, on our model and on a folder of transformers."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from transformers import pipeline
+
+from pipeline import models
+from pipeline.inference.images import classes
+
+IMAGE = "images/class1/3.png"
+
+
+def test_classes_with_probabilities_for_files_and_folders(built, run):
+    lines = run("classify", IMAGE, "images/class2", "--top", 2).output.splitlines()
+    assert len(lines) == 1 + 10
+    path, best = lines[0].split(": ")
+    assert path == IMAGE
+    names, chances = zip(*(each.split() for each in best.split(", ")), strict=True)
+    assert set(names) < {"class0", "class1", "class2"} and len(names) == 2
+    assert float(chances[0][:-1]) >= float(chances[1][:-1])
+
+
+def test_an_exported_model_runs_in_transformers_and_comes_back(built, run, project):
+    assert "ViTForImageClassification" in run("export", "--model", "vit", project / "vit").output
+    picture = project / "photo.png"  # of another size
+    Image.linear_gradient("L").resize((19, 23)).convert("RGB").save(picture)
+    theirs = pipeline("image-classification", model=str(project / "vit"), top_k=3)
+    for file in (picture, project / IMAGE):
+        expected = {each["label"]: each["score"] for each in theirs(str(file))}
+        for source in (None, project / "vit"):
+            ((_, found),) = classes((file,), source, 3)
+            # Pillow and torchvision round the bytes of a resized image each in its own way.
+            assert dict(found) == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_model_of_grey_images_is_exported_as_one_of_colours(built, run, project):
+    """transformers' pipelines know no other images."""
+    meta_path, config_path = (Path(p) for p in ("data/vit/meta.json", "models/vit/seed-0/config.json"))
+    meta, config = (json.loads(path.read_text()) for path in (meta_path, config_path))
+    meta_path.write_text(json.dumps(meta | {"channels": 1, "mean": [0.4], "std": [0.3]}))
+    config["channels"] = 1
+    models.save(models.build(config), config, Path("models/vit/seed-0"))
+    run("export", "--model", "vit", "vit")
+    theirs = pipeline("image-classification", model=str(project / "vit"), top_k=3)
+    expected = {each["label"]: each["score"] for each in theirs(IMAGE)}
+    for source in (None, project / "vit"):
+        ((_, found),) = classes((project / IMAGE,), source, 3)
+        assert dict(found) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (["nowhere.png"], "nowhere.png: no such file or folder"),
+        (["text.txt"], "text.txt: not a readable image"),
+        (["data/gpt"], "data/gpt: no images in this folder; they end in .bmp"),
+        ([IMAGE, "--from", "gpt2"], "needs an image classifier"),
+        ([IMAGE, "--from", "unprepared"], "preprocessor_config.json is missing"),
+        ([IMAGE, "--from", "cropped"], "preprocessor_config.json: do_center_crop is not supported"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line(built, run, project, paths, message):
+    run("export", "--model", "gpt", "gpt2")
+    run("export", "--model", "vit", "unprepared")
+    (project / "unprepared" / "preprocessor_config.json").unlink()
+    run("export", "--model", "vit", "cropped")
+    (project / "cropped" / "preprocessor_config.json").write_text('{"do_center_crop": true}')
+    result = run("classify", *paths, code=1)
+    assert result.output.startswith("error: ") and message in result.output
+    assert result.output.count("\n") == 1

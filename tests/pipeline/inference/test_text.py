@@ -1,0 +1,136 @@
+"""generate and fill-mask: what they print, on our models and on folders of transformers."""
+
+import json
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    BertModel,
+    pipeline,
+)
+
+from pipeline.inference.text import Sampling, continuation, fillings
+
+PROMPT, MASKED = "the king and", "the king and the [MASK] of the [MASK]"
+
+
+def test_generate_goes_on_with_the_prompt(built, run):
+    first = run("generate", "--prompt", PROMPT, "--tokens", 20).output
+    assert first.startswith(PROMPT + " ")
+    assert len(first.split()) > len(PROMPT.split()) + 10  # beyond the context of 8 tokens
+    assert run("generate", "--prompt", PROMPT, "--tokens", 20).output == first
+    assert run("generate", "--prompt", PROMPT, "--tokens", 20, "--seed", 1).output != first
+    word = first.split()[5]
+    stopped = run("generate", "--prompt", PROMPT, "--tokens", 20, "--stop", word).output
+    assert stopped.split() == first.split()[: first.split().index(word, 3) + 1]
+
+
+def test_generate_filters_its_choices(built, run):
+    greedy = run("generate", "--prompt", PROMPT, "--tokens", 9, "--temperature", 0).output
+    for choice in (("--top-k", 1), ("--top-p", 0.001)):
+        assert run("generate", "--prompt", PROMPT, "--tokens", 9, *choice).output == greedy
+
+
+def test_fill_mask_shows_words_with_probabilities(built, run):
+    lines = run("fill-mask", MASKED, "--top", 3).output.splitlines()
+    assert [line for line in lines if line.startswith("[MASK]")] == ["[MASK] 1", "[MASK] 2"]
+    assert len(lines) == 2 + 2 * 3
+    chances = [float(line.split("%")[0]) for line in lines[1:4]]
+    assert chances == sorted(chances, reverse=True)
+    vocabulary = Tokenizer.from_file("data/bert/tokenizer.json").get_vocab()
+    assert all(line.split()[1] in vocabulary for line in lines[1:4])
+
+
+def test_exported_models_run_in_transformers_and_come_back(built, run, project):
+    for name, wanted in (("bert", "BertForMaskedLM"), ("gpt", "GPT2LMHeadModel")):
+        assert wanted in run("export", "--model", name, project / name).output
+    # Theirs: the words and their probabilities.
+    theirs = pipeline("fill-mask", model=str(project / "bert"), top_k=4)(MASKED)
+    for found in (fillings(MASKED, None, 4), fillings(MASKED, project / "bert", 4)):
+        for guesses, expected in zip(found, theirs, strict=True):
+            assert [g.word for g in guesses] == [each["token_str"] for each in expected]
+            scores = [each["score"] for each in expected]
+            assert [g.probability for g in guesses] == pytest.approx(scores, rel=1e-4)
+    # Theirs: the same text, up to the context.
+    tokenizer = AutoTokenizer.from_pretrained(project / "gpt")
+    model = AutoModelForCausalLM.from_pretrained(project / "gpt")
+    ids = tokenizer(PROMPT, return_tensors="pt").input_ids
+    written = model.generate(ids, max_new_tokens=5, do_sample=False, pad_token_id=0)[0]
+    for source in (None, project / "gpt"):
+        pieces = continuation(PROMPT, source, 5, Sampling(0), 0, ())
+        assert PROMPT + "".join(pieces) == tokenizer.decode(written)
+
+
+def test_a_prompt_of_theirs_is_framed_by_their_special_tokens(built, run, project):
+    """As published BERTs have it: vocab.txt, [CLS] and [SEP]."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "to", "be", ",", "or", "not"]
+    config = BertConfig(vocab_size=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+                        intermediate_size=8, max_position_embeddings=12)  # fmt: skip
+    model = BertForMaskedLM(config).eval()
+    model.save_pretrained(project / "theirs")
+    (project / "theirs" / "vocab.txt").write_text("\n".join(words) + "\n")
+    ids = torch.tensor([[2, 5, 6, 7, 8, 9, 5, 4, 3]])
+    with torch.no_grad():
+        expected = model(ids).logits[0, 7].softmax(-1).max().item()
+    ((best,),) = fillings("To be, or not to [MASK]", project / "theirs", 1)
+    assert best.probability == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["generate", "--prompt", ""], "the prompt is empty"),
+        (["generate", "--prompt", "a", "--stop", "two words"], "--stop 'two words' is not one"),
+        (["fill-mask", "nothing to guess"], "no [MASK] in 'nothing to guess'"),
+        (["fill-mask", "[MASK] " * 9], "9 tokens, but the model takes 8 at most"),
+        (["fill-mask", "[MASK]", "--from", "nowhere"], "config.json is missing: expected a folder"),
+        (["fill-mask", "[MASK]", "--from", "models/bert"], "leave out --from"),
+        (["fill-mask", "[MASK]", "--from", "gpt2"], "needs a masked language model"),
+        (["generate", "--prompt", "a", "--from", "features"], "needs a causal language model"),
+        (["generate", "--prompt", "a", "--from", "bare"], "no tokenizer: expected tokenizer.json"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line(built, run, project, command, message):
+    run("export", "--model", "gpt", project / "gpt2")
+    run("export", "--model", "gpt", project / "bare")
+    (project / "bare" / "tokenizer.json").unlink()
+    config = BertConfig(vocab_size=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+                        intermediate_size=8, max_position_embeddings=12)  # fmt: skip
+    BertModel(config).save_pretrained(project / "features")
+    result = run(*command, code=1)
+    assert result.output.startswith("error: ") and message in result.output
+    assert result.output.count("\n") == 1
+
+
+def test_before_training_the_command_to_run_is_named(run):
+    for command in (["generate", "--prompt", "a"], ["export", "--model", "gpt", "out"]):
+        assert "models/gpt is missing: run `dvc repro train@gpt`" in run(*command, code=1).output
+    assert "run `dvc repro train@bert` first" in run("fill-mask", "[MASK]", code=1).output
+
+
+def test_export_refuses_parts_by_name_and_folders_in_use(built, run, project):
+    (project / "used").mkdir()
+    (project / "used" / "file").touch()
+    output = run("export", "--model", "gpt", project / "used", code=1).output
+    assert "used: is there already; name a new or an empty folder" in output
+    path = project / "models" / "gpt" / "seed-0" / "config.json"
+    config = json.loads(path.read_text())
+    config["architecture"]["qk_norm"] = True
+    path.write_text(json.dumps(config))
+    output = run("export", "--model", "gpt", project / "out", code=1).output
+    assert "models/gpt cannot be exported: GPT2LMHeadModel has no place for qk_norm" in output
+    assert not (project / "out").exists()
+
+
+def test_an_exported_tokenizer_adds_nothing(built, run, project):
+    run("export", "--model", "bert", project / "bert")
+    tokenizer = AutoTokenizer.from_pretrained(project / "bert")
+    ours = Tokenizer.from_file("data/bert/tokenizer.json")
+    assert tokenizer(MASKED).input_ids == ours.encode(MASKED, add_special_tokens=False).ids
+    assert AutoModelForMaskedLM.from_pretrained(project / "bert").config.type_vocab_size == 1

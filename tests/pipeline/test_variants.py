@@ -1,0 +1,43 @@
+"""Every part that params.yaml offers trains all three models, with every optimizer."""
+
+import pytest
+
+from pipeline import MODELS
+from pipeline.objectives import build
+from pipeline.params import validate
+from pipeline.paths import data_dir
+from pipeline.stages.prepare import prepare
+from pipeline.training import device as devices
+from pipeline.training import optimizers
+from pipeline.training.loop import _step
+
+LLAMA = {
+    "norm": "rmsnorm", "positions": "rotary", "n_kv_head": 1, "mlp": "gated",
+    "activation": "silu", "bias": False, "rope_theta": 500.0, "norm_eps": 1e-6,
+}  # fmt: skip
+VARIANTS = {
+    "llama": LLAMA,
+    "post-norm": {"norm_position": "post", "qk_norm": False},
+    "layer scale": {"layer_scale": 0.1, "positions": "sinusoidal"},
+}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_trains(small, variant, optimizer):
+    raw = small.model_dump(exclude_none=True)
+    raw["model"] |= VARIANTS[variant]
+    for name in MODELS:
+        raw[name]["train"]["optimizer"] = optimizer
+    raw["bert"]["model"]["prediction_transform"] = True
+    params = validate(raw)
+    device = devices.prepare(params)
+    for name in MODELS:
+        prepare(params, name)
+        objective = build(name, params, 0, data_dir(name), device)
+        model, settings = objective.build_model().train(), params.section(name).train
+        steps = optimizers.build(model, settings)
+        losses = [
+            _step(model, objective, steps, settings, 1)["loss"].item() for _ in range(4)
+        ]
+        assert losses[-1] < losses[0]  # the very batch that it was trained on

@@ -1,0 +1,32 @@
+"""torch's own transformers: equal outputs and gradients."""
+
+import pytest
+import torch
+from torch import nn
+
+from tests.transformer.weights.parity import errors
+from tests.transformer.weights.torch_nn_cases import CASES, LAYER, encoder
+from transformer.weights import from_torch
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_outputs_and_gradients_are_theirs(case):
+    for found in errors(case):
+        assert found.outputs < 1e-5, found
+        assert found.gradients is None or found.gradients < 1e-5, found
+
+
+def test_what_ours_has_not_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"layers\.0\.activation: the activation tanh"):
+        from_torch(encoder(activation=torch.tanh)())
+    with pytest.raises(ValueError, match="TransformerEncoderLayer is not one of"):
+        from_torch(nn.TransformerEncoderLayer(**LAYER))
+    model = encoder()()
+    model.layers[1].self_attn = nn.MultiheadAttention(30, 3, kdim=7, batch_first=True)
+    with pytest.raises(ValueError, match=r"layers\.1\.self_attn: kdim or vdim"):
+        from_torch(model)
+
+
+def test_dropout_is_taken_along():
+    block = from_torch(encoder(dropout=0.3)()).blocks[0]
+    assert (block.attention.dropout, block.dropout.p, block.mlp.activation[1].p) == (0.3, 0.3, 0.3)

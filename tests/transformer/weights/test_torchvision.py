@@ -1,0 +1,28 @@
+"""torchvision's VisionTransformer: equal outputs and gradients."""
+
+import pytest
+from torchvision.models.vision_transformer import ConvStemConfig
+
+from tests.transformer.weights.parity import errors
+from tests.transformer.weights.torchvision_cases import CASES, vit
+from transformer.weights import from_torchvision
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_outputs_and_gradients_are_theirs(case):
+    for found in errors(case):
+        assert found.outputs < 1e-5, found
+        assert found.gradients is None or found.gradients < 1e-5, found
+
+
+def test_what_ours_has_not_is_refused_by_name():
+    stem = [ConvStemConfig(out_channels=8, kernel_size=3, stride=4)]
+    with pytest.raises(ValueError, match="conv_proj: a convolutional stem is not supported"):
+        from_torchvision(vit(conv_stem_configs=stem)())
+
+
+def test_dropout_is_taken_along():
+    ours = from_torchvision(vit(dropout=0.1, attention_dropout=0.2)())
+    block = ours.blocks[0]
+    assert (block.attention.dropout, block.dropout.p, block.mlp.activation[1].p) == (0.2, 0.1, 0.1)
+    assert ours.embedding.dropout.p == 0.1

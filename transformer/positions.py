@@ -1,0 +1,104 @@
+"""How a model knows the order of its input: positions that are added, and positions that rotate."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+class LearnedPositions(nn.Embedding):
+    """A trained vector per position, as in BERT, GPT-2 and ViT."""
+
+    def __init__(self, length: int, d_model: int):
+        super().__init__(length, d_model)
+
+    def forward(self, x: Tensor, position_ids: Tensor | None = None) -> Tensor:
+        """(B, T, d_model) with the vectors of its positions added.
+
+        position_ids: (T,) or (B, T); None counts from zero.
+        """
+        if position_ids is not None:
+            return x + self.weight[position_ids]
+        length = x.shape[-2]
+        if length > self.num_embeddings:
+            raise ValueError(f"a sequence of {length} is longer than the {self.num_embeddings} "
+                             "positions of the model")
+        return x + self.weight[:length]
+
+
+class SinusoidalPositions(nn.Module):
+    """Fixed sines and cosines (Vaswani et al. 2017, "Attention Is All You Need", section 3.5)."""
+
+    def __init__(self, length: int, d_model: int):
+        super().__init__()
+        position = torch.arange(length)[:, None]
+        frequency = torch.exp(torch.arange(0, d_model, 2) * (-math.log(10_000.0) / d_model))
+        angles = position * frequency
+        table = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)
+        self.register_buffer("table", table, persistent=False)
+
+    def forward(self, x: Tensor, position_ids: Tensor | None = None) -> Tensor:
+        """(B, T, d_model) with the vectors of its positions added; see LearnedPositions."""
+        at = slice(x.shape[-2]) if position_ids is None else position_ids
+        return x + self.table[at]
+
+
+class NoPositions(nn.Module):
+    """Nothing is added: the order comes in elsewhere (see Rotary), or not at all."""
+
+    def forward(self, x: Tensor, position_ids: Tensor | None = None) -> Tensor:
+        """`x` as it is."""
+        return x
+
+
+class Rotary(nn.Module):
+    """Queries and keys turned by an angle that grows with their position, so that their product
+    depends on the distance alone (Su et al. 2021, "RoFormer", section 3.2).
+
+    The first half of a head is paired with its second half, as Llama does.
+
+    length: positions at most.
+    theta: base of the frequencies, in radians per position, see `rotary_frequencies`.
+    scaling: changes the frequencies, for contexts longer than those trained on; none by default.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        d_head: int,
+        theta: float = 10_000.0,
+        scaling: Callable[[Tensor], Tensor] | None = None,
+    ):
+        super().__init__()
+        self.theta = theta
+        self.scaling = scaling
+        frequencies = rotary_frequencies(d_head, theta)
+        frequencies = scaling(frequencies) if scaling else frequencies
+        angles = torch.arange(length)[:, None] * frequencies
+        self.register_buffer("cosine", angles.cos(), persistent=False)
+        self.register_buffer("sine", angles.sin(), persistent=False)
+
+    def forward(self, x: Tensor, position_ids: Tensor | None = None) -> Tensor:
+        """Queries or keys (B, n_head, T, d_head), turned; position_ids as in LearnedPositions."""
+        length = x.shape[-2]
+        if position_ids is None and length > len(self.sine):
+            raise ValueError(f"a sequence of {length} is longer than the {len(self.sine)} "
+                             "positions of the model")
+        at = slice(length) if position_ids is None else position_ids
+        cosine, sine = (table[at].unsqueeze(-3) for table in (self.cosine, self.sine))
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
+
+
+class NoRotation(nn.Module):
+    """Queries and keys know no position of their own."""
+
+    def forward(self, x: Tensor, position_ids: Tensor | None = None) -> Tensor:
+        """`x` as it is."""
+        return x
+
+
+def rotary_frequencies(d_head: int, theta: float = 10_000.0) -> Tensor:
+    """theta^(-2i / d_head) for i = 0 .. d_head / 2 - 1 (Su et al. 2021, section 3.3)."""
+    return 1.0 / theta ** (torch.arange(0, d_head, 2) / d_head)

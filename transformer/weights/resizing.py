@@ -1,0 +1,45 @@
+"""Learned positions of image patches, for images of another size than the model was trained on."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Grid = tuple[int, int]
+
+
+def pair(size: int | list[int] | tuple[int, int]) -> Grid:
+    """A height and width, given as such or as one number for both."""
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def one(size: Grid) -> int | Grid:
+    """The reverse of `pair`."""
+    return size[0] if size[0] == size[1] else size
+
+
+def grid(image_size: Grid, patch_size: Grid) -> Grid:
+    """Patches along height and width."""
+    return image_size[0] // patch_size[0], image_size[1] // patch_size[1]
+
+
+def resize(
+    table: Tensor,
+    prefix: int,
+    old: Grid,
+    new: Grid,
+    antialias: bool = False,
+    align_corners: bool = False,
+) -> Tensor:
+    """Bicubic interpolation of a table of positions between two grids of patches.
+
+    table: (1, prefix + rows * columns, d_model); the first `prefix` ones, such as the class
+        token's, stay as they are.
+    """
+    if old == new:
+        return table
+    first, patches = table[:, :prefix], table[:, prefix:]
+    image = patches.unflatten(1, old).permute(0, 3, 1, 2)
+    image = F.interpolate(
+        image, size=new, mode="bicubic", antialias=antialias, align_corners=align_corners
+    )
+    return torch.cat((first, image.permute(0, 2, 3, 1).flatten(1, 2)), dim=1)
