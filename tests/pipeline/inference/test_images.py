@@ -38,7 +38,7 @@ def test_an_exported_model_runs_in_transformers_and_comes_back(built, run, proje
 
 def test_a_model_of_grey_images_is_exported_as_one_of_colours(built, run, project):
     """transformers' pipelines know no other images."""
-    meta_path, config_path = (Path(p) for p in ("data/vit/meta.json", "models/vit/seed-0/config.json"))
+    meta_path, config_path = Path("data/vit/meta.json"), Path("models/vit/seed-0/config.json")
     meta, config = (json.loads(path.read_text()) for path in (meta_path, config_path))
     meta_path.write_text(json.dumps(meta | {"channels": 1, "mean": [0.4], "std": [0.3]}))
     config["channels"] = 1

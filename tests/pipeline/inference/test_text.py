@@ -90,7 +90,7 @@ def test_a_prompt_of_theirs_is_framed_by_their_special_tokens(built, run, projec
         (["fill-mask", "nothing to guess"], "no [MASK] in 'nothing to guess'"),
         (["fill-mask", "[MASK] " * 9], "9 tokens, but the model takes 8 at most"),
         (["fill-mask", "[MASK]", "--from", "nowhere"], "config.json is missing: expected a folder"),
-        (["fill-mask", "[MASK]", "--from", "models/bert"], "leave out --from"),
+        (["fill-mask", "[MASK]", "--from", "models/bert/seed-0"], "leave out --from"),
         (["fill-mask", "[MASK]", "--from", "gpt2"], "needs a masked language model"),
         (["generate", "--prompt", "a", "--from", "features"], "needs a causal language model"),
         (["generate", "--prompt", "a", "--from", "bare"], "no tokenizer: expected tokenizer.json"),
