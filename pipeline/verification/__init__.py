@@ -31,7 +31,7 @@ from pipeline.verification.recorded import Model, Trained
 from transformer import Transformer
 
 CURVES = {"history.csv": "steps", "validation.csv": "evaluations"}
-# Beyond it two curves are no longer called equal. Rounding alone stays below for hundreds of steps.
+# Beyond it two curves are no longer called equal: a choice of words, the size is told as well.
 CLOSE = 1e-3
 
 

@@ -1,11 +1,11 @@
 """Golden curves: the first steps of each model with the default parameters, as they were meant.
 
 On the CPU, in full precision, with one thread (the test is to pass on busy machines, too). Two
-runs of one recipe on two machines differ by the rounding of sums alone. As measured with one and
-two threads and with the instruction sets AVX-512, AVX2 and SSE, that is at most 2.2e-7 of any
-figure, in all three models and all steps. The smallest changes of a recipe that were tried differ
-by 1e-5 (GELU or its approximation by tanh, in GPT) and 8e-5 (the same in ViT). TOLERANCE lies
-between them.
+runs of one recipe on two machines differ by the rounding of sums alone. As measured on one
+processor with the instruction sets AVX-512, AVX2 and SSE (all three models) and with one and two
+threads (GPT and ViT), that is at most 2.2e-7 of any figure at any step. The smallest changes of a
+recipe that were tried differ by 1e-5 (GELU or its approximation by tanh, in GPT) and 8e-5 (the
+same in ViT). TOLERANCE lies between them.
 """
 
 from pathlib import Path
