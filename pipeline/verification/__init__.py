@@ -1,0 +1,212 @@
+"""Train again, and compare with what a report says, to the bit.
+
+All that is needed is the folder of the report: its metrics.json has the parameters, the
+fingerprint of the data and the checksum of the weights, and the curves lie beside it. Nothing is
+written but the cache of downloads: what is made here goes to a temporary folder.
+"""
+
+import contextlib
+import io
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from safetensors.torch import load_file
+
+from pipeline import models, records
+from pipeline.errors import UserError
+from pipeline.objectives import build as build_objective
+from pipeline.params import Params
+from pipeline.paths import data_dir, model_dir, read_json
+from pipeline.stages.prepare import prepare
+from pipeline.training import device as devices
+from pipeline.training.checkpoint import NoCheckpoint
+from pipeline.training.history import History, mean, write_csv
+from pipeline.training.loop import Plan
+from pipeline.training.loop import train as run_loop
+from pipeline.verification import environment, recorded
+from pipeline.verification.recorded import Model, Trained
+from transformer import Transformer
+
+CURVES = {"history.csv": "steps", "validation.csv": "evaluations"}
+# Beyond it two curves are no longer called equal: a choice of words, the size is told as well.
+CLOSE = 1e-3
+
+
+@dataclass
+class Findings:
+    """What came of the comparison: things that are identical, and lines on what is not."""
+
+    identical: list[str] = field(default_factory=list)
+    differing: list[str] = field(default_factory=list)
+    largest: float = 0.0  # relative difference of any two figures of the curves
+
+
+def verify(folder: Path, names: list[str], steps: int | None) -> bool:
+    """Say of each model whether its first `steps` (None: all) come out as in the report.
+
+    folder: of the report, with metrics.json, and the curves in a folder for each model.
+    Returns whether everything is identical.
+
+    Raises:
+        UserError: there is no such report, or its data are not to be had.
+    """
+    report, params = recorded.read(folder / "metrics.json")
+    commit = (report.git_commit or "unknown")[:12]
+    print(f"the report of {report.finished}, commit {commit}, profile {params.profile}", flush=True)
+    everything = True
+    for name in names:
+        model = report.models[name]
+        # Of a few steps the outcome alone is of interest.
+        with contextlib.redirect_stdout(io.StringIO()) if steps else contextlib.nullcontext():
+            found = _verify(params, model, folder / name, name, steps)
+        everything = everything and not found.differing
+        print(f"{name:<6}{_verdict(found)}", flush=True)
+        details = found.differing
+        if details:
+            causes = environment.differences(model.trainings[0].record, params)
+            details += [f"may explain it: {cause}" for cause in causes]
+        for line in details:
+            print(f"      {line}", flush=True)
+    return everything
+
+
+def compare(
+    theirs: pd.DataFrame, ours: pd.DataFrame, what: str, whole: bool, found: Findings
+) -> None:
+    """Add to `found` whether two curves agree, and if not where they differ first.
+
+    what: their rows are, such as "steps". whole: whether theirs may not go on for longer.
+    """
+    lengths = len(theirs) == len(ours) if whole else len(theirs) >= len(ours)
+    if list(theirs.columns) != list(ours.columns) or not lengths:
+        found.largest = float("inf")
+        found.differing.append(
+            f"not comparable: {len(theirs):,} recorded {what} of {', '.join(theirs.columns)}; "
+            f"now {len(ours):,} of {', '.join(ours.columns)}"
+        )
+        return
+    theirs = theirs.head(len(ours))
+    count = f"{len(ours):,} {what if len(ours) > 1 else what.removesuffix('s')}"
+    differing = theirs.ne(ours)
+    if not differing.to_numpy().any():
+        found.identical.append(count)
+        return
+    relative = (theirs - ours).abs() / theirs.abs().clip(lower=1e-12)
+    found.largest = max(found.largest, relative.to_numpy().max())
+    row = differing.any(axis=1).idxmax()
+    column = differing.loc[row].idxmax()
+    found.differing.append(
+        f"{count}: first differs at step {int(ours['step'][row])} in {column}: "
+        f"{theirs[column][row]:.9g} recorded, {ours[column][row]:.9g} now, "
+        f"{relative[column][row]:.2g} of it; at most {relative.to_numpy().max():.2g}"
+    )
+
+
+def _verdict(found: Findings) -> str:
+    if not found.differing:
+        return f"identical: {', '.join(found.identical)}"
+    same = f" (identical: {', '.join(found.identical)})" if found.identical else ""
+    if not found.largest <= CLOSE:  # nor is anything close to what is not a number
+        return f"different{same}"
+    return f"equal within {found.largest:.2g}{same}" if found.largest else f"other weights{same}"
+
+
+def _verify(
+    params: Params, model: Model, folder: Path, name: str, steps: int | None
+) -> Findings:
+    """Train the model `name` with every seed, and compare with the curves in `folder`."""
+    found = Findings()
+    known = {file: recorded.curve(folder / file) for file in CURVES}
+    with tempfile.TemporaryDirectory() as temporary:
+        data = _data(params, model.data.fingerprint, name, Path(temporary))
+        trained = [_train(params, name, seed, data, steps) for seed in params.seeds]
+        made = {
+            "history.csv": mean([history.steps for history, _ in trained]),
+            "validation.csv": mean([history.evaluations for history, _ in trained]),
+        }
+        for file, rows in made.items():
+            if rows:  # a few steps may end before the first evaluation
+                # Written and read like the recorded curve: what is compared is what is on disk.
+                write_csv(rows, Path(temporary) / file)
+                ours = recorded.curve(Path(temporary) / file)
+                compare(known[file], ours, CURVES[file], steps is None, found)
+    if steps is None:
+        for training, (_, again) in zip(model.trainings, trained, strict=True):
+            _compare_weights(training, name, again, found)
+    return found
+
+
+def _compare_weights(training: Trained, name: str, model: Transformer, found: Findings) -> None:
+    """The trained weights against the recorded checksum, and tensor by tensor where they are."""
+    expected, seed = training.figures.weights_sha256, training.seed
+    with tempfile.TemporaryDirectory() as temporary:
+        models.save(model, {}, Path(temporary))
+        file = Path(temporary) / models.WEIGHTS
+        if records.sha256(file) == expected:
+            found.identical.append(f"weights with seed {seed} (SHA-256 {expected[:12]})")
+            return
+        ours = load_file(file)
+    kept = model_dir(name, seed) / models.WEIGHTS
+    if not kept.exists() or records.sha256(kept) != expected:
+        found.differing.append(
+            f"other weights with seed {seed}; how much is not known, since {kept} does not hold "
+            "the recorded ones"
+        )
+        return
+    theirs = load_file(kept)
+    sizes = {key: (theirs[key] - ours[key]).abs().max().item() for key in sorted(ours)}
+    first = next((key for key, size in sizes.items() if size != 0), None)
+    found.differing.append(
+        f"other weights with seed {seed}: the first tensor that differs is {first}, by "
+        f"{sizes[first]:.2g} at most; of {len(sizes)} tensors {sum(map(bool, sizes.values()))} "
+        f"differ, by {max(sizes.values()):.2g} at most"
+        if first
+        else f"other weights with seed {seed}, by the file's checksum alone: all tensors are equal"
+    )
+
+
+def _train(
+    params: Params, name: str, seed: int, data: Path, steps: int | None
+) -> tuple[History, Transformer]:
+    device = devices.prepare(params)
+    objective = build_objective(name, params, seed, data, device)
+    model = objective.build_model().to(device)
+    settings = params.section(name).train
+    total = Plan.of(settings, objective).steps
+    history, _ = run_loop(
+        f"{name}, seed {seed}, again",
+        model,
+        objective,
+        settings,
+        NoCheckpoint(),
+        _publish_nothing,
+        min(steps or total, total),
+    )
+    return history, model.cpu()
+
+
+def _publish_nothing(*_: Any) -> None:
+    """MLflow need not know of a verification."""
+
+
+def _data(params: Params, expected: str, name: str, temporary: Path) -> Path:
+    """The data that the report was made with: prepared already, or prepared now."""
+    folder = data_dir(name)
+    if _fingerprint(folder) == expected:
+        return folder
+    folder = temporary / name
+    prepare(params, name, folder)
+    if (found := _fingerprint(folder)) != expected:
+        raise UserError(
+            f"{name}: these are not the report's data: fingerprint {found}, in the report "
+            f"{expected}"
+        )
+    return folder
+
+
+def _fingerprint(folder: Path) -> str | None:
+    meta = folder / "meta.json"
+    return read_json(meta)["fingerprint"] if meta.exists() else None

@@ -1,0 +1,116 @@
+"""What a report says, read back: metrics.json and the curves beside it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ValidationError
+
+from pipeline import MODELS
+from pipeline.errors import UserError
+from pipeline.params import Params, validate
+from pipeline.paths import read_json
+
+
+class Data(BaseModel):
+    """What the report says of the data of a model."""
+
+    fingerprint: str
+
+
+class Figures(BaseModel):
+    """What the report says of the trained model."""
+
+    weights_sha256: str
+
+
+class Machine(BaseModel):
+    """Where a model was trained."""
+
+    cpu: str
+    system: str
+
+
+class Record(BaseModel):
+    """How a model was trained."""
+
+    machine: Machine
+    device: str
+    versions: dict[str, str]
+    git_commit: str | None
+
+
+class Trained(BaseModel):
+    """One training, with one seed. record: None where the report's author did not know it."""
+
+    seed: int
+    figures: Figures
+    record: Record | None
+
+
+class Model(BaseModel):
+    """One of the three models."""
+
+    data: Data
+    trainings: list[Trained]
+
+
+class Report(BaseModel):
+    """The part of metrics.json that a verification needs."""
+
+    finished: str
+    git_commit: str | None
+    params: dict[str, Any]
+    models: dict[str, Model]
+
+
+def read(file: Path) -> tuple[Report, Params]:
+    """A report that holds all that a verification needs, and its parameters.
+
+    Raises:
+        UserError: there is none, it is not JSON, or another version of the program made it.
+    """
+    try:
+        content = read_json(file)
+    except FileNotFoundError:
+        raise UserError(f"{file} is missing: run `dvc repro` first, or name a report") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: not JSON: {error}") from None
+    try:
+        report = Report.model_validate(content)
+        params = validate(report.params, file)
+        for name in MODELS:
+            trainings = report.models[name].trainings if name in report.models else []
+            if [training.seed for training in trainings] != params.seeds:
+                raise UserError(f"models.{name}: not a training for each of {params.seeds}")
+    except (UserError, ValidationError) as error:
+        made = content.get("git_commit") if isinstance(content, dict) else None
+        advice = f"; try `git checkout {made.removesuffix('-dirty')}` first" if made else ""
+        raise UserError(
+            f"{file}: not a report of this version of the program{advice}\n  {_reason(error)}"
+        ) from None
+    return report, params
+
+
+def _reason(error: UserError | ValidationError) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'at the top'}: {first['msg'].lower()}"
+
+
+def curve(file: Path) -> pd.DataFrame:
+    """A recorded curve.
+
+    Raises:
+        UserError: there is none, or the file holds something else.
+    """
+    try:
+        rows = pd.read_csv(file)
+        rows.astype(float)
+    except FileNotFoundError:
+        raise UserError(f"{file} is missing: there is no curve to compare with") from None
+    except ValueError as error:  # pandas' errors of parsing are among them
+        raise UserError(f"{file}: not a curve: {error}") from None
+    return rows

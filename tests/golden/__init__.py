@@ -1,0 +1,76 @@
+"""Golden curves: the first steps of each model with the default parameters, as they were meant.
+
+On the CPU, in full precision, with one thread (the test is to pass on busy machines, too). Two
+runs of one recipe on two machines differ by the rounding of sums alone. As measured on one
+processor with the instruction sets AVX-512, AVX2 and SSE (all three models) and with one and two
+threads (GPT and ViT), that is at most 2.2e-7 of any figure at any step. The smallest changes of a
+recipe that were tried differ by 1e-5 (GELU or its approximation by tanh, in GPT) and 8e-5 (the
+same in ViT). TOLERANCE lies between them.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline import params as parameters
+from pipeline.objectives import build
+from pipeline.params import Params
+from pipeline.training import device as devices
+from pipeline.training.checkpoint import NoCheckpoint
+from pipeline.training.history import write_csv
+from pipeline.training.loop import train
+
+ROOT = Path(__file__).parents[2]
+FOLDER = Path(__file__).parent
+STEPS = 8
+TOLERANCE = 3e-6  # relative
+# No accuracy: it counts, and a rounding that turns one answer around makes it jump.
+COLUMNS = ["step", "lr", "loss", "grad_norm", "delta_w"]
+ADVICE = """\
+Run `./run python -m tests.golden` only if the change was meant to train something else: another
+recipe, architecture, initialization, data set or random stream. Commit the new curves with that
+change. After anything else (a refactoring, a new version of a package, another machine), this
+is a bug, and the curves are right."""
+
+
+def load() -> Params:
+    """The parameters of params.yaml, computed such that the result is the same everywhere."""
+    content = parameters.load(ROOT / "params.yaml").model_dump(exclude_none=True)
+    content |= {"device": "cpu", "threads": 1}
+    return parameters.validate(content)
+
+
+def curve(params: Params, name: str, data: Path, steps: int = STEPS) -> pd.DataFrame:
+    """The first steps of the model `name`, trained on the data that `prepare` left in `data`."""
+    objective = build(name, params, params.seeds[0], data, devices.prepare(params))
+    settings = params.section(name).train
+    history, _ = train(
+        name, objective.build_model(), objective, settings, NoCheckpoint(), lambda *_: None, steps
+    )
+    return pd.DataFrame(history.steps)[COLUMNS]
+
+
+def read(name: str) -> pd.DataFrame:
+    """The golden curve of the model `name`."""
+    return pd.read_csv(FOLDER / f"{name}.csv")
+
+
+def write(name: str, made: pd.DataFrame) -> None:
+    """Make `made` the golden curve of the model `name`."""
+    write_csv(made.to_dict("records"), FOLDER / f"{name}.csv")
+
+
+def difference(golden: pd.DataFrame, made: pd.DataFrame) -> str | None:
+    """Where `made` first leaves the golden curve by more than TOLERANCE; None if it does not."""
+    golden = golden.head(len(made))
+    relative = (made - golden).abs() / golden.abs()
+    beyond = ~(relative <= TOLERANCE)  # as is what cannot be compared
+    if not beyond.to_numpy().any():
+        return None
+    row = beyond.any(axis=1).idxmax()
+    column = beyond.loc[row].idxmax()
+    return (
+        f"{column} at step {int(golden['step'][row])} is {made[column][row]:.9g} instead of "
+        f"{golden[column][row]:.9g}: a difference of {relative[column][row]:.2g} of it, where "
+        f"rounding explains {TOLERANCE:g}"
+    )

@@ -1,0 +1,24 @@
+"""Makes the golden curves anew: ./run python -m tests.golden"""
+
+import os
+import tempfile
+from pathlib import Path
+
+from pipeline import MODELS
+from pipeline.stages.prepare import prepare
+from tests import golden
+
+os.chdir(golden.ROOT)
+print(golden.ADVICE)
+params = golden.load()
+with tempfile.TemporaryDirectory() as temporary:
+    for name in MODELS:
+        data = Path(temporary) / name
+        prepare(params, name, data)
+        made = golden.curve(params, name, data)
+        known = (golden.FOLDER / f"{name}.csv").exists()
+        changed = golden.difference(golden.read(name), made) if known else "new"
+        # A curve that is the same but for rounding stays as it is.
+        if changed:
+            golden.write(name, made)
+        print(f"{name}: {changed or 'unchanged'}")

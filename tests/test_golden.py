@@ -1,0 +1,101 @@
+"""The default recipes still train what they were meant to, and a changed recipe is noticed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import MODELS
+from pipeline.params import flatten, validate
+from pipeline.stages.prepare import prepare
+from tests import golden
+from transformer import initialization
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """The default data of all three models, from files that are cached in the project."""
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(golden.ROOT))
+        for name in MODELS:
+            prepare(golden.load(), name, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_first_steps_are_the_golden_curve(data, name):
+    made = golden.curve(golden.load(), name, data / name)
+    difference = golden.difference(golden.read(name), made)
+    assert difference is None, f"{name}: {difference}.\n{golden.ADVICE}"
+
+
+# Of each change the model that it costs least to train with, and as few steps as show it.
+CHANGES = [
+    ("vit", "vit.train.lr", 0.00612, 2),
+    ("vit", "vit.train.matrix_lr", 0.0408, 2),
+    ("vit", "vit.train.betas", [0.9, 0.999], 3),
+    ("vit", "vit.train.weight_decay", 0.01, 3),
+    ("vit", "vit.train.clip_norm", 2.0, 3),
+    ("vit", "vit.train.warmup_steps", 21, 2),
+    ("vit", "vit.train.optimizer", "adamw", 2),
+    ("vit", "vit.train.batch_size", 65, 1),
+    ("vit", "vit.objective.augmentation", "none", 1),
+    ("vit", "vit.objective.label_smoothing", 0.01, 1),
+    ("vit", "vit.model.pooling", "cls", 1),
+    ("vit", "model.activation", "gelu_tanh", 2),
+    ("vit", "model.positions", "sinusoidal", 1),
+    ("vit", "model.norm", "post", 1),
+    ("vit", "model.qk_norm", False, 1),
+    ("vit", "model.dropout", 0.01, 1),
+    ("vit", "seeds", [1], 1),
+    ("bert", "bert.objective.mask_fraction", 0.45, 1),
+    ("gpt", "gpt.objective.label_smoothing", 0.105, 1),
+    ("gpt", "gpt.objective.smooth_towards", "uniform", 1),
+    ("gpt", "gpt.model.dropout", 0.102, 1),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "steps"), CHANGES, ids=[f"{c[1]}={c[2]}" for c in CHANGES]
+)
+def test_a_changed_recipe_leaves_the_golden_curve(data, name, key, value, steps):
+    content = golden.load().model_dump(exclude_none=True)
+    assert flatten(content).get(key) != value
+    _put(content, key, value)
+    made = golden.curve(validate(content), name, data / name, steps)
+    assert golden.difference(golden.read(name), made)
+
+
+def test_another_initialization_leaves_the_golden_curve(data, monkeypatch):
+    monkeypatch.setattr(initialization, "STD", 0.0202)
+    made = golden.curve(golden.load(), "vit", data / "vit", 1)
+    assert golden.difference(golden.read("vit"), made)
+
+
+def test_another_processor_stays_on_the_golden_curve(data):
+    """This one, as if it had no vector instructions newer than SSE."""
+    code = """
+import sys
+from pathlib import Path
+from tests import golden
+made = golden.curve(golden.load(), "vit", Path(sys.argv[1]))
+sys.exit(golden.difference(golden.read("vit"), made))
+"""
+    older = {
+        "ATEN_CPU_CAPABILITY": "default",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+    }
+    command = [sys.executable, "-c", code, str(data / "vit")]
+    subprocess.run(command, cwd=golden.ROOT, env=os.environ | older, check=True)
+
+
+def _put(content: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        content = content[section]
+    content[last] = value
