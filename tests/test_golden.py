@@ -48,7 +48,7 @@ CHANGES = [
     ("vit", "vit.model.pooling", "cls", 1),
     ("vit", "model.activation", "gelu_tanh", 2),
     ("vit", "model.positions", "sinusoidal", 1),
-    ("vit", "model.norm", "post", 1),
+    ("vit", "model.norm_position", "post", 1),
     ("vit", "model.qk_norm", False, 1),
     ("vit", "model.dropout", 0.01, 1),
     ("vit", "seeds", [1], 1),
