@@ -2,6 +2,7 @@
 
 import shutil
 
+import mlflow
 import pandas as pd
 import pytest
 import torch
@@ -13,8 +14,10 @@ from pipeline.params import Params, validate
 from pipeline.paths import data_dir
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
+from pipeline.tracking.store import EXPERIMENT
 from pipeline.training import loop
 from pipeline.training.checkpoint import Checkpoint
+from pipeline.training.history import History
 
 CPU = torch.device("cpu")
 
@@ -129,11 +132,27 @@ def test_mixed_precision_and_compilation_end_close_to_plain_training(small, proj
     assert compiled.tolist() == pytest.approx(plain.tolist(), rel=0.02)
 
 
-def test_a_diverged_training_says_so(small):
+def test_a_diverged_training_stops_at_once_and_keeps_its_last_good_state(small, project):
     prepare(small, "gpt")
-    params = changed(small, "gpt", lr=1e30, clip_norm=0.0, optimizer="adam")
-    with pytest.raises(UserError, match=r"diverged: loss .* at step \d+ \(lr 1e\+30, gradient"):
+    settings = {"lr": 1e30, "clip_norm": 0.0, "optimizer": "adam", "checkpoint_every": 1}
+    rare = {"steps": 1000, "log_every": 1000, "evaluate_every": 1000}
+    params = changed(small, "gpt", **settings, **rare)
+    with pytest.raises(UserError, match=r"diverged: loss .* at step 2 \(lr 1e\+30, gradient norm"):
         train(params, "gpt")
+    (state,) = (project / ".checkpoints").glob("*/state.pt")
+    assert torch.load(state, weights_only=True)["step"] == 1
+    mlflow.set_tracking_uri(f"sqlite:///{project}/mlflow.db")
+    (run,) = mlflow.search_runs(experiment_names=[EXPERIMENT], output_format="list")
+    assert run.info.status == "FAILED"
+
+
+def test_a_loss_is_watched_between_flushes():
+    """Rarely logged, a loss that is not a number is noticed when it appears all the same."""
+    history = History()
+    figures = {"loss": torch.tensor(1.0), "grad_norm": torch.tensor(2.0)}
+    history.append({"step": 1, "lr": 0.1}, figures)
+    with pytest.raises(UserError, match="loss nan at step 2"):
+        history.append({"step": 2, "lr": 0.1}, figures | {"loss": torch.tensor(float("nan"))})
 
 
 def test_the_plan_counts_vits_intervals_in_epochs(small):

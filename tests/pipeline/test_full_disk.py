@@ -1,0 +1,113 @@
+"""A disk that is full, for real: a small file system in memory, filled to the brim."""
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline import MODELS
+from pipeline.errors import UserError
+from pipeline.paths import REPORTS, model_dir, models_dir, results_dir
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.prepare import prepare
+from pipeline.stages.train import train
+from pipeline.training.checkpoint import Checkpoint
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
+
+
+@contextmanager
+def small_disk(folder: Path, kilobytes: int):
+    """A file system of its own at `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    options = ["-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs"]
+    subprocess.run(["mount", *options, str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Take all the space that is left."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(1024))
+        except OSError:
+            return filler
+
+
+def pipeline(params, *arguments: str) -> subprocess.CompletedProcess[str]:
+    with open("params.yaml", "w") as file:
+        YAML().dump(params.model_dump(exclude_none=True), file)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "pipeline", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def test_a_checkpoint_that_does_not_fit(small, project, monkeypatch):
+    prepare(small, "gpt")
+    train(small, "gpt")
+    expected = (model_dir("gpt", 0) / "model.safetensors").read_bytes()
+    shutil.rmtree(project / ".checkpoints")
+    save, filled = Checkpoint.save, []
+
+    def save_and_fill(self, state):
+        save(self, state)
+        filled.append(fill(self.folder))
+
+    with small_disk(project / ".checkpoints", 1000):
+        monkeypatch.setattr(Checkpoint, "save", save_and_fill)
+        with pytest.raises(UserError, match=r"after step 6 could not be written .*No space left"):
+            train(small, "gpt")
+        monkeypatch.setattr(Checkpoint, "save", save)
+        (folder,) = (project / ".checkpoints").iterdir()
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "filler", "state.pt", "training.json",
+        ]  # fmt: skip
+        filled[0].unlink()
+        train(small, "gpt")
+    assert (model_dir("gpt", 0) / "model.safetensors").read_bytes() == expected
+
+
+def test_weights_and_curves_that_do_not_fit(small, project):
+    """The training is done by then, and is not done again."""
+    prepare(small, "gpt")
+    train(small, "gpt")
+    expected = (model_dir("gpt", 0) / "model.safetensors").read_bytes()
+    shutil.rmtree(project / ".checkpoints")
+    for folder in (models_dir("gpt"), results_dir("gpt")):
+        with small_disk(folder, 4):
+            result = pipeline(small, "train", "--model", "gpt")
+        assert result.returncode == 1
+        assert "No space left on device" in result.stderr
+        assert "make space, then run the same command again" in result.stderr
+        assert "Traceback" not in result.stderr
+    result = pipeline(small, "train", "--model", "gpt")
+    assert result.returncode == 0
+    assert "goes on after step 8" in result.stdout
+    assert (model_dir("gpt", 0) / "model.safetensors").read_bytes() == expected
+
+
+def test_a_report_that_does_not_fit(small, project):
+    shutil.copytree(ROOT / "reports" / "reference", REPORTS / "reference")
+    shutil.copy(ROOT / "reports" / "targets.yaml", REPORTS)
+    for name in MODELS:
+        prepare(small, name)
+        train(small, name)
+        evaluate(small, name)
+    with small_disk(REPORTS / "figures", 4):
+        result = pipeline(small, "report")
+        assert result.returncode == 1
+        assert "No space left on device" in result.stderr
+        assert "Traceback" not in result.stderr
+    assert pipeline(small, "report").returncode == 0
+    assert "GPT" in (REPORTS / "metrics.md").read_text()
