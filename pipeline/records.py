@@ -19,6 +19,7 @@ import psutil
 
 from pipeline.paths import root
 
+CODE = ("dvc.yaml", "pipeline", "transformer")
 PACKAGES = ("torch", "torchvision", "dvc", "mlflow", "numpy", "tokenizers", "safetensors")
 
 
@@ -97,12 +98,17 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """The commit checked out, with '-dirty' if tracked files differ; None outside of git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    """The commit checked out, with '-dirty' if the code differs from it; None outside of git.
+
+    Parameters are recorded by themselves, and outputs differ as soon as a stage has run.
+    """
+    head = ["git", "rev-parse", "HEAD"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        done = subprocess.run(head, capture_output=True, text=True, check=True)
+        differs = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *CODE]).returncode
     except (OSError, subprocess.CalledProcessError):
         return None
+    return done.stdout.strip() + ("-dirty" if differs else "")
 
 
 def dvc_process() -> psutil.Process | None:

@@ -15,7 +15,7 @@ from transformer import Transformer
 
 KEEP, RANDOM = 0.1, 0.1  # of the chosen positions; the others become [MASK]
 WATCHED_SEQUENCES = 1024  # of the held-out text, during training
-TRAIN_SEQUENCES = 4096  # of the training text, in the final evaluation
+TRAIN_SEQUENCES = 16384  # of the training text, in the final evaluation
 EVALUATION_BATCH = 256
 SAMPLES = 6
 

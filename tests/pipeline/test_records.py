@@ -28,10 +28,13 @@ def test_the_commit_and_whether_it_is_changed(project):
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     git("init", "-q")
-    (project / "a").write_text("1")
-    git("add", "a")
+    for name in ("params.yaml", "dvc.yaml"):
+        (project / name).write_text("1")
+    git("add", "--all")
     git("commit", "-qm", "one")
     commit = git("rev-parse", "HEAD")
     assert records.git_commit() == commit
-    (project / "a").write_text("2")
+    (project / "params.yaml").write_text("2")
+    assert records.git_commit() == commit
+    (project / "dvc.yaml").write_text("2")
     assert records.git_commit() == f"{commit}-dirty"
