@@ -84,8 +84,8 @@ def _language_model(result: Result, reached: ModelTargets, file: Path) -> Path:
             label="the reference's training batches",
         )
         for target in reached.targets:
-            _line(axes, target.value, f"target, {target.name} {target.value:g}")
-        _line(axes, result.figures["baseline_loss"], "unigram frequencies alone", MUTED)
+            _target(axes, target.value, f"target, {target.name} {target.value:g}")
+        _baseline(axes, result.figures["baseline_loss"], "unigram frequencies alone")
         axes.set(xlabel="tokens", ylabel="loss (nats)", ylim=(0, None))
         if result.name == "bert":
             axes.set(xscale="log", ylim=(4, None))
@@ -115,10 +115,10 @@ def _vit(result: Result, reached: ModelTargets, file: Path) -> Path:
                     label=f"the reference's {'training' if split == 'train' else 'test'}",
                 )
             axes.set(xlabel="epoch", ylabel="loss (nats)" if key == "loss" else "accuracy")
-            axes.set_ylim(bottom=0)
-        _line(both[0], result.figures["baseline_batch_loss"], "class frequencies alone", MUTED)
-        _line(both[1], result.figures["baseline_batch_accuracy"], "always one class", MUTED)
+        _baseline(both[0], result.figures["baseline_batch_loss"], "class frequencies alone")
+        _baseline(both[1], result.figures["baseline_batch_accuracy"], "always one class")
         for axes in both:
+            axes.set_ylim(bottom=0)  # now that all is drawn that has to fit
             axes.legend(loc="best", fontsize=8)
     return file
 
@@ -160,14 +160,14 @@ def _smooth(values: pd.Series) -> pd.Series:
     return values.rolling(span, min_periods=1).mean()
 
 
-def _line(axes: Axes, value: float, label: str, color: str = REFERENCE) -> None:
-    axes.axhline(value, color=color, linestyle="--", linewidth=0.8)
-    axes.annotate(
-        label,
-        (1, value),
-        xycoords=("axes fraction", "data"),
-        ha="right",
-        va="bottom",
-        fontsize=7,
-        color=color,
-    )
+def _target(axes: Axes, value: float, label: str) -> None:
+    """Named between our curve and the reference's."""
+    axes.axhline(value, color=REFERENCE, linestyle="--", linewidth=0.8)
+    place = {"xycoords": ("axes fraction", "data"), "ha": "center", "va": "bottom"}
+    axes.annotate(label, (0.35, value), fontsize=7, color=REFERENCE, **place)
+
+
+def _baseline(axes: Axes, value: float, label: str) -> None:
+    axes.axhline(value, color=MUTED, linestyle="--", linewidth=0.8)
+    place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "top"}
+    axes.annotate(label, (1, value), fontsize=7, color=MUTED, **place)
