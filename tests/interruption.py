@@ -74,19 +74,24 @@ def outputs(folder: Path) -> dict[str, str]:
     return found | {"dvc.lock": json.dumps(lock["stages"][STAGE], sort_keys=True)}
 
 
-def interrupt(folder: Path, command: list[str], kills: int, seed: int) -> tuple[Tally, str]:
-    """Run `command` until it succeeds, killed `kills` times; returns the last output, too."""
+def interrupt(
+    folder: Path, command: list[str], kills: int, seed: int, early: float = 0.2
+) -> tuple[Tally, str]:
+    """Run `command`, killed `kills` times, until it succeeds; returns the last output, too.
+
+    early: the share of kills that need not wait for a checkpoint.
+    """
     rng, tally = random.Random(seed), Tally()
     for number in range(kills):
         way = WAYS[number % len(WAYS)]
-        output = _start_and_kill(folder, command, way, rng, tally)
+        output = _start_and_kill(folder, command, way, rng, tally, early)
         tally.resumed += "goes on after step" in output
     last = repository.run(folder, *command)
     return tally, last
 
 
 def _start_and_kill(
-    folder: Path, command: list[str], way: str, rng: random.Random, tally: Tally
+    folder: Path, command: list[str], way: str, rng: random.Random, tally: Tally, early: float
 ) -> str:
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
@@ -99,7 +104,7 @@ def _start_and_kill(
         )
         trainer = _trainer(process)
         # Mostly while it trains; sometimes before that, or while the outputs are written.
-        if rng.random() < 0.8:
+        if rng.random() >= early:
             _wait(process, lambda: _saved_since(folder, trainer))
         if "in a save" in way:
             _wait(process, lambda: any((folder / ".checkpoints").glob("*/state.pt.tmp")))

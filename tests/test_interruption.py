@@ -45,8 +45,8 @@ def test_an_experiment_goes_on_as_well(whole, killed, way):
         _run_in_the_queue(killed, kill=True)
         _run_in_the_queue(killed, kill=False)
     else:
-        command = ["dvc", *way.split(), "--name", "again", "--force", STAGE]
-        _, output = interrupt(killed, command, 1, seed=2)
+        command = ["dvc", *way.split(), "--name", "again", STAGE]
+        _, output = interrupt(killed, command, 1, seed=2, early=0.0)
         assert interruption.steps_resumed(output)
     (run,) = runs(killed)
     assert run.data.tags["dvc_experiment"] == "again"
@@ -61,7 +61,7 @@ def test_an_experiment_goes_on_as_well(whole, killed, way):
 
 
 def _run_in_the_queue(folder, kill: bool) -> None:
-    repository.run(folder, "dvc", "exp", "run", "--queue", "--name", "again", "--force", STAGE)
+    repository.run(folder, "dvc", "exp", "run", "--queue", "--name", "again", STAGE)
     repository.run(folder, "dvc", "queue", "start")
     if kill:
         while not any((folder / ".checkpoints").glob("*/state.pt")):
