@@ -1,9 +1,11 @@
 """Killed by every means, `dvc repro` and `dvc exp run` end as if nothing had happened."""
 
 import json
+import os
+import signal
+import subprocess
 import time
 
-import psutil
 import pytest
 from ruamel.yaml import YAML
 
@@ -62,14 +64,14 @@ def test_an_experiment_goes_on_as_well(whole, killed, way):
 
 def _run_in_the_queue(folder, kill: bool) -> None:
     repository.run(folder, "dvc", "exp", "run", "--queue", "--name", "again", STAGE)
-    repository.run(folder, "dvc", "queue", "start")
+    # It returns some seconds after its worker has begun, which may be too late to kill anything.
+    start = subprocess.Popen(["dvc", "queue", "start"], cwd=folder, env=repository.environment())
     if kill:
-        while not any((folder / ".checkpoints").glob("*/state.pt")):
+        while not (saved := list((folder / ".checkpoints").glob("*/state.pt"))):
             time.sleep(0.05)
-        for process in psutil.process_iter(["cmdline", "environ"]):
-            command, environment = process.info["cmdline"], process.info["environ"] or {}
-            if "train" in (command or ()) and environment.get("DVC_ROOT") == str(folder):
-                process.kill()
+        trainer = json.loads(saved[0].with_name("training.json").read_text())["pid"]
+        os.kill(trainer, signal.SIGKILL)
+    assert start.wait() == 0
     while any(word in repository.run(folder, "dvc", "queue", "status") for word in ACTIVE):
         time.sleep(0.5)
     if kill:
