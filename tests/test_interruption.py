@@ -1,10 +1,6 @@
 """Killed by every means, `dvc repro` and `dvc exp run` end as if nothing had happened."""
 
 import json
-import os
-import signal
-import subprocess
-import time
 
 import pytest
 from ruamel.yaml import YAML
@@ -40,16 +36,12 @@ def test_kills_leave_no_trace(whole, killed):
     assert "up to date" in repository.run(killed, "dvc", "status", STAGE)
 
 
-@pytest.mark.parametrize("way", ["exp run", "exp run --temp", "queue"])
+@pytest.mark.parametrize("way", ["exp run", "exp run --temp"])
 def test_an_experiment_goes_on_as_well(whole, killed, way):
     """Killed and run again, an experiment goes on from its checkpoint to the same result."""
-    if way == "queue":
-        _run_in_the_queue(killed, kill=True)
-        _run_in_the_queue(killed, kill=False)
-    else:
-        command = ["dvc", *way.split(), "--name", "again", STAGE]
-        _, output = interrupt(killed, command, 1, seed=2, early=0.0)
-        assert interruption.steps_resumed(output)
+    command = ["dvc", *way.split(), "--name", "again", STAGE]
+    _, output = interrupt(killed, command, 1, seed=2, early=0.0)
+    assert interruption.steps_resumed(output)
     (run,) = runs(killed)
     assert run.data.tags["dvc_experiment"] == "again"
     assert series(run, "train/loss") == list(range(1, interruption.STEPS + 1))
@@ -60,23 +52,3 @@ def test_an_experiment_goes_on_as_well(whole, killed, way):
         repository.run(killed, "git", "show", f"{experiment}:dvc.lock")
     )
     assert json.dumps(lock["stages"][STAGE], sort_keys=True) == outputs(whole)["dvc.lock"]
-
-
-def _run_in_the_queue(folder, kill: bool) -> None:
-    repository.run(folder, "dvc", "exp", "run", "--queue", "--name", "again", STAGE)
-    # It returns some seconds after its worker has begun, which may be too late to kill anything.
-    start = subprocess.Popen(["dvc", "queue", "start"], cwd=folder, env=repository.environment())
-    if kill:
-        while not (saved := list((folder / ".checkpoints").glob("*/state.pt"))):
-            time.sleep(0.05)
-        trainer = json.loads(saved[0].with_name("training.json").read_text())["pid"]
-        os.kill(trainer, signal.SIGKILL)
-    assert start.wait() == 0
-    while any(word in repository.run(folder, "dvc", "queue", "status") for word in ACTIVE):
-        time.sleep(0.5)
-    if kill:
-        assert "Failed" in repository.run(folder, "dvc", "queue", "status")
-        repository.run(folder, "dvc", "queue", "remove", "--all")
-
-
-ACTIVE = ("Running", "Queued")
