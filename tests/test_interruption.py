@@ -1,6 +1,10 @@
 """Killed by every means, `dvc repro` and `dvc exp run` end as if nothing had happened."""
 
 import json
+import os
+import signal
+import subprocess
+import time
 
 import pytest
 from ruamel.yaml import YAML
@@ -36,11 +40,15 @@ def test_kills_leave_no_trace(whole, killed):
     assert "up to date" in repository.run(killed, "dvc", "status", STAGE)
 
 
-@pytest.mark.parametrize("way", ["exp run", "exp run --temp"])
+@pytest.mark.parametrize("way", ["exp run", "exp run --temp", "queue"])
 def test_an_experiment_goes_on_as_well(whole, killed, way):
     """Killed and run again, an experiment goes on from its checkpoint to the same result."""
-    command = ["dvc", *way.split(), "--name", "again", STAGE]
-    _, output = interrupt(killed, command, 1, seed=2, early=0.0)
+    if way == "queue":
+        _run_in_the_queue(killed, kill=True)
+        output = _run_in_the_queue(killed, kill=False)
+    else:
+        command = ["dvc", *way.split(), "--name", "again", STAGE]
+        _, output = interrupt(killed, command, 1, seed=2, early=0.0)
     assert interruption.steps_resumed(output)
     (run,) = runs(killed)
     assert run.data.tags["dvc_experiment"] == "again"
@@ -52,3 +60,26 @@ def test_an_experiment_goes_on_as_well(whole, killed, way):
         repository.run(killed, "git", "show", f"{experiment}:dvc.lock")
     )
     assert json.dumps(lock["stages"][STAGE], sort_keys=True) == outputs(whole)["dvc.lock"]
+
+
+def _run_in_the_queue(folder, kill: bool) -> str:
+    """Queue the experiment and wait for its end; returns its log."""
+    repository.run(folder, "dvc", "exp", "run", "--queue", "--name", "again", STAGE)
+    # It returns some seconds after its worker has begun, which may be too late to kill anything.
+    start = subprocess.Popen(["dvc", "queue", "start"], cwd=folder, env=repository.environment())
+    if kill:
+        while not (saved := list((folder / ".checkpoints").glob("*/state.pt"))):
+            time.sleep(0.05)
+        trainer = json.loads(saved[0].with_name("training.json").read_text())["pid"]
+        os.kill(trainer, signal.SIGKILL)
+    assert start.wait() == 0
+    ended = ("Failed", "Success")
+    while not any(w in (status := repository.run(folder, "dvc", "queue", "status")) for w in ended):
+        # A worker of before that was about to go may have left without the task.
+        if "Queued" in status and "0 active, 0 idle" in status:
+            repository.run(folder, "dvc", "queue", "start")
+        time.sleep(0.5)
+    assert ("Failed" if kill else "Success") in status
+    log = repository.run(folder, "dvc", "queue", "logs", "again")
+    repository.run(folder, "dvc", "queue", "remove", "--all")
+    return log
