@@ -33,8 +33,8 @@ class TrainedTransformer(mlflow.pyfunc.PythonModel):
 
             self.tokenizer = Tokenizer.from_file(artifacts["tokenizer"])
 
-    # Without type hints: MLflow would take them for a schema, and the three models differ.
-    def predict(self, context, model_input, params=None):
+    # MLflow makes a schema of type hints, and the three models differ: of this one it makes none.
+    def predict(self, context, model_input: np.ndarray, params=None):
         """Predictions for each input: a list of strings, or an array of images."""
         if self.config["kind"] == "vit":
             return self._classify(model_input)

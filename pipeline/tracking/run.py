@@ -139,7 +139,7 @@ class Run:
         artifacts = {key: str(path) for key, path in kept.items() if path.exists()}
         versions = records.versions()
         with warnings.catch_warnings(), mlflow.start_run(self.run_id):
-            # Advice to add type hints or an example; the signature says the same.
+            # Advice on type hints; the signature says what a hint would.
             warnings.simplefilter("ignore", UserWarning)
             mlflow.pyfunc.log_model(
                 name=name,
