@@ -1,7 +1,6 @@
 """reports/metrics.md: readable on GitHub and in a terminal."""
 
 import io
-import re
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.params import Params
+from pipeline.reporting.markup import fenced, number, plain, prefixed, table
 from pipeline.reporting.results import Result, Training
 from pipeline.reporting.verdicts import Verdict, one_class_only, tally
 
 TITLES = {"bert": "BERT", "gpt": "GPT", "vit": "ViT"}
 HIDDEN = "■"
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")  # but line ends and tabs
 
 
 def render(
@@ -33,7 +32,7 @@ def render(
     """
     sections = [
         "# One Transformer, trained as BERT, GPT and ViT\n",
-        f"Profile **{params.profile}**, {_seeds(params)}, {environment['finished']}. "
+        f"Profile **{plain(params.profile)}**, {_seeds(params)}, {environment['finished']}. "
         f"{_tally(verdicts)}\n",
         _verdict_table(verdicts),
         _reading(verdicts, results),
@@ -51,28 +50,6 @@ def render(
         fenced("\n".join(command), "sh"),
     ]
     return "\n".join(sections)
-
-
-def table(header: Iterable[str], rows: Iterable[Iterable[Any]], align: str = "") -> str:
-    """A Markdown table; `align` has an 'l' or an 'r' for each column (default: all left)."""
-    header = list(header)
-    rules = ["---:" if side == "r" else "---" for side in align or "l" * len(header)]
-    lines = [header, rules, *([_cell(value) for value in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def fenced(text: str, language: str = "text") -> str:
-    """A code block that its content cannot end, nor does it steer the terminal that shows it."""
-    text = CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
-    ticks = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * max(3, ticks + 1)
-    return f"{fence}{language}\n{text}\n{fence}\n"
-
-
-def _cell(value: Any) -> str:
-    """Text that cannot leave its cell, nor become markup."""
-    text = CONTROL.sub("\N{REPLACEMENT CHARACTER}", re.sub(r"\s+", " ", str(value)))
-    return re.sub(r"([\\`*_\[\]<>|#~$&!])", r"\\\1", text)
 
 
 def _tally(verdicts: list[Verdict]) -> str:
@@ -99,12 +76,12 @@ def _verdict_table(verdicts: list[Verdict]) -> str:
             [
                 TITLES[verdict.model],
                 verdict.target.name,
-                _number(verdict.target.value),
-                _number(verdict.ours) + (f" ± {verdict.margin:.4f}" if several else ""),
+                number(verdict.target.value),
+                number(verdict.ours) + (f" ± {verdict.margin:.4f}" if several else ""),
                 *([f"{verdict.deviation:.4f}"] if several else []),
                 f"{verdict.difference:+.4f}",
                 verdict,
-                _number(verdict.baseline),
+                number(verdict.baseline),
                 "yes" if verdict.like_for_like else "no: " + "; ".join(verdict.differences),
             ]
         )
@@ -140,7 +117,7 @@ def _reading(verdicts: list[Verdict], results: dict[str, Result]) -> str:
     )
     lines.append(
         "- A GPT validation loss near the baseline beside a small training loss is memorisation. "
-        f"Ours was lowest, {_number(gpt['best_validation_loss'])}, at step "
+        f"Ours was lowest, {number(gpt['best_validation_loss'])}, at step "
         f"{gpt['best_validation_step']} of {gpt['steps']}."
     )
     lines.append(
@@ -148,8 +125,8 @@ def _reading(verdicts: list[Verdict], results: dict[str, Result]) -> str:
         "what 'always sushi', 'always pizza' and 'always steak' get as a mean over batches of "
         "32, 32 and 11 test images; per image, 'always sushi' is right for 31 of 75, 0.4133. "
         "The target is compared with the same mean over batches; per image our accuracy is "
-        f"{_number(vit['accuracy'])}, and always the most frequent class gives "
-        f"{_number(vit['baseline_accuracy'])}."
+        f"{number(vit['accuracy'])}, and always the most frequent class gives "
+        f"{number(vit['baseline_accuracy'])}."
     )
     for seed in one_class_only(results["vit"]):
         lines.append(
@@ -183,7 +160,7 @@ def _figures(result: Result) -> list[tuple[str, str]]:
         ("parameters", f"{figures['parameters']:,}"),
         (
             "floating-point operations",
-            f"{_prefixed(figures['flops'])} ({_prefixed(figures['flops_per_step'])} a step)",
+            f"{prefixed(figures['flops'])} ({prefixed(figures['flops_per_step'])} a step)",
         ),
     ]
     for training in result.trainings:
@@ -196,7 +173,7 @@ def _figures(result: Result) -> list[tuple[str, str]]:
                 (
                     f"throughput while training{which}",
                     f"{record['throughput']:,.0f} {record['unit']}/s, "
-                    f"{_prefixed(figures['flops'] / seconds['train'])}FLOP/s",
+                    f"{prefixed(figures['flops'] / seconds['train'])}FLOP/s",
                 ),
             ]
     return rows
@@ -206,8 +183,8 @@ def _spread(result: Result, key: str) -> str:
     """A figure; of several seeds the mean and the standard deviation."""
     values = result.values(key)
     if len(values) == 1:
-        return _number(values[0])
-    return f"{_number(statistics.fmean(values))} (deviation {_number(statistics.stdev(values))})"
+        return number(values[0])
+    return f"{number(statistics.fmean(values))} (deviation {number(statistics.stdev(values))})"
 
 
 def _seeds(params: Params) -> str:
@@ -318,18 +295,3 @@ def _yaml(params: Params) -> str:
     yaml.width = 100
     yaml.dump(params.model_dump(exclude_none=True), stream)
     return stream.getvalue().strip()
-
-
-def _number(value: float) -> str:
-    """A whole number, or four decimals, of large numbers one; thousands apart."""
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:,.4f}" if abs(value) < 100 else f"{value:,.1f}"
-
-
-def _prefixed(value: float) -> str:
-    """With a prefix of the SI: 3.2e9 is '3.2 G'."""
-    for prefix, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6)):
-        if value >= size:
-            return f"{value / size:,.3g} {prefix}"
-    return f"{value:,.0f} "

@@ -1,6 +1,6 @@
 """Markdown that data cannot break out of."""
 
-from pipeline.reporting.markdown import fenced, table
+from pipeline.reporting.markup import fenced, table
 
 
 def test_cells_keep_to_themselves():
