@@ -101,6 +101,8 @@ def _start_and_kill(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # A shell has its background jobs ignore Ctrl-C, and all that they start inherits it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         trainer = _trainer(process)
         # Mostly while it trains; sometimes before that, or while the outputs are written.
