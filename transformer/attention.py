@@ -25,16 +25,35 @@ class Attention(nn.Module):
 
     Subclasses bring `out`, the projection back to the residual stream, as their last module.
 
+    qk_norm: applied to queries and keys over the last dimension, (B, n_head, T, d_head).
+    rotation: turns queries and keys by their positions: Rotary, or none.
     scale: of the products, in place of 1 / sqrt(d_head).
     """
 
     out: nn.Linear
 
-    def __init__(self, n_head: int, dropout: float, scale: float | None):
+    def __init__(
+        self,
+        n_head: int,
+        dropout: float,
+        qk_norm: nn.Module | None = None,
+        rotation: nn.Module | None = None,
+        scale: float | None = None,
+    ):
         super().__init__()
         self.n_head = n_head
         self.dropout = dropout
+        self.qk_norm = qk_norm or nn.Identity()
+        self.rotation = rotation or NoRotation()
         self.scale = scale
+
+    def attend_to_oneself(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
+        """As `attend`, of tokens to each other and to those that a cache holds."""
+        q, k = self.qk_norm(q), self.qk_norm(k)
+        q, k = (self.rotation(each, context.position_ids) for each in (q, k))
+        if context.cache is not None:
+            k, v = context.cache.extend(self, k, v)
+        return self.attend(q, k, v, context.visible)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, visible: dict[str, Any]) -> Tensor:
         """q: (B, n_head, T, d_head); k, v: (B, n_kv_head, S, d_head). Returns (B, T, d_model)."""
@@ -49,8 +68,6 @@ class Attention(nn.Module):
 class SelfAttention(Attention):
     """Self-attention with one fused QKV matrix.
 
-    qk_norm: applied to queries and keys over the last dimension, (B, n_head, T, d_head).
-    rotation: turns queries and keys by their positions: Rotary, or none.
     bias, out_bias: of the QKV matrix and of the projection back.
     """
 
@@ -65,22 +82,15 @@ class SelfAttention(Attention):
         out_bias: bool = True,
         scale: float | None = None,
     ):
-        super().__init__(n_head, dropout, scale)
+        super().__init__(n_head, dropout, qk_norm, rotation, scale)
         self.qkv = StackedLinear(d_model, 3 * d_model, parts=3, bias=bias)
-        self.qk_norm = qk_norm or nn.Identity()
-        self.rotation = rotation or NoRotation()
         self.out = nn.Linear(d_model, d_model, bias=out_bias)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """(B, T, d_model) to (B, T, d_model)."""
         B, T, _ = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)
-        q, k, v = qkv.unbind()  # each (B, n_head, T, d_head)
-        q, k = self.qk_norm(q), self.qk_norm(k)
-        q, k = (self.rotation(each, context.position_ids) for each in (q, k))
-        if context.cache is not None:
-            k, v = context.cache.extend(self, k, v)
-        return self.attend(q, k, v, context.visible)
+        return self.attend_to_oneself(*qkv.unbind(), context)  # each (B, n_head, T, d_head)
 
 
 class GroupedQueryAttention(Attention):
@@ -103,40 +113,47 @@ class GroupedQueryAttention(Attention):
         bias: bool = True,
         out_bias: bool = True,
     ):
-        super().__init__(n_head, dropout, scale=None)
+        super().__init__(n_head, dropout, qk_norm, rotation)
         self.n_kv_head = n_kv_head
         self.q = nn.Linear(d_model, n_head * d_head, bias=bias)
         self.kv = StackedLinear(d_model, 2 * n_kv_head * d_head, parts=2, bias=bias)
-        self.qk_norm = qk_norm or nn.Identity()
-        self.rotation = rotation or NoRotation()
         self.out = nn.Linear(n_head * d_head, d_model, bias=out_bias)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """(B, T, d_model) to (B, T, d_model)."""
         q = _heads(self.q(x), self.n_head)
         k, v = (_heads(part, self.n_kv_head) for part in self.kv(x).chunk(2, dim=-1))
-        q, k = self.qk_norm(q), self.qk_norm(k)
-        q, k = (self.rotation(each, context.position_ids) for each in (q, k))
-        if context.cache is not None:
-            k, v = context.cache.extend(self, k, v)
-        return self.attend(q, k, v, context.visible)
+        return self.attend_to_oneself(q, k, v, context)
 
 
 class CrossAttention(Attention):
     """Queries from the decoder, keys and values from the encoder's output (Vaswani et al. 2017,
-    section 3.2.3)."""
+    section 3.2.3).
 
-    def __init__(self, d_model: int, n_head: int, dropout: float, bias: bool = True):
-        super().__init__(n_head, dropout, scale=None)
+    n_kv_head: heads of keys and values, as in GroupedQueryAttention; 0 for n_head of them.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_head: int,
+        dropout: float,
+        bias: bool = True,
+        n_kv_head: int = 0,
+        qk_norm: nn.Module | None = None,
+    ):
+        super().__init__(n_head, dropout, qk_norm)
+        self.n_kv_head = n_kv_head or n_head
         self.q = nn.Linear(d_model, d_model, bias=bias)
-        self.kv = StackedLinear(d_model, 2 * d_model, parts=2, bias=bias)
+        d_kv = self.n_kv_head * (d_model // n_head)
+        self.kv = StackedLinear(d_model, 2 * d_kv, parts=2, bias=bias)
         self.out = nn.Linear(d_model, d_model, bias=bias)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """(B, T, d_model) to (B, T, d_model), looking at the memory (B, S, d_model)."""
         q = _heads(self.q(x), self.n_head)
-        k, v = (_heads(part, self.n_head) for part in self.kv(context.memory).chunk(2, dim=-1))
-        return self.attend(q, k, v, context.memory_visible)
+        k, v = (_heads(part, self.n_kv_head) for part in self.kv(context.memory).chunk(2, dim=-1))
+        return self.attend(self.qk_norm(q), self.qk_norm(k), v, context.memory_visible)
 
 
 def _heads(x: Tensor, count: int) -> Tensor:

@@ -226,23 +226,31 @@ def _decoder_block(architecture: Architecture, rotation: nn.Module) -> Block:
     a = architecture
     return DECODER_BLOCKS[a.norm_position](
         _attention(a, rotation),
-        CrossAttention(a.d_model, a.n_head, a.dropout, a.bias),
+        CrossAttention(a.d_model, a.n_head, a.dropout, a.bias, a.n_kv_head, _qk_norm(a)),
         _mlp(a),
         _norm(a),
         _norm(a),
         _norm(a),
         a.dropout,
+        _layer_scale(a),
+        _layer_scale(a),
+        _layer_scale(a),
     )
 
 
 def _attention(architecture: Architecture, rotation: nn.Module) -> nn.Module:
     a = architecture
-    qk_norm = nn.RMSNorm(a.d_head, elementwise_affine=False) if a.qk_norm else nn.Identity()
+    qk_norm = _qk_norm(a)
     if a.n_kv_head in (0, a.n_head):
         return SelfAttention(a.d_model, a.n_head, a.dropout, qk_norm, rotation, a.bias, a.bias)
     return GroupedQueryAttention(
         a.d_model, a.n_head, a.n_kv_head, a.d_head, a.dropout, qk_norm, rotation, a.bias, a.bias
     )
+
+
+def _qk_norm(architecture: Architecture) -> nn.Module:
+    a = architecture
+    return nn.RMSNorm(a.d_head, elementwise_affine=False) if a.qk_norm else nn.Identity()
 
 
 def _mlp(architecture: Architecture) -> nn.Module:

@@ -1,6 +1,7 @@
 """How large a model is and what a training step costs, before running it."""
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,9 @@ def parameter_count(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def flops_per_step(model: nn.Module, inputs: Tensor, **head_inputs: Tensor) -> int:
+def flops_per_step(
+    model: nn.Module, inputs: Tensor, head_inputs: Mapping[str, Tensor] | None = None
+) -> int:
     """Floating-point operations of the forward and backward pass over one batch.
 
     Counts matrix products and attention (a multiply-add is two operations), which is what
@@ -23,6 +26,7 @@ def flops_per_step(model: nn.Module, inputs: Tensor, **head_inputs: Tensor) -> i
     """
     meta = copy.deepcopy(model).to("meta").train()
     with FlopCounterMode(display=False) as counter:
-        logits = meta(inputs.to("meta"), **{k: v.to("meta") for k, v in head_inputs.items()})
+        given = {key: tensor.to("meta") for key, tensor in (head_inputs or {}).items()}
+        logits = meta(inputs.to("meta"), head_inputs=given)
         logits.backward(torch.empty_like(logits))
     return counter.get_total_flops()

@@ -5,6 +5,7 @@ The rule past the context: a row that holds `context` tokens is begun anew from 
 context, and the cost of reading again is spread over half a context of tokens.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,12 +16,15 @@ from transformer.cache import KeyValueCache
 from transformer.model import Transformer
 from transformer.patterns import Causal
 
+LEAST = 1e-6  # temperature above 0
+
 
 @dataclass(frozen=True)
 class Sampling:
     """How to choose the next token by its logits; the filters apply in this order.
 
-    temperature: divides the logits; 0 takes the likeliest token each time.
+    temperature: divides the logits; 0 takes the likeliest token each time, as do numbers so small
+        that they could not be told from it, which are refused.
     top_k: only so many of the likeliest tokens; 0 for all.
     top_p: only the likeliest tokens that together reach this probability (Holtzman et al. 2020,
         "The Curious Case of Neural Text Degeneration", section 3.1); 1 for all.
@@ -34,8 +38,8 @@ class Sampling:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
-            raise ValueError(f"temperature is at least 0, not {self.temperature}")
+        if self.temperature != 0 and not LEAST <= self.temperature < math.inf:
+            raise ValueError(f"temperature is 0, or at least {LEAST}, not {self.temperature}")
         if self.top_k < 0:
             raise ValueError(f"top_k is at least 0, not {self.top_k}")
         if not 0 < self.top_p <= 1:
@@ -45,13 +49,15 @@ class Sampling:
         """(B, vocabulary) to the chances of each token after all filters; temperature above 0."""
         logits = logits / self.temperature
         if 0 < self.top_k < logits.shape[-1]:
-            lowest = logits.topk(self.top_k).values[:, -1:]
-            logits = logits.masked_fill(logits < lowest, float("-inf"))
+            best = logits.topk(self.top_k)
+            nothing = torch.full_like(logits, float("-inf"))
+            logits = nothing.scatter(-1, best.indices, best.values)
         chances = logits.softmax(-1)
         if self.top_p < 1:
             ranked, order = chances.sort(dim=-1, descending=True)
-            # A token stays if those before it do not reach top_p yet: the first one always does.
+            # A token stays if those before it do not reach top_p yet; the first one always does.
             kept = ranked.cumsum(-1) - ranked < self.top_p
+            kept[..., 0] = True
             chances = chances * torch.zeros_like(kept).scatter(-1, order, kept)
             chances = chances / chances.sum(-1, keepdim=True)
         return chances
@@ -83,16 +89,18 @@ def stream(
     stop: tokens that end a row; they come out as its last.
 
     Raises:
-        ValueError: the model sees the future, or a prompt is empty.
+        ValueError: the model sees the future or reads a source, or a prompt is empty.
     """
+    if model.encoder is not None:
+        raise ValueError("a model with an encoder does not generate here: it has no cache")
     if not isinstance(model.pattern, Causal):
         raise ValueError("only a causal model generates: this one sees the tokens that come later")
     if not prompts or not all(len(prompt) for prompt in prompts):
         raise ValueError("an empty prompt: there is nothing to go on from")
     sampling = sampling or Sampling()
-    device = model.embedding.weight.device
     windows = [list(prompt[-context:]) for prompt in prompts]
-    cache = KeyValueCache(len(prompts), context, device)
+    room = min(context, max(map(len, windows)) + count)
+    cache = KeyValueCache(len(prompts), room, next(model.parameters()).device)
     ended = torch.zeros(len(prompts), dtype=torch.bool)
     logits = _read(model, windows, cache)
     for step in range(count):

@@ -115,10 +115,16 @@ class DecoderBlock(Block):
         cross_attention_norm: nn.Module,
         mlp_norm: nn.Module,
         dropout: float,
+        attention_scale: nn.Module | None = None,
+        cross_attention_scale: nn.Module | None = None,
+        mlp_scale: nn.Module | None = None,
     ):
-        super().__init__(attention, mlp, attention_norm, mlp_norm, dropout)
+        super().__init__(
+            attention, mlp, attention_norm, mlp_norm, dropout, attention_scale, mlp_scale
+        )
         self.cross_attention_norm = cross_attention_norm
         self.cross_attention = cross_attention
+        self.cross_attention_scale = cross_attention_scale or nn.Identity()
 
     def residual_projections(self) -> Iterator[nn.Linear]:
         """The matrices that write to the residual stream."""
@@ -131,9 +137,11 @@ class PreNormDecoderBlock(DecoderBlock):
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """(B, T, d_model) to (B, T, d_model)."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), context))
-        x = x + self.dropout(self.cross_attention(self.cross_attention_norm(x), context))
-        return x + self.dropout(self.mlp(self.mlp_norm(x)))
+        attended = self.attention(self.attention_norm(x), context)
+        x = x + self.dropout(self.attention_scale(attended))
+        attended = self.cross_attention(self.cross_attention_norm(x), context)
+        x = x + self.dropout(self.cross_attention_scale(attended))
+        return x + self.dropout(self.mlp_scale(self.mlp(self.mlp_norm(x))))
 
 
 class PostNormDecoderBlock(DecoderBlock):
@@ -141,6 +149,8 @@ class PostNormDecoderBlock(DecoderBlock):
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """(B, T, d_model) to (B, T, d_model)."""
-        x = self.attention_norm(x + self.dropout(self.attention(x, context)))
-        x = self.cross_attention_norm(x + self.dropout(self.cross_attention(x, context)))
-        return self.mlp_norm(x + self.dropout(self.mlp(x)))
+        attended = self.attention_scale(self.attention(x, context))
+        x = self.attention_norm(x + self.dropout(attended))
+        attended = self.cross_attention_scale(self.cross_attention(x, context))
+        x = self.cross_attention_norm(x + self.dropout(attended))
+        return self.mlp_norm(x + self.dropout(self.mlp_scale(self.mlp(x))))

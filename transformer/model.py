@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from torch import Tensor, nn
 
@@ -56,23 +57,30 @@ class Transformer(nn.Module):
         position_ids: (T,) or (B, T) positions of the tokens; None counts from zero.
         token_type_ids: (B, T), where the embedding has token types.
         source, source_mask: what the encoder takes as its inputs and attention_mask.
-        cache: of the tokens before these, which it is then extended by; decides positions and
-            the mask.
+        cache: of the tokens before these, which it is then extended by; it knows their positions
+            and whom they see.
 
         Raises:
-            ValueError: a source without an encoder, or an encoder without a source.
+            ValueError: a source without an encoder, or an encoder without a source; positions or
+                a mask beside a cache.
         """
-        if (source is None) is not (self.encoder is None):
-            raise ValueError("`source` is what the encoder reads: give it to models that have one")
+        if self.encoder is None and (source is not None or source_mask is not None):
+            raise ValueError("`source` is what an encoder reads, which this model does not have")
+        if self.encoder is not None and source is None:
+            raise ValueError("this model has an encoder: give it `source`, what the encoder reads")
         if cache is not None:
+            if attention_mask is not None or position_ids is not None:
+                raise ValueError("a cache brings its own positions and its own mask")
             position_ids, visible = cache.place(inputs.shape[1])
         given = {"position_ids": position_ids, "token_type_ids": token_type_ids}
         x = self.embedding(inputs, **{key: ids for key, ids in given.items() if ids is not None})
         if cache is None:
             visible = self.pattern(x.shape[1], attention_mask)
-        memory = None if source is None else self.encoder.encode(source, source_mask)
-        memory_visible = Bidirectional()(x.shape[1], source_mask)
-        context = Context(visible, position_ids, cache, memory, memory_visible)
+        context = Context(visible, position_ids, cache)
+        if self.encoder is not None:
+            memory = self.encoder.encode(source, source_mask)
+            seen = Bidirectional()(memory.shape[1], source_mask)
+            context = replace(context, memory=memory, memory_visible=seen)
         for block in self.blocks:
             x = block(x, context)
         return self.norm(x)
@@ -82,20 +90,13 @@ class Transformer(nn.Module):
         inputs: Tensor,
         attention_mask: Tensor | None = None,
         *,
-        position_ids: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        source: Tensor | None = None,
-        source_mask: Tensor | None = None,
-        **head_inputs: Tensor,
+        head_inputs: Mapping[str, Tensor] | None = None,
+        **encode_inputs: Tensor,
     ) -> Tensor:
-        """Logits, of the shape that the head gives; `head_inputs` are the head's own, the others
-        as in `encode`."""
-        hidden = self.encode(
-            inputs,
-            attention_mask,
-            position_ids=position_ids,
-            token_type_ids=token_type_ids,
-            source=source,
-            source_mask=source_mask,
-        )
-        return self.head(hidden, **head_inputs)
+        """Logits, of the shape that the head gives.
+
+        head_inputs: what the head takes beside the hidden states, by name.
+        encode_inputs: the other arguments of `encode`.
+        """
+        hidden = self.encode(inputs, attention_mask, **encode_inputs)
+        return self.head(hidden, **(head_inputs or {}))

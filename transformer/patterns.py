@@ -43,6 +43,9 @@ class AttentionPattern(Protocol):
 
         attention_mask: (B, T) bool, True at real tokens and False at padding; None if none is
             padded.
+
+        Raises:
+            ValueError: a mask of another kind.
         """
 
 
@@ -50,7 +53,7 @@ class Bidirectional:
     """Every token sees every real token: BERT and ViT, and an encoder's output in a decoder."""
 
     def __call__(self, length: int, attention_mask: Tensor | None) -> dict[str, Any]:
-        return {} if attention_mask is None else {"attn_mask": attention_mask[:, None, None, :]}
+        return {} if attention_mask is None else {"attn_mask": _keys(attention_mask)}
 
 
 class Causal:
@@ -60,7 +63,7 @@ class Causal:
         if attention_mask is None:
             return {"is_causal": True}
         square = torch.ones(length, length, dtype=torch.bool, device=attention_mask.device)
-        visible = square.tril() & attention_mask[:, None, None, :]
+        visible = square.tril() & _keys(attention_mask)
         return {"attn_mask": visible | _oneself(length, square.device)}
 
 
@@ -96,6 +99,18 @@ def packed_position_ids(documents: Tensor) -> Tensor:
     begins = torch.ones_like(documents, dtype=torch.bool)
     begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
     return places - (places * begins).cummax(dim=1).values
+
+
+def _keys(attention_mask: Tensor) -> Tensor:
+    """(B, T) to (B, 1, 1, T), for all heads and queries.
+
+    Raises:
+        ValueError: numbers, which the kernel would add to its scores.
+    """
+    if attention_mask.dtype != torch.bool:
+        raise ValueError("attention_mask has to be bool, True at real tokens and False at padding, "
+                         f"not {attention_mask.dtype}: give attention_mask.bool()")
+    return attention_mask[:, None, None, :]
 
 
 def _oneself(length: int, device: torch.device) -> Tensor:

@@ -17,14 +17,11 @@ class LearnedPositions(nn.Embedding):
         """(B, T, d_model) with the vectors of its positions added.
 
         position_ids: (T,) or (B, T); None counts from zero.
+
+        Raises:
+            ValueError: a sequence that is longer than the table.
         """
-        if position_ids is not None:
-            return x + self.weight[position_ids]
-        length = x.shape[-2]
-        if length > self.num_embeddings:
-            raise ValueError(f"a sequence of {length} is longer than the {self.num_embeddings} "
-                             "positions of the model")
-        return x + self.weight[:length]
+        return x + self.weight[_rows(self.weight, x, position_ids)]
 
 
 class SinusoidalPositions(nn.Module):
@@ -40,8 +37,7 @@ class SinusoidalPositions(nn.Module):
 
     def forward(self, x: Tensor, position_ids: Tensor | None = None) -> Tensor:
         """(B, T, d_model) with the vectors of its positions added; see LearnedPositions."""
-        at = slice(x.shape[-2]) if position_ids is None else position_ids
-        return x + self.table[at]
+        return x + self.table[_rows(self.table, x, position_ids)]
 
 
 class NoPositions(nn.Module):
@@ -81,12 +77,8 @@ class Rotary(nn.Module):
 
     def forward(self, x: Tensor, position_ids: Tensor | None = None) -> Tensor:
         """Queries or keys (B, n_head, T, d_head), turned; position_ids as in LearnedPositions."""
-        length = x.shape[-2]
-        if position_ids is None and length > len(self.sine):
-            raise ValueError(f"a sequence of {length} is longer than the {len(self.sine)} "
-                             "positions of the model")
-        at = slice(length) if position_ids is None else position_ids
-        cosine, sine = (table[at].unsqueeze(-3) for table in (self.cosine, self.sine))
+        rows = _rows(self.sine, x, position_ids)
+        cosine, sine = (table[rows].unsqueeze(-3) for table in (self.cosine, self.sine))
         first, second = x.chunk(2, dim=-1)
         return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
 
@@ -102,3 +94,12 @@ class NoRotation(nn.Module):
 def rotary_frequencies(d_head: int, theta: float = 10_000.0) -> Tensor:
     """theta^(-2i / d_head) for i = 0 .. d_head / 2 - 1 (Su et al. 2021, section 3.3)."""
     return 1.0 / theta ** (torch.arange(0, d_head, 2) / d_head)
+
+
+def _rows(table: Tensor, x: Tensor, position_ids: Tensor | None) -> Tensor | slice:
+    """Which rows of a table of positions belong to x (..., T, d)."""
+    length = x.shape[-2]
+    if position_ids is None and length > len(table):
+        raise ValueError(f"a sequence of {length} is longer than the {len(table)} positions of "
+                         "the model")
+    return slice(length) if position_ids is None else position_ids

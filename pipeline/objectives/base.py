@@ -57,7 +57,7 @@ class Objective(ABC):
         """The batch of a step; the same step always gives the same batch."""
 
     @abstractmethod
-    def model_inputs(self, batch: Batch) -> dict[str, Tensor]:
+    def model_inputs(self, batch: Batch) -> dict[str, Any]:
         """The arguments of `Transformer.forward` for a batch."""
 
     @abstractmethod

@@ -73,7 +73,7 @@ class Classification(Objective):
         """(B, C, H, W) of bytes to floats of mean 0 and deviation 1 over the training split."""
         return (images.float() / 255 - self.mean) / self.std
 
-    def model_inputs(self, batch: Batch) -> dict[str, Tensor]:
+    def model_inputs(self, batch: Batch) -> dict[str, Any]:
         return {"inputs": batch["images"]}
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

@@ -83,15 +83,16 @@ class MaskedLanguageModelling(Objective):
         inputs = sequences.scatter(1, positions, shown)
         return {"inputs": inputs, "positions": positions, "labels": labels}
 
-    def model_inputs(self, batch: Batch) -> dict[str, Tensor]:
+    def model_inputs(self, batch: Batch) -> dict[str, Any]:
         count, length = batch["inputs"].shape
         first = torch.arange(0, count * length, length, device=self.device)[:, None]
-        return {"inputs": batch["inputs"], "positions": (first + batch["positions"]).flatten()}
+        positions = (first + batch["positions"]).flatten()
+        return {"inputs": batch["inputs"], "head_inputs": {"positions": positions}}
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         inputs = self.model_inputs(batch)
         hidden = model.encode(inputs["inputs"])
-        return model.head.loss(hidden, batch["labels"].flatten(), inputs["positions"]), {}
+        return model.head.loss(hidden, batch["labels"].flatten(), **inputs["head_inputs"]), {}
 
     def validate(self, model: Any) -> dict[str, float]:
         figures = self._figures(model, self.watched)

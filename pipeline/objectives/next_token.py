@@ -65,7 +65,7 @@ class NextTokenPrediction(Objective):
         windows = self.tokens.random_windows(self.batch_size, self.tokens.length + 1, order)
         return {"inputs": windows[:, :-1], "labels": windows[:, 1:]}
 
-    def model_inputs(self, batch: Batch) -> dict[str, Tensor]:
+    def model_inputs(self, batch: Batch) -> dict[str, Any]:
         return {"inputs": batch["inputs"]}
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

@@ -7,6 +7,7 @@ import torch
 
 import transformer
 from transformer import Architecture, Transformer
+from transformer.layers import LayerScale
 
 SMALL = Architecture(n_layer=3, n_head=2, d_model=64, d_mlp=128)
 
@@ -41,7 +42,7 @@ def test_every_variant_runs_forwards_and_backwards(norm_position, positions, var
     bert, gpt, vit = all_three(architecture)
     tokens = torch.randint(50, (2, 12))
     outputs = {
-        bert: bert(tokens, positions=torch.tensor([0, 13])),
+        bert: bert(tokens, head_inputs={"positions": torch.tensor([0, 13])}),
         gpt: gpt(tokens),
         vit: vit(torch.randn(2, 1, 8, 8)),
     }
@@ -49,6 +50,21 @@ def test_every_variant_runs_forwards_and_backwards(norm_position, positions, var
     for model, output in outputs.items():
         output.sum().backward()
         assert all(p.grad is not None for p in model.parameters())
+
+
+def test_every_part_of_the_architecture_is_in_encoder_and_decoder():
+    parts = Architecture(2, 4, 16, 32, qk_norm=True, n_kv_head=2, layer_scale=0.1)
+    model = transformer.encoder_decoder(parts, 40, 50, 12)
+    for blocks, attentions in ((model.encoder.blocks, 1), (model.blocks, 2)):
+        for block in blocks:
+            modules = list(block.modules())
+            assert sum(isinstance(m, LayerScale) for m in modules) == attentions + 1
+            assert sum(isinstance(m, torch.nn.RMSNorm) for m in modules) == attentions
+            keys = [m.kv.out_features for m in modules if hasattr(m, "kv")]
+            assert keys == [2 * 2 * 4] * attentions
+    tokens = torch.randint(40, (2, 5))
+    model(tokens, source=tokens).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
 
 
 def test_the_encoder_decoder_is_the_same_class_and_looks_at_its_source():
@@ -66,9 +82,11 @@ def test_the_encoder_decoder_is_the_same_class_and_looks_at_its_source():
     output.sum().backward()
     assert all(p.grad is not None for p in model.parameters())
     gpt = transformer.gpt(SMALL, 50, 12)
-    for wrong in (lambda: model(tokens), lambda: gpt(tokens, source=source)):
-        with pytest.raises(ValueError, match="`source` is what the encoder reads"):
-            wrong()
+    with pytest.raises(ValueError, match="this model has an encoder"):
+        model(tokens)
+    for given in ({"source": source}, {"source_mask": mask}):
+        with pytest.raises(ValueError, match="what an encoder reads, which this model does not"):
+            gpt(tokens, **given)
     residual = 0.02 / math.sqrt(3 * 3)
     crossing = model.blocks[0].cross_attention.out.weight
     assert crossing.std().item() == pytest.approx(residual, rel=0.05)

@@ -37,7 +37,7 @@ def test_flops_by_hand():
     head = 2 * masked * 8 * vocabulary
     # Backwards there are two products for each: by the input, and by the weight.
     expected = 3 * (forward + attention + head)
-    assert flops_per_step(model, tokens, positions=positions) == expected
+    assert flops_per_step(model, tokens, {"positions": positions}) == expected
 
 
 def test_counting_leaves_the_model_alone():

@@ -5,6 +5,7 @@ import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 import transformer
+import transformer.generate as generation
 from transformer import Architecture
 from transformer.cache import KeyValueCache
 from transformer.generate import Sampling, generate, stream
@@ -132,7 +133,10 @@ def test_filters_are_those_of_transformers(top_k, top_p):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: Sampling(temperature=-1), "temperature is at least 0"),
+        (lambda: Sampling(temperature=-1), "temperature is 0, or at least"),
+        (lambda: Sampling(temperature=1e-44), "temperature is 0, or at least"),
+        (lambda: Sampling(temperature=float("nan")), "temperature is 0, or at least"),
+        (lambda: Sampling(top_p=float("nan")), "top_p is above 0"),
         (lambda: Sampling(top_k=-1), "top_k is at least 0"),
         (lambda: Sampling(top_p=0.0), "top_p is above 0"),
         (lambda: generate(model(), [[]], 1, CONTEXT), "an empty prompt"),
@@ -140,8 +144,45 @@ def test_filters_are_those_of_transformers(top_k, top_p):
             lambda: generate(transformer.bert(Architecture(1, 1, 4, 4), 9, 5), [[1]], 1, 5),
             "only a causal model generates",
         ),
+        (
+            lambda: generate(
+                transformer.encoder_decoder(Architecture(1, 1, 4, 4), 9, 9, 5), [[1]], 1, 5
+            ),
+            "a model with an encoder does not generate",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         wrong()
+
+
+def test_of_equal_logits_top_k_keeps_as_many_as_it_says():
+    chances = Sampling(top_k=2).probabilities(torch.tensor([[1.0, 1.0, 1.0, 0.0]]))
+    assert sorted(chances[0].tolist()) == [0.0, 0.0, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("sampling", [Sampling(top_p=1e-300), Sampling(temperature=1e-6)])
+def test_the_narrowest_choice_is_the_likeliest_token(sampling):
+    chances = sampling.probabilities(torch.tensor([[0.5, 3.0, -2.0]]))
+    assert chances.tolist() == [[0.0, 1.0, 0.0]]
+
+
+def test_a_few_tokens_take_the_room_of_a_few():
+    """Of a model that could read far more."""
+    gpt = transformer.gpt(Architecture(1, 1, 8, 8, positions="rotary"), VOCABULARY, 100_000).eval()
+    made = []
+    with pytest.MonkeyPatch.context() as patch:
+        kind = generation.KeyValueCache
+        patch.setattr(generation, "KeyValueCache", lambda *a: made.append(kind(*a)) or made[-1])
+        generate(gpt, [[1, 2, 3]], 4, 100_000)
+    assert [cache.context for cache in made] == [7]
+
+
+@torch.inference_mode()
+def test_a_cache_brings_its_own_positions_and_mask():
+    gpt, tokens = model(), torch.zeros(1, 3, dtype=torch.long)
+    given = {"attention_mask": tokens.bool(), "position_ids": torch.arange(3)}
+    for key, value in given.items():
+        with pytest.raises(ValueError, match="a cache brings its own"):
+            gpt.encode(tokens, cache=KeyValueCache(1, CONTEXT), **{key: value})

@@ -15,7 +15,8 @@ def test_the_masked_head_scores_the_asked_positions():
     tokens = torch.randint(20, (3, 6))
     positions = torch.tensor([0, 7, 17])
     everywhere = model(tokens).flatten(0, 1)
-    torch.testing.assert_close(model(tokens, positions=positions), everywhere[positions])
+    chosen = model(tokens, head_inputs={"positions": positions})
+    torch.testing.assert_close(chosen, everywhere[positions])
 
 
 def test_a_padded_row_equals_the_row_alone():

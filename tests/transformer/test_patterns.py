@@ -179,6 +179,14 @@ def test_positions_of_packed_documents():
     assert packed_position_ids(numbers).tolist() == expected
 
 
+@pytest.mark.parametrize("pattern", [Bidirectional(), Causal()])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
+def test_a_mask_of_numbers_is_refused(pattern, dtype):
+    """The kernel would add it to the scores."""
+    with pytest.raises(ValueError, match=r"has to be bool.*give attention_mask.bool\(\)"):
+        pattern(3, torch.ones(2, 3, dtype=dtype))
+
+
 def test_a_packed_batch_needs_its_documents():
     with pytest.raises(ValueError, match="the number of each token's document"):
         Packed(causal=True)(T, None)

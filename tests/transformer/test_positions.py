@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from transformer.positions import Rotary, rotary_frequencies
+from transformer.positions import (
+    LearnedPositions,
+    Rotary,
+    SinusoidalPositions,
+    rotary_frequencies,
+)
 
 
 def test_rotary_is_a_rotation_by_an_angle_that_grows_with_the_position():
@@ -26,6 +31,8 @@ def test_rotary_products_depend_on_the_distance_alone():
     torch.testing.assert_close(near, far[0] @ far[1].mT, rtol=1e-4, atol=1e-5)
 
 
-def test_a_sequence_beyond_the_angles_is_refused():
-    with pytest.raises(ValueError, match="sequence of 5 is longer than the 4"):
-        Rotary(4, 8)(torch.zeros(1, 1, 5, 8))
+@pytest.mark.parametrize("kind", [LearnedPositions, SinusoidalPositions, Rotary])
+@pytest.mark.parametrize("length", [1, 4])
+def test_a_sequence_beyond_the_table_is_refused(kind, length):
+    with pytest.raises(ValueError, match=f"sequence of 5 is longer than the {length}"):
+        kind(length, 8)(torch.zeros(1, 1, 5, 8))
