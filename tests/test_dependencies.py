@@ -93,18 +93,6 @@ def test_every_parameter_is_tracked_by_a_stage_that_does_work():
         assert any(key == each or key.startswith(f"{each}.") for each in tracked), key
 
 
-def test_every_parameter_is_read_somewhere():
-    code = "\n".join(
-        file.read_text()
-        for folder in ("pipeline", "transformer")
-        for file in (ROOT / folder).rglob("*.py")
-        if file.name != "params.py"
-    )
-    for key in flatten(load("params.yaml")):
-        name = key.split(".")[-1]
-        assert f".{name}" in code, f"{key} is read nowhere"
-
-
 def test_the_model_knows_nothing_of_the_pipeline():
     for file in (ROOT / "transformer").rglob("*.py"):
         assert not any("pipeline" in found.parts for found in imports(file)), file

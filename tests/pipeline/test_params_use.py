@@ -1,0 +1,57 @@
+"""Every key of params.yaml is used: read while the stages run, not merely known."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from pipeline import MODELS
+from pipeline.params import ModelParams, Params, flatten, validate
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.prepare import prepare
+from pipeline.stages.train import train
+from transformer import Architecture
+
+# What only another value of a key makes the model look at.
+VARIANTS: list[dict[str, Any]] = [{}, {"positions": "rotary", "n_kv_head": 1}]
+
+
+def test_every_parameter_is_read_by_a_stage(small: Params):
+    read = set()
+    owner: dict[int, str] = {}
+
+    def name_sections(section: BaseModel, path: str) -> None:
+        owner[id(section)] = path
+        for key in type(section).model_fields:
+            if isinstance(getattr(section, key), BaseModel):
+                name_sections(getattr(section, key), f"{path}{key}.")
+
+    def record(patch: pytest.MonkeyPatch, kind: type, path_of) -> None:
+        plain = kind.__getattribute__
+
+        def spy(self, key: str) -> Any:
+            path = path_of(self)
+            if path is not None:
+                read.add(path + key)
+            return plain(self, key)
+
+        patch.setattr(kind, "__getattribute__", spy)
+
+    for variant in VARIANTS:
+        content = small.model_dump(exclude_none=True)
+        content["model"] |= variant
+        params = validate(content)
+        owner.clear()
+        name_sections(params, "")
+        with pytest.MonkeyPatch.context() as patch:
+            record(patch, BaseModel, lambda self: owner.get(id(self)))
+            # The shared section reaches the model as an Architecture.
+            record(patch, Architecture, lambda self: "model.")
+            for name in MODELS:
+                prepare(params, name)
+                train(params, name)
+                evaluate(params, name)
+
+    keys = set(flatten(small.model_dump(exclude_none=True)))
+    keys -= {f"{name}.model.{key}" for name in MODELS for key in ModelParams.model_fields}
+    assert keys - read == set()
