@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from pipeline.tracking import store
 from pipeline.tracking.run import Identity, Run
 
 ENTRY = "entry.json"
-# Arguments that are paths, which are copied: another run writes to the same place.
-PATHS = {"files": ("path",), "model": ("model", "data", "code")}
+# Arguments that are paths, or lists of them: copied, since another run writes to the same place.
+PATHS = {"files": ("path",), "model": ("model", "meta", "tokenizer", "packages")}
 
 
 def put(
@@ -25,20 +26,18 @@ def put(
     """Keep a run that could not be delivered, with copies of its files."""
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=folder, prefix=".fresh-"))
-    operations = []
-    for number, (operation, arguments) in enumerate(said):
-        copies = {}
-        for key in PATHS.get(operation, ()):
-            # Under its own name, which is the file's name in MLflow.
-            copies[key] = f"{number}-{key}/{Path(arguments[key]).name}"
-            _copy(Path(arguments[key]), fresh / copies[key])
-        operations.append([operation, arguments | copies])
-    entry = {"identity": identity.as_dict(), "operations": operations, "status": status}
-    (fresh / ENTRY).write_text(json.dumps(entry), "utf-8")
-    target = folder / f"{identity.training_id}-{stage}"
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(fresh, target)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".fresh-") as temporary:
+        fresh = Path(temporary) / "entry"
+        fresh.mkdir()
+        operations = [
+            [operation, _at(operation, arguments, lambda path, n=number: _copy(path, fresh, n))]
+            for number, (operation, arguments) in enumerate(said)
+        ]
+        entry = {"identity": identity.as_dict(), "operations": operations, "status": status}
+        (fresh / ENTRY).write_text(json.dumps(entry), "utf-8")
+        target = folder / f"{identity.training_id}-{stage}"
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(fresh, target)
 
 
 def sync() -> None:
@@ -73,8 +72,7 @@ def deliver(file: Path) -> str:
     run = Run(identity)
     try:
         for operation, arguments in entry["operations"]:
-            paths = {key: str(folder / arguments[key]) for key in PATHS.get(operation, ())}
-            run.do(operation, arguments | paths)
+            run.do(operation, _at(operation, arguments, lambda path: str(folder / path)))
     except Exception:
         with contextlib.suppress(Exception):
             run.close("FAILED")  # until the next attempt
@@ -99,13 +97,25 @@ def silent() -> bool:
         return False
 
 
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir()
+def _at(operation: str, arguments: dict[str, Any], move: Callable[[str], str]) -> dict[str, Any]:
+    """The arguments of an operation with `move` applied to its paths."""
+    moved = {}
+    for key in PATHS.get(operation, ()):
+        if key in arguments:
+            value = arguments[key]
+            moved[key] = [move(path) for path in value] if isinstance(value, list) else move(value)
+    return arguments | moved
+
+
+def _copy(path: str, folder: Path, number: int) -> str:
+    """Copy a file or folder under its own name, which is its name in MLflow; returns where to."""
+    source, target = Path(path), folder / str(number) / Path(path).name
+    target.parent.mkdir(exist_ok=True)
     if source.is_dir():
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(source, target, ignore=ignore)
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
     else:
         shutil.copy2(source, target)
+    return str(target.relative_to(folder))
 
 
 def _folder() -> Path:

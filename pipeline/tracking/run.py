@@ -130,23 +130,21 @@ class Run:
         else:
             self._client.log_artifact(self.run_id, path, folder)
 
-    def _model(self, name: str, model: str, data: str, code: str) -> None:
+    def _model(self, name: str, packages: list[str], **artifacts: str) -> None:
         import mlflow
 
         if self._client.get_run(self.run_id).outputs.model_outputs:
             return
-        kept = {"meta": Path(data) / "meta.json", "tokenizer": Path(data) / "tokenizer.json"}
-        artifacts = {key: str(path) for key, path in kept.items() if path.exists()}
         versions = records.versions()
         with warnings.catch_warnings(), mlflow.start_run(self.run_id):
             # Advice on type hints; the signature says what a hint would.
             warnings.simplefilter("ignore", UserWarning)
             mlflow.pyfunc.log_model(
                 name=name,
-                python_model=str(Path(code) / "pipeline" / "mlflow_model.py"),
-                artifacts={"model": model, **artifacts},
-                code_paths=[str(Path(code) / package) for package in ("pipeline", "transformer")],
-                signature=_signature(read_json(kept["meta"])),
+                python_model=str(Path(packages[0]) / "mlflow_model.py"),
+                artifacts=artifacts,
+                code_paths=packages,
+                signature=_signature(read_json(Path(artifacts["meta"]))),
                 pip_requirements=[
                     f"{package}=={versions[package].split('+')[0]}" for package in SERVING
                 ],

@@ -14,14 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import transformer
 from pipeline import records
 from pipeline.errors import first_line
 from pipeline.params import Params, flatten
 from pipeline.tracking import outbox, run, store
 from pipeline.tracking.run import Identity, Run
 
-# What a model in MLflow needs to run: the folder with the two packages.
-CODE = Path(__file__).parents[2]
+# What a model in MLflow needs to run; the first one has the file that MLflow loads.
+PACKAGES = (Path(__file__).parents[1], Path(transformer.__file__).parent)
 
 
 class Tracker:
@@ -108,8 +109,10 @@ class Tracker:
 
         What is kept is this project's code and the weights as safetensors; nothing is pickled.
         """
-        arguments = {"model": str(model_dir), "data": str(data_dir), "code": str(CODE)}
-        self._say("model", "", name=self._model, **arguments)
+        kept = {"meta": data_dir / "meta.json", "tokenizer": data_dir / "tokenizer.json"}
+        artifacts = {key: str(path) for key, path in kept.items() if path.exists()}
+        artifacts["model"] = str(model_dir)
+        self._say("model", "", name=self._model, packages=list(map(str, PACKAGES)), **artifacts)
 
     def _say(self, operation: str, label: str, **arguments: Any) -> None:
         self._said[operation, label] = arguments

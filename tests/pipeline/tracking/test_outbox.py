@@ -121,7 +121,12 @@ def test_a_server_that_is_down_all_along(server, small, project, capsys):
     evaluate(small, "vit")
     assert (model_dir("vit", 0) / "model.safetensors").exists()
     assert (project / "reports" / "vit" / "metrics.json").exists()
-    assert len(outbox.pending()) == 2
+    train_entry, evaluate_entry = (file.parent for file in outbox.pending())
+    # What the run needs, and no more: not the project around it, which holds the outbox itself.
+    kept = {"seed-0", "meta.json", "pipeline", "transformer"}
+    assert {path.name for path in train_entry.glob("*/*")} == kept
+    assert {path.name for path in evaluate_entry.glob("*/*")} == {"seed-0"}
+    assert not list((project / ".records" / "outbox").glob(".fresh-*"))
     with server.running():
         outbox.sync()
         (run,) = runs(server)
