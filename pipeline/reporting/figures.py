@@ -30,6 +30,7 @@ STYLE = {
 }
 SMOOTHING = 0.02  # share of a curve that its moving average spans
 COLUMNS = 8  # of the grid of images
+LONGEST = 14  # letters of the name of a class
 # The only use of the file's metadata would be to differ between versions of matplotlib.
 METADATA = {"Software": None}
 
@@ -86,9 +87,11 @@ def _language_model(result: Result, reached: ModelTargets, file: Path) -> Path:
         for target in reached.targets:
             _target(axes, target.value, f"target, {target.name} {target.value:g}")
         _baseline(axes, result.figures["baseline_loss"], "unigram frequencies alone")
-        axes.set(xlabel="tokens", ylabel="loss (nats)", ylim=(0, None))
+        axes.set(xlabel="tokens", ylabel="loss (nats)")
         if result.name == "bert":
-            axes.set(xscale="log", ylim=(4, None))
+            axes.set(xscale="log")
+        else:
+            axes.set_ylim(bottom=0)
         axes.legend(loc="best", fontsize=8)
     return file
 
@@ -129,9 +132,10 @@ def _images(result: Result, file: Path) -> Path:
     pixels = load_file(Path("data") / "vit" / "images.safetensors")["test_images"]
     rows = -(-len(samples["images"]) // COLUMNS)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            rows, COLUMNS, figsize=(8, 1.25 * rows), layout="constrained", squeeze=False
-        )
+        # Not a layout that makes room for titles: long names of classes would take all of it.
+        grid = {"hspace": 0.6, "left": 0.01, "right": 0.99, "bottom": 0.02, "top": 0.85}
+        size = (8, 1.3 * rows + 0.2)
+        figure, axes = plt.subplots(rows, COLUMNS, figsize=size, gridspec_kw=grid, squeeze=False)
         for cell in axes.flat:
             cell.axis("off")
         shown = zip(
@@ -145,7 +149,8 @@ def _images(result: Result, file: Path) -> Path:
         for cell, index, actual, predicted, probability in shown:
             cell.imshow(pixels[index].transpose(1, 2, 0).squeeze(), cmap="gray_r")
             right = actual == predicted
-            text = f"{predicted} {probability:.0%}" + ("" if right else f"\nis {actual}")
+            text = f"{_short(predicted)} {probability:.0%}"
+            text += "" if right else f"\nis {_short(actual)}"
             # parse_math: a class may be called '$5'.
             cell.set_title(
                 text, fontsize=7, color="black" if right else "#c0261f", parse_math=False
@@ -153,6 +158,10 @@ def _images(result: Result, file: Path) -> Path:
         figure.savefig(file, metadata=METADATA)
         plt.close(figure)
     return file
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 
 def _smooth(values: pd.Series) -> pd.Series:

@@ -14,15 +14,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import transformer
 from pipeline import records
 from pipeline.errors import first_line
 from pipeline.params import Params, flatten
 from pipeline.tracking import outbox, run, store
 from pipeline.tracking.run import Identity, Run
 
-# What a model in MLflow needs to run; the first one has the file that MLflow loads.
-PACKAGES = (Path(__file__).parents[1], Path(transformer.__file__).parent)
+# What a model in MLflow needs to run; the first one has the file that MLflow loads. By its path,
+# not imported: no stage is to depend on the model for having told MLflow something.
+PACKAGE = Path(__file__).parents[1]
+PACKAGES = (PACKAGE, PACKAGE.with_name("transformer"))
 
 
 class Tracker:

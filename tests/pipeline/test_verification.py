@@ -26,9 +26,6 @@ from tests.conftest import ROOT
 REPORT = Path("reports")
 METRICS = REPORT / "metrics.json"
 
-# Six small images are too few for the picture of ViT's predictions.
-pytestmark = pytest.mark.filterwarnings("ignore:constrained_layout not applied")
-
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
