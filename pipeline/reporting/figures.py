@@ -179,4 +179,5 @@ def _target(axes: Axes, value: float, label: str) -> None:
 def _baseline(axes: Axes, value: float, label: str) -> None:
     axes.axhline(value, color=MUTED, linestyle="--", linewidth=0.8)
     place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "top"}
-    axes.annotate(label, (1, value), fontsize=7, color=MUTED, **place)
+    below = {"xytext": (0, -2), "textcoords": "offset points"}
+    axes.annotate(label, (1, value), fontsize=7, color=MUTED, **place, **below)
