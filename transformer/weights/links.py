@@ -1,7 +1,7 @@
 """Which tensor of another library is which parameter of ours, as data that is read both ways."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,17 +15,24 @@ class Link:
     theirs: names there, likewise; several stand above each other in ours.
     transposed: their matrices are the transpose of ours.
     leading: dimensions of size 1 that theirs have in front.
+    keys: of the configuration, that decide whether theirs are there and of which shape.
     """
 
     ours: str
     theirs: tuple[str, ...] | str
     transposed: bool = False
     leading: int = 0
+    keys: str = ""
 
     def names(self, suffix: str = "") -> list[str]:
         """Their names, of the parameter `suffix` of a module."""
         theirs = (self.theirs,) if isinstance(self.theirs, str) else self.theirs
         return [name + suffix for name in theirs]
+
+    def under(self, ours: str, theirs: str) -> "Link":
+        """The same link inside of the modules `ours` and `theirs`."""
+        names = tuple(f"{theirs}.{name}" for name in self.names())
+        return replace(self, ours=f"{ours}.{self.ours}", theirs=names)
 
     def to_ours(self, tensors: list[Tensor]) -> Tensor:
         """Their tensors as our parameter."""
@@ -42,43 +49,64 @@ class Link:
         return [part.reshape((1,) * self.leading + part.shape).contiguous() for part in parts]
 
 
+def in_blocks(links: Iterable[Link], theirs: str, count: int, ours: str = "blocks") -> list[Link]:
+    """The links of one block, for each of `count` blocks in `ours` and in `theirs`."""
+    links = list(links)
+    return [link.under(f"{ours}.{i}", f"{theirs}.{i}") for i in range(count) for link in links]
+
+
 @torch.no_grad()
 def load(model: nn.Module, tensors: dict[str, Tensor], links: Iterable[Link]) -> None:
     """Fill every parameter of `model` exactly once, from every one of `tensors` exactly once.
 
     Raises:
-        ValueError: a tensor is missing, of another shape, or has no place in the model.
+        ValueError: a tensor is missing, of another shape or type, or has no place in the model; or
+            a parameter has no tensor, or several.
     """
     parameters, left = dict(model.named_parameters()), dict(tensors)
     filled = set()
     for ours, theirs, link in _pairs(parameters, links):
-        assert ours not in filled, f"{ours} is filled twice"
+        if ours in filled:
+            raise ValueError(f"{ours} is filled twice")
+        see = f" (see {link.keys})" if link.keys else ""
         missing = [name for name in theirs if name not in left]
         if missing:
-            raise ValueError(f"missing tensors: {_some(missing)}")
-        value = link.to_ours([left.pop(name) for name in theirs])
-        if value.shape != parameters[ours].shape:
-            raise ValueError(
-                f"{', '.join(theirs)}: of shape {tuple(value.shape)}, but the configuration "
-                f"makes it {tuple(parameters[ours].shape)}"
-            )
-        parameters[ours].copy_(value)
+            raise ValueError(f"missing tensors: {_some(missing)}{see}")
+        given = [left.pop(name) for name in theirs]
+        for name, tensor, wanted in zip(
+            theirs, given, link.to_theirs(parameters[ours]), strict=True
+        ):
+            if not tensor.is_floating_point():
+                raise ValueError(f"{name}: of type {tensor.dtype}, not floating-point numbers")
+            if tensor.shape != wanted.shape:
+                raise ValueError(
+                    f"{name}: of shape {tuple(tensor.shape)}, but the configuration makes it "
+                    f"{tuple(wanted.shape)}{see}"
+                )
+        parameters[ours].copy_(link.to_ours(given))
         filled.add(ours)
-    assert filled == parameters.keys(), f"not filled: {sorted(parameters.keys() - filled)}"
+    if filled != parameters.keys():
+        raise ValueError(f"nothing fills {_some(sorted(parameters.keys() - filled))}")
     if left:
         raise ValueError(f"tensors that the model has no place for: {_some(sorted(left))}")
 
 
 def dump(values: dict[str, Tensor], links: Iterable[Link]) -> dict[str, Tensor]:
-    """The reverse: parameters of ours by name, or their gradients, under the names of others."""
+    """The reverse: parameters of ours by name, or their gradients, under the names of others.
+
+    Raises:
+        ValueError: a parameter has no place there, or two have the same one.
+    """
     dumped: dict[str, Tensor] = {}
     used = set()
     for ours, theirs, link in _pairs(values, links):
         for name, tensor in zip(theirs, link.to_theirs(values[ours].detach()), strict=True):
-            assert name not in dumped, f"{name} is written twice"
+            if name in dumped:
+                raise ValueError(f"{name} is written twice")
             dumped[name] = tensor
         used.add(ours)
-    assert used == values.keys(), f"not written: {sorted(values.keys() - used)}"
+    if used != values.keys():
+        raise ValueError(f"no place for {_some(sorted(values.keys() - used))}")
     return dumped
 
 

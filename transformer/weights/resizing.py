@@ -7,9 +7,17 @@ from torch import Tensor
 Grid = tuple[int, int]
 
 
-def pair(size: int | list[int] | tuple[int, int]) -> Grid:
-    """A height and width, given as such or as one number for both."""
-    return (size, size) if isinstance(size, int) else (size[0], size[1])
+def pair(size: int | list[int] | tuple[int, int], name: str) -> Grid:
+    """A height and width, given as such or as one number for both.
+
+    Raises:
+        ValueError: it is neither; the message begins with `name`.
+    """
+    both = (size, size) if isinstance(size, int) else size
+    whole = isinstance(both, list | tuple) and all(type(n) is int and n > 0 for n in both)
+    if not whole or len(both) != 2:
+        raise ValueError(f"{name}: {size!r} is not supported; a whole number above 0, or two, is")
+    return both[0], both[1]
 
 
 def one(size: Grid) -> int | Grid:
@@ -18,8 +26,16 @@ def one(size: Grid) -> int | Grid:
 
 
 def grid(image_size: Grid, patch_size: Grid) -> Grid:
-    """Patches along height and width."""
-    return image_size[0] // patch_size[0], image_size[1] // patch_size[1]
+    """Patches along height and width.
+
+    Raises:
+        ValueError: an image is smaller than a patch.
+    """
+    rows, columns = image_size[0] // patch_size[0], image_size[1] // patch_size[1]
+    if not rows or not columns:
+        image, patch = (f"{height} x {width}" for height, width in (image_size, patch_size))
+        raise ValueError(f"image_size: {image} pixels hold no patch of {patch}")
+    return rows, columns
 
 
 def resize(

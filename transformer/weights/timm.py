@@ -28,8 +28,8 @@ def from_timm(model: Any, image_size: int | tuple[int, int] | None = None) -> Tr
     """
     _check(model)
     patches = model.patch_embed.proj
-    trained = pair(model.patch_embed.img_size)
-    size = trained if image_size is None else pair(image_size)
+    trained = pair(model.patch_embed.img_size, "img_size")
+    size = trained if image_size is None else pair(image_size, "image_size")
     old, new = grid(trained, patches.kernel_size), grid(size, patches.kernel_size)
     prefix, d_model = model.num_prefix_tokens, model.embed_dim
     learned = model.pos_embed is not None

@@ -29,8 +29,8 @@ def from_torchvision(model: Any, image_size: int | tuple[int, int] | None = None
     components.require(isinstance(model.conv_proj, nn.Conv2d), where, "a convolutional stem")
     patches, positions = model.conv_proj, model.encoder.pos_embedding
     components.require(patches.stride == patches.kernel_size, where, "overlapping patches")
-    trained = pair(model.image_size)
-    size = trained if image_size is None else pair(image_size)
+    trained = pair(model.image_size, "image_size")
+    size = trained if image_size is None else pair(image_size, "image_size")
     old, new = grid(trained, patches.kernel_size), grid(size, patches.kernel_size)
     d_model = model.hidden_dim
     embedding = PatchEmbedding(

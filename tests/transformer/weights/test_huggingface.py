@@ -22,6 +22,8 @@ from tests.transformer.weights.huggingface_cases import (
 )
 from tests.transformer.weights.parity import errors
 from transformer.weights import from_huggingface
+from transformer.weights.huggingface.config import Config
+from transformer.weights.huggingface.vit import labels
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -58,20 +60,55 @@ VIT = vit(ViTForImageClassification)
         (BERT, {"position_embedding_type": "relative_key"}, "position_embedding_type: 'relative"),
         (BERT, {"is_decoder": True}, "is_decoder: True is not supported; only False is"),
         (BERT, {"colour": 1, "age": 2}, "unknown keys, .*: age, colour"),
-        (BERT, {"architectures": ["BertForTokenClassification"]}, "one of BertModel, BertForMask"),
+        (BERT, {"architectures": ["BertForTokenClassification"]}, "one of BertForMaskedLM, Ber"),
         (BERT, {"model_type": "roberta"}, "model_type: 'roberta' .* known are bert, megatron-bert"),
-        (BERT, {"hidden_size": 24}, "of shape .*, but the configuration makes it"),
-        (BERT, {"num_hidden_layers": 3}, "missing tensors: bert.encoder.layer.2.attention"),
-        (BERT, {"num_hidden_layers": 1}, "no place for: bert.encoder.layer.1"),
+        (BERT, {"hidden_size": 24}, r"makes it \(24.*\) \(see .*hidden_size"),
+        (BERT, {"num_hidden_layers": 3}, "num_hidden_layers: 3 .*; the weights have 2"),
+        (BERT, {"num_hidden_layers": 1}, "num_hidden_layers: 1 .*; the weights have 2"),
         (BERT, {"tie_word_embeddings": False}, "missing tensors: cls.predictions.decoder.bias"),
+        (BERT, {"model_type": ["bert"]}, r"model_type: \['bert'\] is not supported"),
+        (BERT, {"architectures": ["MegatronBertForMaskedLM"]}, "architectures: .*; one of BertFor"),
+        (BERT, {"architectures": "BertModel"}, "architectures: 'BertModel' is not supported"),
+        (BERT, {"num_attention_heads": 4}, "num_attention_heads: 4 .* a divisor of the width 30"),
+        (BERT, {"num_attention_heads": 0}, "num_attention_heads: 0 .* a whole number above 0 is"),
+        (BERT, {"num_hidden_layers": 0}, "num_hidden_layers: 0 is not supported"),
+        (BERT, {"layer_norm_eps": None}, "layer_norm_eps: None .*; a number above 0 is"),
+        (BERT, {"layer_norm_eps": -1.0}, "layer_norm_eps: -1.0 is not supported"),
+        (BERT, {"pad_token_id": 99}, "pad_token_id: 99 .*; one of the 53 tokens is"),
+        (BERT, {"vocab_size": 54}, r"word_embeddings.weight: of shape .* \(see vocab_size"),
+        (BERT, {"hidden_dropout_prob": 2}, "hidden_dropout_prob: 2 .*; a probability is"),
+        (BERT, {"directionality": "uni"}, "directionality: 'uni' .*; only 'bidi' is"),
+        (GPT2, {"n_inner": 0}, "n_inner: 0 is not supported; a whole number above 0 is"),
+        (GPT2, {"scale_attn_weights": None}, "scale_attn_weights: None .*; true or false is"),
         (GPT2, {"n_ctx": 99}, "n_ctx: 99 is not supported; only that of n_positions is, 17"),
         (GPT2, {"add_cross_attention": True}, "add_cross_attention: True is not supported"),
         (LLAMA, {"rope_parameters": {"rope_type": "yarn", "factor": 2.0}}, "known rope_types are"),
         (LLAMA, {"rope_parameters": {"rope_type": "linear", "speed": 2.0}}, "argument 'speed'"),
         (LLAMA, {"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor"),
+        (LLAMA, {"rope_parameters": "linear"}, "rope_parameters: 'linear' is not supported"),
+        (LLAMA, {"rope_parameters": {"rope_type": "linear", "factor": 0}}, "numbers above 0 are"),
+        (
+            LLAMA,
+            {"rope_parameters": {"rope_type": "linear", "type": "llama3", "factor": 2}},
+            "known rope_types are",
+        ),
+        (LLAMA, {"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope_scaling: .* known"),
+        (LLAMA, {"rope_interleaved": True}, "rope_interleaved: True .*; only False is"),
+        (LLAMA, {"head_dim": 0}, "head_dim: 0 is not supported; a whole number above 0 is"),
+        (LLAMA, {"head_dim": 3}, "head_dim: 3 .*; an even number is"),
+        (LLAMA, {"num_key_value_heads": 4}, "num_key_value_heads: 4 .*; a divisor of 6"),
+        (LLAMA, {"num_key_value_heads": 3}, r"k_proj.*: of shape .* \(see .*key_value"),
         (LLAMA, {"pretraining_tp": 2}, "pretraining_tp: 2 is not supported"),
-        (VIT, {"image_size": 16}, "of shape .*, but the configuration makes it"),
-        (VIT, {"id2label": {"0": "a"}}, "classifier.weight: of shape"),
+        (VIT, {"image_size": 16}, r"of shape .*, but the configuration makes it .*image_size"),
+        (VIT, {"image_size": [12]}, r"config.json: image_size: \[12\] is not supported"),
+        (VIT, {"image_size": 12.0}, "image_size: 12.0 is not supported"),
+        (VIT, {"image_size": 2}, "image_size: 2 x 2 pixels hold no patch of 3 x 3"),
+        (VIT, {"patch_size": 0}, "patch_size: 0 is not supported; a whole number above 0"),
+        (VIT, {"id2label": {"1": "a", "2": "b"}}, "id2label: .*; names of classes are, by their"),
+        (VIT, {"id2label": {}}, "id2label: {} is not supported; names of classes are"),
+        (VIT, {"id2label": ["a", "b"]}, "id2label: .*; names of classes are, by their numbers"),
+        (VIT, {"num_labels": 6}, "num_labels: 6 .*; only 7 is, as id2label has it"),
+        (VIT, {"id2label": {"0": "a"}}, r"classifier.weight: of shape .* \(see id2label"),
     ],
 )
 def test_what_is_not_honoured_is_refused_by_name(folder, make, config, message):
@@ -82,8 +119,12 @@ def test_what_is_not_honoured_is_refused_by_name(folder, make, config, message):
 
 
 def test_folders_that_hold_no_model(folder, tmp_path):
-    with pytest.raises(ValueError, match=r"config\.json is missing: expected a folder"):
+    with pytest.raises(ValueError, match=r"no such folder; .*`hf download NAME --local-dir"):
         from_huggingface(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"config\.json is missing: expected a folder"):
+        from_huggingface(tmp_path)
+    with pytest.raises(ValueError, match="expected a folder or a model of transformers, not int"):
+        from_huggingface(7)
     saved = folder(BERT)
     with pytest.raises(ValueError, match="a BertForMaskedLM takes no images"):
         from_huggingface(saved, image_size=8)
@@ -114,28 +155,38 @@ def test_files_of_older_versions_hold_the_same(folder):
             }
         return renamed | {"bert.embeddings.position_ids": torch.arange(17)[None]}
 
+    def old_llama(tensors):
+        frequencies = 1 / 50.0 ** (torch.arange(0, 6, 2) / 6)
+        return tensors | {
+            f"model.layers.{i}.self_attn.rotary_emb.inv_freq": frequencies.half()
+            for i in range(2)
+        }
+
     def old_gpt2(tensors):
         mask = torch.ones(17, 17).tril()[None, None]
         buffers = {f"h.{i}.attn.bias": mask.clone() for i in range(2)}
         buffers |= {f"h.{i}.attn.masked_bias": torch.tensor(-1e4) for i in range(2)}
         return {k.removeprefix("transformer."): v for k, v in tensors.items()} | buffers
 
-    old_llama = {"rope_parameters": None, "rope_theta": 50.0,
-                 "rope_scaling": {"type": "linear", "factor": 2.0}}  # fmt: skip
+    pooler = {"pooler_type": "first_token_transform", "pooler_fc_size": 768,
+              "pooler_num_attention_heads": 12, "pooler_num_fc_layers": 3,
+              "pooler_size_per_head": 128, "directionality": "bidi"}  # fmt: skip
+    old_rope = {"rope_parameters": None, "rope_theta": 50.0, "rope_interleaved": False,
+                "rope_scaling": {"type": "linear", "factor": 2.0},
+                "is_llama_config": True}  # fmt: skip
     new = {"rope_parameters": {"rope_type": "linear", "rope_theta": 50.0, "factor": 2.0}}
     for make, kind, config, tensors in (
-        (BERT, BertForMaskedLM, {}, old_bert),
+        (BERT, BertForMaskedLM, pooler, old_bert),
         (GPT2, GPT2LMHeadModel, {"n_ctx": 17, "torch_dtype": "float32"}, old_gpt2),
-        (llama(**new), LlamaForCausalLM, old_llama, None),
+        (llama(**new), LlamaForCausalLM, old_rope, old_llama),
     ):
         saved = folder(make)
         expected = kind.from_pretrained(saved).eval()
         ours = from_huggingface(saved)
         values = json.loads((saved / "config.json").read_text()) | config
         (saved / "config.json").write_text(json.dumps(values))
-        if tensors:
-            old = tensors(load_file(saved / "model.safetensors"))
-            save_file(old, saved / "model.safetensors", {"format": "pt"})
+        old = tensors(load_file(saved / "model.safetensors"))
+        save_file(old, saved / "model.safetensors", {"format": "pt"})
         for parameter, again in zip(
             ours.parameters(), from_huggingface(saved).parameters(), strict=True
         ):
@@ -143,10 +194,46 @@ def test_files_of_older_versions_hold_the_same(folder):
         same(saved, expected)
 
 
-def test_a_buffer_with_values_of_its_own_is_refused(folder):
-    other = {"h.0.attn.bias": torch.ones(17, 17)}
-    with pytest.raises(ValueError, match=r"h\.0\.attn\.bias: a buffer with values of its own"):
-        from_huggingface(folder(GPT2, tensors=lambda tensors: tensors | other))
+@pytest.mark.parametrize(
+    ("make", "name", "values"),
+    [
+        (GPT2, "transformer.h.0.attn.bias", torch.ones(1, 1, 17, 17)),
+        (GPT2, "transformer.h.0.attn.bias", torch.ones(1, 1, 4, 4).tril()),
+        (BERT, "bert.embeddings.position_ids", torch.arange(9)[None]),
+        (LLAMA, "model.layers.1.self_attn.rotary_emb.inv_freq", torch.ones(3)),
+    ],
+)
+def test_a_buffer_with_values_of_its_own_is_refused(folder, make, name, values):
+    with pytest.raises(ValueError, match=f"{name}: a buffer with values of its own"):
+        from_huggingface(folder(make, tensors=lambda tensors: tensors | {name: values}))
+
+
+def test_a_buffer_of_a_block_that_is_not_there_is_refused(folder):
+    mask = {"transformer.h.7.attn.bias": torch.ones(1, 1, 17, 17).tril()}
+    with pytest.raises(ValueError, match="n_layer: 2 is not supported; the weights have 3 blocks"):
+        from_huggingface(folder(GPT2, tensors=lambda tensors: tensors | mask))
+
+
+def test_numbers_that_are_not_floating_point_are_refused(folder):
+    saved = folder(LLAMA, tensors=lambda tensors: {k: t.char() for k, t in tensors.items()})
+    with pytest.raises(ValueError, match=r"weight: of type torch\.int8, not floating-point"):
+        from_huggingface(saved)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "config", "original", "copy"),
+    [
+        (
+            llama(tie_word_embeddings=True), LlamaForCausalLM, {},
+            "model.embed_tokens.weight", "lm_head.weight",
+        ),
+        (GPT2, GPT2LMHeadModel, {}, "transformer.wte.weight", "lm_head.weight"),
+        (BERT, BertForMaskedLM, {}, "cls.predictions.bias", "cls.predictions.decoder.bias"),
+    ],
+)  # fmt: skip
+def test_a_tied_weight_is_found_under_either_name(folder, make, kind, config, original, copy):
+    saved = folder(make, tensors=lambda t: {copy if k == original else k: v for k, v in t.items()})
+    same(saved, kind.from_pretrained(saved).eval())
 
 
 def test_a_tied_weight_that_was_saved_twice_is_to_be_the_same(folder):
@@ -174,5 +261,66 @@ def test_weights_in_several_files(folder):
     saved = folder(lambda: model)
     (saved / "model.safetensors").unlink()
     model.save_pretrained(saved, max_shard_size="20KB")
-    assert len(list(saved.glob("*.safetensors"))) > 1
+    files = sorted(saved.glob("*.safetensors"))
+    assert len(files) > 1
     same(saved, model)
+    twice = next(iter(load_file(files[0])))
+    save_file(load_file(files[1]) | {twice: torch.zeros(1)}, files[1])
+    with pytest.raises(ValueError, match=f"{files[1]}: {twice} is in another file as well"):
+        from_huggingface(saved)
+    index = saved / "model.safetensors.index.json"
+    for text in ("{}", '{"weight_map": 5}', '{"weight_map": {}}', '{"weight_map": {"a": "../b"}}'):
+        index.write_text(text)
+        with pytest.raises(ValueError, match=f"{index}: weight_map: expected each tensor's file"):
+            from_huggingface(saved)
+    index.write_text("nothing of the kind")
+    with pytest.raises(ValueError, match=f"{index}: not JSON"):
+        from_huggingface(saved)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_model_as_an_object_is_the_same_as_its_folder(case):
+    theirs = case.make()
+    ours = from_huggingface(theirs)
+    if "interpolated" not in case.source:
+        for name, parameter in case.convert(theirs).named_parameters():
+            assert torch.equal(parameter, ours.get_parameter(name)), name
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rope_scaling": {"rope_type": "linear", "factor": 4.0}},
+        {"rope_scaling": {"type": "linear", "factor": 4.0}, "rope_theta": 50.0},
+        {"rope_scaling": {}},
+        {"rope_theta": 50.0},
+        {"rope_theta": 50.0, "rope_parameters": {"rope_type": "linear", "factor": 2.0}},
+        {"rope_theta": 50.0, "rope_parameters": None},
+    ],
+)
+def test_of_two_sections_on_rotary_positions_the_same_counts_as_there(folder, changes):
+    saved = folder(LLAMA, config=changes)
+    same(saved, LlamaForCausalLM.from_pretrained(saved).eval())
+
+
+@pytest.mark.parametrize("changes", [{}, {"num_labels": 2}, {"id2label": None}])
+def test_two_classes_need_no_names(folder, changes):
+    saved = folder(vit(ViTForImageClassification, num_labels=2))
+    values = json.loads((saved / "config.json").read_text())
+    assert "id2label" not in values
+    (saved / "config.json").write_text(json.dumps(values | changes))
+    images = torch.randn(2, 3, 13, 13)
+    expected = ViTForImageClassification.from_pretrained(saved).eval()(images).logits
+    torch.testing.assert_close(from_huggingface(saved)(images), expected)
+    assert labels(Config(values | changes, "config.json")) == ["LABEL_0", "LABEL_1"]
+
+
+def test_a_count_of_classes_without_names(folder):
+    saved = folder(VIT)
+    values = json.loads((saved / "config.json").read_text())
+    assert labels(Config(values, "config.json")) == [f"LABEL_{i}" for i in range(7)]
+    del values["id2label"], values["label2id"]
+    (saved / "config.json").write_text(json.dumps(values | {"num_labels": 7}))
+    images = torch.randn(2, 3, 13, 13)
+    expected = ViTForImageClassification.from_pretrained(saved).eval()(images).logits
+    torch.testing.assert_close(from_huggingface(saved)(images), expected)

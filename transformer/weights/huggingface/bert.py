@@ -15,12 +15,40 @@ from transformer.patterns import Bidirectional
 from transformer.positions import LearnedPositions
 from transformer.weights.huggingface.config import Config
 from transformer.weights.huggingface.inspection import Inspection
-from transformer.weights.huggingface.tensors import is_range, without_constants, without_copies
-from transformer.weights.links import Link
+from transformer.weights.huggingface.tensors import (
+    is_range,
+    with_prefix,
+    without_constants,
+    without_copies,
+)
+from transformer.weights.links import Link, in_blocks
 
-ARCHITECTURES = ("BertModel", "BertForMaskedLM", "MegatronBertForMaskedLM")
-MASKED = {PostNormBlock: "BertForMaskedLM", PreNormBlock: "MegatronBertForMaskedLM"}
-MODEL_TYPES = {"BertForMaskedLM": "bert", "MegatronBertForMaskedLM": "megatron-bert"}
+ARCHITECTURES = {
+    "bert": ("BertForMaskedLM", "BertModel"),
+    "megatron-bert": ("MegatronBertForMaskedLM",),
+}
+MODEL_TYPES = {PostNormBlock: "bert", PreNormBlock: "megatron-bert"}
+LAYERS = "bert.encoder.layer"
+BLOCK = (
+    Link(
+        "attention.qkv",
+        tuple(f"attention.self.{part}" for part in ("query", "key", "value")),
+        keys="hidden_size",
+    ),
+    Link("attention.out", "attention.output.dense", keys="hidden_size"),
+    Link("mlp.up", "intermediate.dense", keys="hidden_size, intermediate_size"),
+    Link("mlp.down", "output.dense", keys="hidden_size, intermediate_size"),
+)
+NORMS = {
+    PostNormBlock: (
+        Link("attention_norm", "attention.output.LayerNorm", keys="hidden_size"),
+        Link("mlp_norm", "output.LayerNorm", keys="hidden_size"),
+    ),
+    PreNormBlock: (
+        Link("attention_norm", "attention.ln", keys="hidden_size"),
+        Link("mlp_norm", "ln", keys="hidden_size"),
+    ),
+}
 WORDS = "bert.embeddings.word_embeddings.weight"
 # Untied, transformers keeps this one too, but its head never adds it.
 UNUSED_BIAS = "cls.predictions.bias"
@@ -29,15 +57,15 @@ TYPES = "bert.embeddings.token_type_embeddings.weight"
 
 def clean(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
     """Their tensors under today's names, each parameter once, all with the prefix of a whole."""
-    if not any(name.startswith("bert.") for name in tensors):
-        tensors = {f"bert.{name}": tensor for name, tensor in tensors.items()}
+    tensors = with_prefix(tensors, "bert.")
     for old, new in (("gamma", "weight"), ("beta", "bias")):
         tensors = {
             name.replace(f"LayerNorm.{old}", f"LayerNorm.{new}"): tensor
             for name, tensor in tensors.items()
         }
-    tensors = without_constants(tensors, {"embeddings.position_ids": is_range})
-    if config.take("tie_word_embeddings", True):
+    length = config.count("max_position_embeddings", 512)
+    tensors = without_constants(tensors, {"bert.embeddings.position_ids": is_range(length)})
+    if config.flag("tie_word_embeddings", True):
         bias = "cls.predictions.bias"
         copies = {"cls.predictions.decoder.weight": WORDS, "cls.predictions.decoder.bias": bias}
         return without_copies(tensors, copies)
@@ -46,11 +74,12 @@ def clean(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
 
 def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Transformer:
     """The model that `config` describes, its weights still to be filled."""
-    d_model, eps = config.take("hidden_size"), config.take("layer_norm_eps", 1e-12)
-    n_head, d_mlp = config.take("num_attention_heads"), config.take("intermediate_size")
-    dropout = config.take("hidden_dropout_prob", 0.1)
-    attention_dropout = config.take("attention_probs_dropout_prob", 0.1)
-    vocabulary_size = config.take("vocab_size")
+    d_model, d_mlp = config.count("hidden_size"), config.count("intermediate_size")
+    n_head = config.heads("num_attention_heads", d_model)
+    eps = config.positive("layer_norm_eps", 1e-12)
+    dropout = config.dropout("hidden_dropout_prob", 0.1)
+    attention_dropout = config.dropout("attention_probs_dropout_prob", 0.1)
+    vocabulary_size = config.count("vocab_size")
 
     def norm() -> nn.Module:
         return nn.LayerNorm(d_model, eps)
@@ -58,17 +87,16 @@ def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Tran
     def activation() -> nn.Module:
         return config.activation("hidden_act", "gelu")
 
-    kind = PreNormBlock if architecture == MASKED[PreNormBlock] else PostNormBlock
-    pre = kind is PreNormBlock
-
+    pre = architecture == "MegatronBertForMaskedLM"
+    kind = PreNormBlock if pre else PostNormBlock
     embedding = TokenEmbedding(
         vocabulary_size,
         d_model,
-        LearnedPositions(config.take("max_position_embeddings", 512), d_model),
+        LearnedPositions(config.count("max_position_embeddings", 512), d_model),
         nn.Identity() if pre else norm(),
         dropout,
-        token_types=config.take("type_vocab_size", 2),
-        padding_id=config.take("pad_token_id", 0),
+        token_types=config.count("type_vocab_size", 2),
+        padding_id=config.padding(vocabulary_size, 0),
     )
     blocks = [
         kind(
@@ -78,11 +106,11 @@ def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Tran
             norm(),
             dropout,
         )
-        for _ in range(config.take("num_hidden_layers"))
+        for _ in range(config.layers("num_hidden_layers", tensors, LAYERS))
     ]
-    if architecture in MODEL_TYPES:
+    if architecture != "BertModel":
         decoder = nn.Linear(d_model, vocabulary_size)
-        if config.take("tie_word_embeddings", True):
+        if config.flag("tie_word_embeddings", True):
             decoder.weight = embedding.weight
         transform = PredictionTransform(d_model, activation(), norm())
         head = MaskedLanguageModelHead(decoder, transform)
@@ -95,35 +123,27 @@ def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Tran
 
 def links(model: Transformer) -> list[Link]:
     """Where each parameter stands in their files."""
-    pre = isinstance(model.blocks[0], PreNormBlock)
-    norms = ("attention.ln", "ln") if pre else ("attention.output.LayerNorm", "output.LayerNorm")
-    embeddings, pairs = "bert.embeddings", []
-    for i in range(len(model.blocks)):
-        ours, theirs = f"blocks.{i}", f"bert.encoder.layer.{i}"
-        qkv = tuple(f"{theirs}.attention.self.{part}" for part in ("query", "key", "value"))
-        pairs += [
-            Link(f"{ours}.attention.qkv", qkv),
-            Link(f"{ours}.attention.out", f"{theirs}.attention.output.dense"),
-            Link(f"{ours}.attention_norm", f"{theirs}.{norms[0]}"),
-            Link(f"{ours}.mlp.up", f"{theirs}.intermediate.dense"),
-            Link(f"{ours}.mlp.down", f"{theirs}.output.dense"),
-            Link(f"{ours}.mlp_norm", f"{theirs}.{norms[1]}"),
-        ]
-    pairs += [
-        Link("embedding.tokens", f"{embeddings}.word_embeddings"),
-        Link("embedding.token_types", f"{embeddings}.token_type_embeddings"),
-        Link("embedding.positions", f"{embeddings}.position_embeddings"),
-        Link("embedding.norm", f"{embeddings}.LayerNorm"),
-        Link("norm", "bert.encoder.ln"),
-        Link("head.dense", "bert.pooler.dense"),
-        Link("head.transform.0", "cls.predictions.transform.dense"),
-        Link("head.transform.2", "cls.predictions.transform.LayerNorm"),
+    embeddings, kind = "bert.embeddings", type(model.blocks[0])
+    words, width = "vocab_size, hidden_size", "hidden_size"
+    lengths, types = "max_position_embeddings, hidden_size", "type_vocab_size, hidden_size"
+    pairs = [
+        *in_blocks(BLOCK + NORMS[kind], LAYERS, len(model.blocks)),
+        Link("embedding.tokens", f"{embeddings}.word_embeddings", keys=words),
+        Link("embedding.token_types", f"{embeddings}.token_type_embeddings", keys=types),
+        Link("embedding.positions", f"{embeddings}.position_embeddings", keys=lengths),
+        Link("embedding.norm", f"{embeddings}.LayerNorm", keys=width),
+        Link("norm", "bert.encoder.ln", keys=width),
+        Link("head.dense", "bert.pooler.dense", keys=width),
+        Link("head.transform.0", "cls.predictions.transform.dense", keys=width),
+        Link("head.transform.2", "cls.predictions.transform.LayerNorm", keys=width),
     ]
     if isinstance(model.head, MaskedLanguageModelHead):
         tied = model.head.decoder.weight is model.embedding.weight
         bias = "cls.predictions.bias" if tied else "cls.predictions.decoder.bias"
-        pairs.append(Link("head.decoder.bias", bias))
-        pairs += [] if tied else [Link("head.decoder.weight", "cls.predictions.decoder.weight")]
+        words = f"{words}, tie_word_embeddings"
+        pairs.append(Link("head.decoder.bias", bias, keys=words))
+        if not tied:
+            pairs.append(Link("head.decoder.weight", "cls.predictions.decoder.weight", keys=words))
     return pairs
 
 
@@ -134,7 +154,8 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
         ValueError: BERT cannot express a part of the model; all of them are named.
     """
     kind = type(model.blocks[0])
-    architecture = MASKED.get(kind, "BertForMaskedLM")
+    model_type = MODEL_TYPES.get(kind, "bert")
+    architecture = ARCHITECTURES[model_type][0]
     found = Inspection(architecture)
     transform = model.head.transform
     right = isinstance(transform, PredictionTransform)
@@ -148,7 +169,7 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     same = type(transform[1]) is type(model.blocks[0].mlp.activation)
     found.require(same and transform[2].eps == found.eps(model), "a head unlike the blocks")
     config = {
-        "model_type": MODEL_TYPES[architecture],
+        "model_type": model_type,
         "architectures": [architecture],
         "vocab_size": embedding.weight.shape[0],
         "hidden_size": embedding.weight.shape[1],

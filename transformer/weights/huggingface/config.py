@@ -1,10 +1,12 @@
 """A config.json of transformers: every key is read, or known not to matter, or refused by name."""
 
+import math
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from transformer.build import ACTIVATIONS
+from transformer.weights.resizing import Grid, pair
 
 # What neither the forward pass nor its gradients depend on.
 WITHOUT_EFFECT = frozenset(
@@ -18,6 +20,9 @@ WITHOUT_EFFECT = frozenset(
         "classifier_dropout", "encoder_stride", "summary_activation", "summary_first_dropout",
         "summary_proj_to_labels", "summary_type", "summary_use_proj", "reorder_and_upcast_attn",
         "_attn_implementation_autoset",
+        # Written by older versions or for other programs; no code of transformers reads them.
+        "is_llama_config", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers",
+        "pooler_size_per_head",
     )
 )  # fmt: skip
 # What other values of would change the model; these are the ones that it is built for.
@@ -30,10 +35,15 @@ EXPECTED = {
     "pruned_heads": {},
     "pretraining_tp": 1,
     "torchscript": False,
+    # Of older versions.
+    "directionality": "bidi",
+    "pooler_type": "first_token_transform",
+    "rope_interleaved": False,
 }
 # The names that transformers gives to activations, and ours.
 ACTIVATION_NAMES = {
     "gelu": "gelu",
+    "gelu_python": "gelu",
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
@@ -45,7 +55,7 @@ NO_DEFAULT = object()
 
 
 class Config:
-    """The keys of a config.json, each to be taken once.
+    """The keys of a config.json; those that nothing took are refused by `finish`.
 
     where: the file, for messages.
     """
@@ -68,19 +78,86 @@ class Config:
             raise ValueError(f"{self.where}: the key '{key}' is missing")
         return default
 
+    def count(self, key: str, default: Any = NO_DEFAULT) -> Any:
+        """A whole number above 0; or None, where that is the default."""
+        value = self.take(key, default)
+        if not (type(value) is int and value > 0) and not (value is default is None):
+            raise self.refusal(key, "a whole number above 0 is")
+        return value
+
+    def positive(self, key: str, default: float) -> float:
+        """A number above 0."""
+        value = self.take(key, default)
+        if not (is_number(value) and value > 0):
+            raise self.refusal(key, "a number above 0 is")
+        return value
+
+    def dropout(self, key: str, default: float) -> float:
+        """A probability."""
+        value = self.take(key, default)
+        if not (is_number(value) and 0 <= value <= 1):
+            raise self.refusal(key, "a probability is")
+        return value
+
+    def flag(self, key: str, default: bool) -> bool:
+        """True or false."""
+        value = self.take(key, default)
+        if not isinstance(value, bool):
+            raise self.refusal(key, "true or false is")
+        return value
+
+    def size(self, key: str, default: int) -> Grid:
+        """A height and a width."""
+        return pair(self.take(key, default), f"{self.where}: {key}")
+
+    def heads(self, key: str, width: int, default: Any = NO_DEFAULT) -> int:
+        """How many heads share `width`.
+
+        Raises:
+            ValueError: they do not divide it.
+        """
+        n_head = self.count(key, default)
+        if width % n_head:
+            raise self.refusal(key, f"a divisor of the width {width} is")
+        return n_head
+
+    def layers(
+        self, key: str, tensors: dict[str, Tensor], where: str, default: Any = NO_DEFAULT
+    ) -> int:
+        """How many blocks there are, as many as `tensors` has in the module `where`.
+
+        Raises:
+            ValueError: it has another number of them.
+        """
+        n_layer, prefix = self.count(key, default), f"{where}."
+        names = (name.removeprefix(prefix) for name in tensors if name.startswith(prefix))
+        found = len({name.partition(".")[0] for name in names})
+        if found not in (0, n_layer):
+            raise self.refusal(key, f"the weights have {found} blocks")
+        return n_layer
+
+    def padding(self, vocabulary_size: int, default: int | None) -> int | None:
+        """The token whose vector is not trained, counted from the end if it is below 0."""
+        value = self.take("pad_token_id", default)
+        known = type(value) is int and -vocabulary_size <= value < vocabulary_size
+        if value is not None and not known:
+            raise self.refusal("pad_token_id", f"one of the {vocabulary_size} tokens is")
+        return value
+
     def activation(self, key: str, default: str) -> nn.Module:
         """The activation that `key` names."""
         name = self.take(key, default)
         if name == "tanh":
             return nn.Tanh()
-        if name not in ACTIVATION_NAMES:
+        if not isinstance(name, str) or name not in ACTIVATION_NAMES:
             known = ", ".join([*ACTIVATION_NAMES, "tanh"])
             raise self.refusal(key, f"known are {known}")
         return ACTIVATIONS[ACTIVATION_NAMES[name]]()
 
     def refusal(self, key: str, right: str) -> ValueError:
         """The error about a value that cannot be honoured; right: what could be."""
-        return ValueError(f"{self.where}: {key}: {self.values[key]!r} is not supported; {right}")
+        value = self.values.get(key)
+        return ValueError(f"{self.where}: {key}: {value!r} is not supported; {right}")
 
     def finish(self) -> None:
         """To be called when all that is known has been taken.
@@ -96,3 +173,8 @@ class Config:
             raise ValueError(
                 f"{self.where}: unknown keys, which might change the model: {', '.join(unknown)}"
             )
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a finite number."""
+    return type(value) in (int, float) and math.isfinite(value)

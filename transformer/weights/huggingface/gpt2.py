@@ -16,36 +16,49 @@ from transformer.weights.huggingface.inspection import Inspection
 from transformer.weights.huggingface.tensors import (
     is_causal_mask,
     is_hiding,
+    with_prefix,
     without_constants,
     without_copies,
 )
-from transformer.weights.links import Link
+from transformer.weights.links import Link, in_blocks
 
-ARCHITECTURES = ("GPT2LMHeadModel",)
+ARCHITECTURES = {"gpt2": ("GPT2LMHeadModel",)}
+LAYERS = "transformer.h"
+BLOCK = (  # their matrices are transposed
+    Link("attention_norm", "ln_1", keys="n_embd"),
+    Link("attention.qkv", "attn.c_attn", transposed=True, keys="n_embd"),
+    Link("attention.out", "attn.c_proj", transposed=True, keys="n_embd"),
+    Link("mlp_norm", "ln_2", keys="n_embd"),
+    Link("mlp.up", "mlp.c_fc", transposed=True, keys="n_embd, n_inner"),
+    Link("mlp.down", "mlp.c_proj", transposed=True, keys="n_embd, n_inner"),
+)
 
 
 def clean(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
     """Their tensors, each parameter once, all with the prefix of a whole model."""
-    if not any(name.startswith("transformer.") for name in tensors):
-        tensors = {f"transformer.{name}": tensor for name, tensor in tensors.items()}
-    constants = {".attn.bias": is_causal_mask, ".attn.masked_bias": is_hiding}
+    tensors = with_prefix(tensors, "transformer.")
+    constants = {}
+    for i in range(config.count("n_layer")):
+        constants[f"{LAYERS}.{i}.attn.bias"] = is_causal_mask(config.count("n_positions", 1024))
+        constants[f"{LAYERS}.{i}.attn.masked_bias"] = is_hiding
     tensors = without_constants(tensors, constants)
-    if config.take("tie_word_embeddings", True):
+    if config.flag("tie_word_embeddings", True):
         return without_copies(tensors, {"lm_head.weight": "transformer.wte.weight"})
     return tensors
 
 
 def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Transformer:
     """The model that `config` describes, its weights still to be filled."""
-    d_model, n_head = config.take("n_embd"), config.take("n_head")
-    eps, length = config.take("layer_norm_epsilon", 1e-5), config.take("n_positions", 1024)
+    d_model, length = config.count("n_embd"), config.count("n_positions", 1024)
+    n_head, eps = config.heads("n_head", d_model), config.positive("layer_norm_epsilon", 1e-5)
     if config.take("n_ctx", length) != length:
         raise config.refusal("n_ctx", f"only that of n_positions is, {length}")
-    d_mlp = config.take("n_inner", None) or 4 * d_model
-    dropout, attention_dropout = config.take("resid_pdrop", 0.1), config.take("attn_pdrop", 0.1)
-    vocabulary_size = config.take("vocab_size")
-    scaled = config.take("scale_attn_weights", True)
-    by_depth = config.take("scale_attn_by_inverse_layer_idx", False)
+    d_mlp = config.count("n_inner", None) or 4 * d_model
+    dropout = config.dropout("resid_pdrop", 0.1)
+    attention_dropout = config.dropout("attn_pdrop", 0.1)
+    vocabulary_size = config.count("vocab_size")
+    scaled = config.flag("scale_attn_weights", True)
+    by_depth = config.flag("scale_attn_by_inverse_layer_idx", False)
 
     def norm() -> nn.Module:
         return nn.LayerNorm(d_model, eps)
@@ -61,7 +74,7 @@ def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Tran
         d_model,
         LearnedPositions(length, d_model),
         nn.Identity(),
-        config.take("embd_pdrop", 0.1),
+        config.dropout("embd_pdrop", 0.1),
     )
     blocks = [
         PreNormBlock(
@@ -71,34 +84,26 @@ def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Tran
             norm(),
             dropout,
         )
-        for layer in range(config.take("n_layer"))
+        for layer in range(config.layers("n_layer", tensors, LAYERS))
     ]
     config.take("pad_token_id", None)  # GPT-2 trains the vectors of all tokens
     decoder = nn.Linear(d_model, vocabulary_size, bias=False)
-    if config.take("tie_word_embeddings", True):
+    if config.flag("tie_word_embeddings", True):
         decoder.weight = embedding.weight
     return Transformer(embedding, blocks, norm(), LanguageModelHead(decoder), Causal())
 
 
 def links(model: Transformer) -> list[Link]:
-    """Where each parameter stands in their files; their matrices are transposed."""
+    """Where each parameter stands in their files."""
     pairs = [
-        Link("embedding.tokens", "transformer.wte"),
-        Link("embedding.positions", "transformer.wpe"),
-        Link("norm", "transformer.ln_f"),
+        Link("embedding.tokens", "transformer.wte", keys="vocab_size, n_embd"),
+        Link("embedding.positions", "transformer.wpe", keys="n_positions, n_embd"),
+        Link("norm", "transformer.ln_f", keys="n_embd"),
+        *in_blocks(BLOCK, LAYERS, len(model.blocks)),
     ]
     if model.head.decoder.weight is not model.embedding.weight:
-        pairs.append(Link("head.decoder", "lm_head"))
-    for i in range(len(model.blocks)):
-        ours, theirs = f"blocks.{i}", f"transformer.h.{i}"
-        pairs += [
-            Link(f"{ours}.attention_norm", f"{theirs}.ln_1"),
-            Link(f"{ours}.attention.qkv", f"{theirs}.attn.c_attn", transposed=True),
-            Link(f"{ours}.attention.out", f"{theirs}.attn.c_proj", transposed=True),
-            Link(f"{ours}.mlp_norm", f"{theirs}.ln_2"),
-            Link(f"{ours}.mlp.up", f"{theirs}.mlp.c_fc", transposed=True),
-            Link(f"{ours}.mlp.down", f"{theirs}.mlp.c_proj", transposed=True),
-        ]
+        keys = "vocab_size, n_embd, tie_word_embeddings"
+        pairs.append(Link("head.decoder", "lm_head", keys=keys))
     return pairs
 
 

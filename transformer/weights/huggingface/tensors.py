@@ -1,4 +1,4 @@
-"""Tensors that checkpoints of transformers hold besides the parameters: checked, then left out."""
+"""Tensors of checkpoints under one name each; what is no parameter is checked, then left out."""
 
 from collections.abc import Callable
 
@@ -6,52 +6,69 @@ import torch
 from torch import Tensor
 
 
+def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """`tensors` of a model without a head, under the names that they have in one with a head."""
+    if any(name.startswith(prefix) for name in tensors):
+        return tensors
+    return {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
+
+
 def without_constants(
     tensors: dict[str, Tensor], constants: dict[str, Callable[[Tensor], bool]]
 ) -> dict[str, Tensor]:
     """`tensors` without the buffers that a model makes by itself.
 
-    constants: by the end of their names, whether a tensor is what ours is.
+    constants: by their names, whether a tensor is what ours is.
 
     Raises:
         ValueError: a buffer differs, so that the model would too.
     """
-    kept = {}
-    for name, tensor in tensors.items():
-        checks = [check for suffix, check in constants.items() if name.endswith(suffix)]
-        if not checks:
-            kept[name] = tensor
-        elif not checks[0](tensor):
+    for name in constants.keys() & tensors.keys():
+        if not constants[name](tensors[name]):
             raise ValueError(f"{name}: a buffer with values of its own, which is not supported")
-    return kept
+    return {name: tensor for name, tensor in tensors.items() if name not in constants}
 
 
 def without_copies(tensors: dict[str, Tensor], copies: dict[str, str]) -> dict[str, Tensor]:
-    """`tensors` without those that are tied to another one, and were saved all the same.
+    """`tensors` with each tied one once, under the name of the original, whichever was saved.
 
     copies: name of the copy to name of the original.
 
     Raises:
         ValueError: the two differ.
     """
+    kept = dict(tensors)
     for copy, original in copies.items():
-        both = [tensors[name] for name in (copy, original) if name in tensors]
-        if len(both) == 2 and not torch.equal(*both):
-            raise ValueError(f"tie_word_embeddings: {copy} and {original} differ")
-    return {name: tensor for name, tensor in tensors.items() if name not in copies}
+        if copy in kept:
+            tensor = kept.pop(copy)
+            if not torch.equal(tensor, kept.setdefault(original, tensor)):
+                raise ValueError(f"tie_word_embeddings: {copy} and {original} differ")
+    return kept
 
 
-def is_range(tensor: Tensor) -> bool:
-    """0, 1, 2, ..."""
-    return torch.equal(tensor.flatten(), torch.arange(tensor.numel(), dtype=tensor.dtype))
+def is_range(length: int) -> Callable[[Tensor], bool]:
+    """0, 1, 2, ... up to `length`."""
+    return lambda tensor: tensor.flatten().tolist() == list(range(length))
 
 
-def is_causal_mask(tensor: Tensor) -> bool:
-    """Ones on and below the diagonal."""
-    square = tensor.reshape(tensor.shape[-2:])
-    return torch.equal(square, torch.ones_like(square).tril())
+def is_causal_mask(length: int) -> Callable[[Tensor], bool]:
+    """Ones on and below the diagonal of (1, 1, length, length)."""
+    mask = torch.ones(1, 1, length, length, dtype=torch.bool).tril()
+    return lambda tensor: torch.equal(tensor.bool(), mask) and bool((tensor <= 1).all())
 
 
 def is_hiding(tensor: Tensor) -> bool:
     """A number so low that what it is added to vanishes in a softmax."""
     return bool((tensor <= -1e4).all())
+
+
+def is_close_to(expected: Tensor) -> Callable[[Tensor], bool]:
+    """`expected`, but for the rounding of the tensor's own type."""
+
+    def check(tensor: Tensor) -> bool:
+        if tensor.shape != expected.shape or not tensor.is_floating_point():
+            return False
+        rounding = 2 * torch.finfo(tensor.dtype).eps
+        return torch.allclose(tensor.float(), expected.float(), rtol=rounding, atol=1e-12)
+
+    return check

@@ -13,12 +13,25 @@ from transformer.patterns import Bidirectional
 from transformer.positions import LearnedPositions
 from transformer.weights.huggingface.config import Config
 from transformer.weights.huggingface.inspection import Inspection
-from transformer.weights.links import Link
-from transformer.weights.resizing import grid, one, pair, resize
+from transformer.weights.huggingface.tensors import with_prefix
+from transformer.weights.links import Link, in_blocks
+from transformer.weights.resizing import Grid, grid, one, pair, resize
 
-ARCHITECTURES = ("ViTModel", "ViTForImageClassification")
+ARCHITECTURES = {"vit": ("ViTForImageClassification", "ViTModel")}
 POSITIONS = "vit.embeddings.position_embeddings"
-_SIZES = {"patch": 16, "image": 224}  # where they are not given
+LAYERS = "vit.encoder.layer"
+BLOCK = (
+    Link("attention_norm", "layernorm_before", keys="hidden_size"),
+    Link(
+        "attention.qkv",
+        tuple(f"attention.attention.{part}" for part in ("query", "key", "value")),
+        keys="hidden_size, qkv_bias",
+    ),
+    Link("attention.out", "attention.output.dense", keys="hidden_size"),
+    Link("mlp_norm", "layernorm_after", keys="hidden_size"),
+    Link("mlp.up", "intermediate.dense", keys="hidden_size, intermediate_size"),
+    Link("mlp.down", "output.dense", keys="hidden_size, intermediate_size"),
+)
 
 
 def clean(
@@ -27,15 +40,17 @@ def clean(
     image_size: int | tuple[int, int] | None = None,
 ) -> dict[str, Tensor]:
     """Their tensors with the prefix of a whole model, and positions for `image_size`."""
-    if not any(name.startswith("vit.") for name in tensors):
-        tensors = {f"vit.{name}": tensor for name, tensor in tensors.items()}
+    tensors = with_prefix(tensors, "vit.")
     if POSITIONS not in tensors:
         raise ValueError(f"missing tensors: {POSITIONS}")
-    if image_size is not None:
-        patch_size, trained = (pair(config.take(f"{of}_size", _SIZES[of])) for of in _SIZES)
-        old, new = grid(trained, patch_size), grid(pair(image_size), patch_size)
-        tensors = {**tensors, POSITIONS: resize(tensors[POSITIONS], 1, old, new)}
-    return tensors
+    table, (trained, size, patch) = tensors[POSITIONS], _sizes(config, image_size)
+    old, new = grid(trained, patch), grid(size, patch)
+    if old != new and table.shape[1:2] != (1 + old[0] * old[1],):
+        raise ValueError(
+            f"{POSITIONS}: of shape {tuple(table.shape)}, which is not for images of {trained} "
+            f"in patches of {patch} (see image_size, patch_size)"
+        )
+    return {**tensors, POSITIONS: resize(table.float(), 1, old, new)}
 
 
 def build(
@@ -48,22 +63,21 @@ def build(
 
     image_size: in place of the configuration's.
     """
-    patch_size, trained = (pair(config.take(f"{of}_size", _SIZES[of])) for of in _SIZES)
-    image_size = trained if image_size is None else pair(image_size)
-    rows, columns = grid(image_size, patch_size)
-    d_model, n_head = config.take("hidden_size", 768), config.take("num_attention_heads", 12)
-    d_mlp, eps = config.take("intermediate_size", 3072), config.take("layer_norm_eps", 1e-12)
-    dropout = config.take("hidden_dropout_prob", 0.0)
-    attention_dropout = config.take("attention_probs_dropout_prob", 0.0)
-    qkv_bias = config.take("qkv_bias", True)
+    _, size, patch = _sizes(config, image_size)
+    rows, columns = grid(size, patch)
+    d_model, d_mlp = config.count("hidden_size", 768), config.count("intermediate_size", 3072)
+    n_head = config.heads("num_attention_heads", d_model, 12)
+    eps, qkv_bias = config.positive("layer_norm_eps", 1e-12), config.flag("qkv_bias", True)
+    dropout = config.dropout("hidden_dropout_prob", 0.0)
+    attention_dropout = config.dropout("attention_probs_dropout_prob", 0.0)
 
     def norm() -> nn.Module:
         return nn.LayerNorm(d_model, eps)
 
     embedding = PatchEmbedding(
-        image_size,
-        config.take("num_channels", 3),
-        patch_size,
+        size,
+        config.count("num_channels", 3),
+        patch,
         d_model,
         class_token=True,
         positions=LearnedPositions(1 + rows * columns, d_model),
@@ -78,13 +92,12 @@ def build(
             norm(),
             dropout,
         )
-        for _ in range(config.take("num_hidden_layers", 12))
+        for _ in range(config.layers("num_hidden_layers", tensors, LAYERS, 12))
     ]
-    pooled = config.take("pooler_output_size", None) or d_model
+    pooled = config.count("pooler_output_size", None) or d_model
     activation = config.activation("pooler_act", "tanh")
     if architecture == "ViTForImageClassification":
-        classes = len(config.values.get("id2label", {})) or config.values.get("num_labels", 2)
-        head = ClassificationHead(d_model, classes, ClassToken())
+        head = ClassificationHead(d_model, len(labels(config)), ClassToken())
     elif "vit.pooler.dense.weight" in tensors:
         head = Pooler(d_model, pooled, activation)
     else:
@@ -92,29 +105,50 @@ def build(
     return Transformer(embedding, blocks, norm(), head, Bidirectional())
 
 
+def labels(config: Config) -> list[str]:
+    """The names of the classes, in their order; transformers leaves them out where they are two.
+
+    Raises:
+        ValueError: the keys of id2label are not the numbers from 0, or not as many as num_labels.
+    """
+    named, count = config.take("id2label", None), config.count("num_labels", None)
+    if named is None:
+        return [f"LABEL_{i}" for i in range(count or 2)]
+    numbers = [str(i) for i in range(len(named))] if isinstance(named, dict) else []
+    if not numbers or {str(key) for key in named} != set(numbers):
+        raise config.refusal("id2label", "names of classes are, by their numbers from 0")
+    if count not in (None, len(numbers)):
+        raise config.refusal("num_labels", f"only {len(numbers)} is, as id2label has it")
+    return [str({str(key): name for key, name in named.items()}[i]) for i in numbers]
+
+
+def _sizes(config: Config, image_size: int | tuple[int, int] | None) -> tuple[Grid, Grid, Grid]:
+    """Height and width of the images trained on, of those to be taken, and of a patch."""
+    trained, patch = config.size("image_size", 224), config.size("patch_size", 16)
+    return trained, trained if image_size is None else pair(image_size, "image_size"), patch
+
+
 def links(model: Transformer) -> list[Link]:
     """Where each parameter stands in their files."""
     embeddings = "vit.embeddings"
-    pairs = [
-        Link("embedding.class_token", f"{embeddings}.cls_token"),
-        Link("embedding.positions.weight", POSITIONS, leading=1),
-        Link("embedding.patches", f"{embeddings}.patch_embeddings.projection"),
-        Link("norm", "vit.layernorm"),
-        Link("head.dense", "vit.pooler.dense"),
-        Link("head.classifier", "classifier"),
+    return [
+        Link("embedding.class_token", f"{embeddings}.cls_token", keys="hidden_size"),
+        Link(
+            "embedding.positions.weight",
+            POSITIONS,
+            leading=1,
+            keys="image_size, patch_size, hidden_size",
+        ),
+        Link(
+            "embedding.patches",
+            f"{embeddings}.patch_embeddings.projection",
+            keys="num_channels, patch_size, hidden_size",
+        ),
+        *in_blocks(BLOCK, LAYERS, len(model.blocks)),
+        Link("norm", "vit.layernorm", keys="hidden_size"),
+        Link("head.dense", "vit.pooler.dense", keys="pooler_output_size, hidden_size"),
+        Link("head.classifier", "classifier", keys="id2label, num_labels, hidden_size"),
     ]
-    for i in range(len(model.blocks)):
-        ours, theirs = f"blocks.{i}", f"vit.encoder.layer.{i}"
-        qkv = tuple(f"{theirs}.attention.attention.{part}" for part in ("query", "key", "value"))
-        pairs += [
-            Link(f"{ours}.attention_norm", f"{theirs}.layernorm_before"),
-            Link(f"{ours}.attention.qkv", qkv),
-            Link(f"{ours}.attention.out", f"{theirs}.attention.output.dense"),
-            Link(f"{ours}.mlp_norm", f"{theirs}.layernorm_after"),
-            Link(f"{ours}.mlp.up", f"{theirs}.intermediate.dense"),
-            Link(f"{ours}.mlp.down", f"{theirs}.output.dense"),
-        ]
-    return pairs
 
 
 def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
