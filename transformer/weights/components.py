@@ -3,11 +3,33 @@
 where: the path of the component in their model, for messages.
 """
 
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transformer.attention import SelfAttention
 from transformer.weights.links import Link
+
+TIMM = "timm.layers"
+LAYER_NORMS = {
+    "torch.nn.modules.normalization.LayerNorm",
+    f"{TIMM}.norm.LayerNorm",
+    f"{TIMM}.norm.LayerNormFp32",
+}
+RMS_NORMS = {
+    "torch.nn.modules.normalization.RMSNorm",
+    f"{TIMM}.norm.RmsNorm",
+    f"{TIMM}.norm.RmsNormFp32",
+}
+ACTIVATIONS = {
+    "torch.nn.modules.activation.ReLU": nn.ReLU,
+    "torch.nn.modules.activation.SiLU": nn.SiLU,
+    f"{TIMM}.activations.GELU": nn.GELU,
+    f"{TIMM}.activations.GELUTanh": lambda: nn.GELU("tanh"),
+}
+FUNCTIONS = {F.relu: nn.ReLU, torch.relu: nn.ReLU, F.gelu: nn.GELU, F.silu: nn.SiLU}
 
 
 def refuse(where: str, what: str) -> ValueError:
@@ -16,11 +38,39 @@ def refuse(where: str, what: str) -> ValueError:
 
 
 def require(ok: bool, where: str, what: str) -> None:
-    """Raises:
-    ValueError: not `ok`: `what` is not supported.
+    """Refuse `what` unless `ok`.
+
+    Raises:
+        ValueError: not `ok`.
     """
     if not ok:
         raise refuse(where, what)
+
+
+def path(module: object) -> str:
+    """Where the class of `module` is defined, with its name: for libraries that are not needed."""
+    return f"{type(module).__module__}.{type(module).__name__}"
+
+
+def require_class(model: object, wanted: str) -> None:
+    """Refuse what is no model of the class `wanted`, or of a subclass, whose forward pass may be
+    another.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if path(model) != wanted:
+        raise ValueError(f"expected a {wanted}, not a {path(model)}")
+
+
+def exactly(module: object, wanted: type, where: str) -> None:
+    """Refuse a part of another class, likewise.
+
+    Raises:
+        ValueError: it is one.
+    """
+    name = wanted.__name__
+    require(type(module) is wanted, where, f"{type(module).__name__} in place of {name}")
 
 
 def norm(theirs: nn.Module | None, where: str) -> nn.Module:
@@ -28,32 +78,42 @@ def norm(theirs: nn.Module | None, where: str) -> nn.Module:
     if theirs is None or isinstance(theirs, nn.Identity):
         return nn.Identity()
     affine = getattr(theirs, "weight", None) is not None
-    if isinstance(theirs, nn.LayerNorm):
+    if path(theirs) in LAYER_NORMS:
         bias = theirs.bias is not None
         return nn.LayerNorm(theirs.normalized_shape, theirs.eps, affine, bias)
-    if isinstance(theirs, nn.RMSNorm) or type(theirs).__name__ == "RmsNorm":  # timm's own
+    if path(theirs) in RMS_NORMS:
         return nn.RMSNorm(tuple(theirs.normalized_shape), theirs.eps, affine)
     raise refuse(where, f"the norm {type(theirs).__name__}")
 
 
-def activation(theirs: nn.Module, where: str, dropout: float = 0.0) -> nn.Module:
+def activation(theirs: Any, where: str, dropout: float = 0.0) -> nn.Module:
     """The same activation, followed by the dropout that some have inside of their MLP."""
-    if isinstance(theirs, nn.GELU):
+    if type(theirs) is nn.GELU:
         ours: nn.Module = nn.GELU(theirs.approximate)
-    elif isinstance(theirs, nn.ReLU) or theirs is F.relu:
-        ours = nn.ReLU()
-    elif theirs is F.gelu:
-        ours = nn.GELU()
-    elif isinstance(theirs, nn.SiLU):
-        ours = nn.SiLU()
+    elif theirs in FUNCTIONS:
+        ours = FUNCTIONS[theirs]()
+    elif path(theirs) in ACTIVATIONS:
+        ours = ACTIVATIONS[path(theirs)]()
     else:
         name = getattr(theirs, "__name__", type(theirs).__name__)
         raise refuse(where, f"the activation {name}")
     return nn.Sequential(ours, nn.Dropout(dropout)) if dropout else ours
 
 
+def classifier(theirs: Any, where: str) -> nn.Linear:
+    """A matrix with a bias, as ours always has one.
+
+    Raises:
+        ValueError: it is none.
+    """
+    exactly(theirs, nn.Linear, where)
+    require(theirs.bias is not None, where, "a classifier without a bias")
+    return theirs
+
+
 def plain(theirs: nn.MultiheadAttention, where: str) -> None:
     """Require an attention of torch's without its rarer options."""
+    exactly(theirs, nn.MultiheadAttention, where)
     require(theirs._qkv_same_embed_dim, where, "kdim or vdim other than the width")
     require(theirs.bias_k is None, where, "add_bias_kv")
     require(not theirs.add_zero_attn, where, "add_zero_attn")
@@ -73,6 +133,15 @@ def self_attention_links(ours: str, theirs: str) -> list[Link]:
     return [Link(f"{ours}.qkv", f"{theirs}.in_proj"), Link(f"{ours}.out", f"{theirs}.out_proj")]
 
 
-def renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """torch's in_proj_weight and in_proj_bias under names as all other modules have them."""
-    return {name.replace("in_proj_", "in_proj."): tensor for name, tensor in tensors.items()}
+def tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a model, torch's in_proj_weight and in_proj_bias under names as all other
+    modules have them.
+
+    Raises:
+        ValueError: a parameter is in two places, which would be two of ours.
+    """
+    names: dict[nn.Parameter, str] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        first = names.setdefault(parameter, name)
+        require(first == name, name, f"a parameter shared with {first}")
+    return {name.replace("in_proj_", "in_proj."): t for name, t in model.state_dict().items()}

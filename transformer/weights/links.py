@@ -49,10 +49,13 @@ class Link:
         return [part.reshape((1,) * self.leading + part.shape).contiguous() for part in parts]
 
 
-def in_blocks(links: Iterable[Link], theirs: str, count: int, ours: str = "blocks") -> list[Link]:
-    """The links of one block, for each of `count` blocks in `ours` and in `theirs`."""
+def in_blocks(links: Iterable[Link], theirs: str, count: int, ours: str = "blocks.") -> list[Link]:
+    """The links of one block, for each of `count` blocks.
+
+    ours, theirs: their names, but for the number at the end.
+    """
     links = list(links)
-    return [link.under(f"{ours}.{i}", f"{theirs}.{i}") for i in range(count) for link in links]
+    return [link.under(f"{ours}{i}", f"{theirs}{i}") for i in range(count) for link in links]
 
 
 @torch.no_grad()

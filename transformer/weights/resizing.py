@@ -25,6 +25,21 @@ def one(size: Grid) -> int | Grid:
     return size[0] if size[0] == size[1] else size
 
 
+def sizes(
+    trained: Grid, patch_size: Grid, image_size: int | tuple[int, int] | None
+) -> tuple[Grid, Grid, Grid]:
+    """The images that a model is to take, and the patches along height and width: of those that it
+    was trained on, and of those that it is to take.
+
+    image_size: None for those that it was trained on.
+
+    Raises:
+        ValueError: see `pair` and `grid`.
+    """
+    size = trained if image_size is None else pair(image_size, "image_size")
+    return size, grid(trained, patch_size), grid(size, patch_size)
+
+
 def grid(image_size: Grid, patch_size: Grid) -> Grid:
     """Patches along height and width.
 
@@ -50,9 +65,17 @@ def resize(
 
     table: (1, prefix + rows * columns, d_model); the first `prefix` ones, such as the class
         token's, stay as they are.
+
+    Raises:
+        ValueError: the table is not of the old grid.
     """
     if old == new:
         return table
+    if table.shape[1] != prefix + old[0] * old[1]:
+        raise ValueError(
+            f"image_size: it has {old[0]} x {old[1]} patches, but there are {table.shape[1]} "
+            f"positions, {prefix} of them not of patches"
+        )
     first, patches = table[:, :prefix], table[:, prefix:]
     image = patches.unflatten(1, old).permute(0, 3, 1, 2)
     image = F.interpolate(

@@ -13,8 +13,30 @@ from transformer.patterns import Bidirectional
 from transformer.positions import LearnedPositions, NoPositions
 from transformer.weights import components
 from transformer.weights.components import require
-from transformer.weights.links import Link, load
-from transformer.weights.resizing import grid, pair, resize
+from transformer.weights.links import Link, in_blocks, load
+from transformer.weights.resizing import pair, resize, sizes
+
+LINKS = (
+    Link("embedding.patches", "patch_embed.proj"),
+    Link("embedding.class_token", "cls_token"),
+    Link("embedding.positions.weight", "pos_embed", leading=1),
+    Link("embedding.norm", "norm_pre"),
+    Link("norm", "norm"),
+    # The norm of what was pooled, with classes or without.
+    Link("head.transform.0", "fc_norm"),
+    Link("head.1", "fc_norm"),
+    Link("head.classifier", "head"),
+)
+BLOCK = (
+    Link("attention_norm", "norm1"),
+    Link("attention.qkv", "attn.qkv"),
+    Link("attention.out", "attn.proj"),
+    Link("attention_scale.weight", "ls1.gamma"),
+    Link("mlp_norm", "norm2"),
+    Link("mlp.up", "mlp.fc1"),
+    Link("mlp.down", "mlp.fc2"),
+    Link("mlp_scale.weight", "ls2.gamma"),
+)
 
 
 def from_timm(model: Any, image_size: int | tuple[int, int] | None = None) -> Transformer:
@@ -24,13 +46,14 @@ def from_timm(model: Any, image_size: int | tuple[int, int] | None = None) -> Tr
         interpolated as by timm itself.
 
     Raises:
-        ValueError: the model has a part that ours has no component for; it is named.
+        ValueError: it is of another class, or has a part that ours has no component for; it is
+            named.
     """
+    components.require_class(model, "timm.models.vision_transformer.VisionTransformer")
     _check(model)
     patches = model.patch_embed.proj
     trained = pair(model.patch_embed.img_size, "img_size")
-    size = trained if image_size is None else pair(image_size, "image_size")
-    old, new = grid(trained, patches.kernel_size), grid(size, patches.kernel_size)
+    size, old, new = sizes(trained, patches.kernel_size, image_size)
     prefix, d_model = model.num_prefix_tokens, model.embed_dim
     learned = model.pos_embed is not None
     embedding = PatchEmbedding(
@@ -47,18 +70,17 @@ def from_timm(model: Any, image_size: int | tuple[int, int] | None = None) -> Tr
     blocks = [_block(block, f"blocks.{i}") for i, block in enumerate(model.blocks)]
     norm = components.norm(model.norm, "norm")
     ours = Transformer(embedding, blocks, norm, _head(model), Bidirectional())
-    tensors = model.state_dict()
+    tensors = components.tensors(model)
     if learned:
-        table = model.pos_embed.detach()
-        tensors["pos_embed"] = resize(table, prefix, old, new, antialias=True)
-    load(ours, tensors, _links(len(blocks)))
+        tensors["pos_embed"] = resize(tensors["pos_embed"], prefix, old, new, antialias=True)
+    load(ours, tensors, [*LINKS, *in_blocks(BLOCK, "blocks.", len(blocks))])
     return ours.eval()
 
 
 def _check(model: Any) -> None:
     """Refuse by name what this model has and ours has not."""
     embed = model.patch_embed
-    require(type(embed).__name__ == "PatchEmbed", "patch_embed", type(embed).__name__)
+    _part(embed, "patch_embed", "PatchEmbed")
     require(embed.proj.stride == embed.proj.kernel_size, "patch_embed", "overlapping patches")
     require(isinstance(embed.norm, nn.Identity), "patch_embed.norm", "a norm of patches alone")
     require(not embed.dynamic_img_pad, "patch_embed", "dynamic_img_pad")
@@ -72,15 +94,22 @@ def _check(model: Any) -> None:
     known = model.global_pool in ("token", "avg", "")
     require(known, "global_pool", f"global_pool '{model.global_pool}'")
     for i, block in enumerate(model.blocks):
-        where, attention = f"blocks.{i}", block.attn
-        for part, name in ((block, "Block"), (attention, "Attention"), (block.mlp, "Mlp")):
-            require(type(part).__name__ == name, where, f"{type(part).__name__} for {name}")
+        where = f"blocks.{i}"
+        _part(block, where, "Block")
+        attention = block.attn
+        _part(attention, f"{where}.attn", "Attention")
+        _part(block.mlp, f"{where}.mlp", "Mlp")
         require(isinstance(attention.q_norm, nn.Identity), f"{where}.attn", "qk_norm")
         require(isinstance(attention.norm, nn.Identity), f"{where}.attn", "scale_attn_norm")
         require(attention.gate is None, f"{where}.attn", "gated attention")
         require(isinstance(block.mlp.norm, nn.Identity), f"{where}.mlp", "scale_mlp_norm")
         for path in (block.drop_path1, block.drop_path2):
             require(isinstance(path, nn.Identity), where, "drop_path_rate")
+
+
+def _part(part: Any, where: str, wanted: str) -> None:
+    found = type(part).__name__
+    require(found == wanted, where, f"{found} in place of {wanted}")
 
 
 def _block(block: Any, where: str) -> PreNormBlock:
@@ -108,41 +137,15 @@ def _block(block: Any, where: str) -> PreNormBlock:
 
 
 def _head(model: Any) -> nn.Module:
-    if isinstance(model.head, nn.Identity):
-        require(not model.global_pool, "head", "num_classes=0 with a global_pool")
-        return HiddenStates()
-    require(bool(model.global_pool), "global_pool", "a classifier without a global_pool")
+    """Without classes, what timm gives in their place: the pooled tokens, or all of them."""
     skip = 0 if model.pool_include_prefix else model.num_prefix_tokens
-    norm = components.norm(model.fc_norm, "fc_norm")
-    dropout = model.head_drop.p
-    return ClassificationHead(
-        model.embed_dim,
-        model.num_classes,
-        ClassToken() if model.global_pool == "token" else MeanPooling(skip),
-        nn.Sequential(norm, nn.Dropout(dropout)),
-    )
-
-
-def _links(n_layer: int) -> list[Link]:
-    links = [
-        Link("embedding.patches", "patch_embed.proj"),
-        Link("embedding.class_token", "cls_token"),
-        Link("embedding.positions.weight", "pos_embed", leading=1),
-        Link("embedding.norm", "norm_pre"),
-        Link("norm", "norm"),
-        Link("head.transform.0", "fc_norm"),
-        Link("head.classifier", "head"),
-    ]
-    for i in range(n_layer):
-        block = f"blocks.{i}"
-        links += [
-            Link(f"{block}.attention_norm", f"{block}.norm1"),
-            Link(f"{block}.attention.qkv", f"{block}.attn.qkv"),
-            Link(f"{block}.attention.out", f"{block}.attn.proj"),
-            Link(f"{block}.attention_scale.weight", f"{block}.ls1.gamma"),
-            Link(f"{block}.mlp_norm", f"{block}.norm2"),
-            Link(f"{block}.mlp.up", f"{block}.mlp.fc1"),
-            Link(f"{block}.mlp.down", f"{block}.mlp.fc2"),
-            Link(f"{block}.mlp_scale.weight", f"{block}.ls2.gamma"),
-        ]
-    return links
+    poolings = {"token": ClassToken(), "avg": MeanPooling(skip), "": HiddenStates()}
+    pooling, dropout = poolings[model.global_pool], model.head_drop.p
+    transform = [components.norm(model.fc_norm, "fc_norm"), nn.Dropout(dropout)]
+    if not dropout and isinstance(transform[0], nn.Identity):
+        transform = []
+    if isinstance(model.head, nn.Identity):
+        return nn.Sequential(pooling, *transform) if transform else pooling
+    require(bool(model.global_pool), "global_pool", "a classifier without a global_pool")
+    classes = components.classifier(model.head, "head").out_features
+    return ClassificationHead(model.embed_dim, classes, pooling, nn.Sequential(*transform))

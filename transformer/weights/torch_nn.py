@@ -20,7 +20,28 @@ from transformer.layers import (
 from transformer.model import Transformer
 from transformer.patterns import AttentionPattern, Bidirectional
 from transformer.weights import components
-from transformer.weights.links import Link, load
+from transformer.weights.links import Link, in_blocks, load
+
+LAYERS = {
+    nn.TransformerEncoder: nn.TransformerEncoderLayer,
+    nn.TransformerDecoder: nn.TransformerDecoderLayer,
+}
+ENCODER_BLOCK = (
+    *components.self_attention_links("attention", "self_attn"),
+    Link("attention_norm", "norm1"),
+    Link("mlp.up", "linear1"),
+    Link("mlp.down", "linear2"),
+    Link("mlp_norm", "norm2"),
+)
+DECODER_BLOCK = (
+    *ENCODER_BLOCK[:-1],
+    Link("cross_attention.q", "multihead_attn.q"),
+    Link("cross_attention.kv", "multihead_attn.kv"),
+    Link("cross_attention.out", "multihead_attn.out_proj"),
+    Link("cross_attention_norm", "norm2"),
+    Link("mlp_norm", "norm3"),
+)
+BLOCKS = {nn.TransformerEncoder: ENCODER_BLOCK, nn.TransformerDecoder: DECODER_BLOCK}
 
 
 def from_torch(
@@ -29,7 +50,7 @@ def from_torch(
 ) -> Transformer:
     """A copy of `model` as a Transformer, in evaluation mode.
 
-    A decoder's `memory` is ours' `source`.
+    What theirs calls the `memory` of a decoder is the `source` of ours.
 
     pattern: who may look at whom in an encoder, or in a decoder; torch's own take that as a mask
         in every call. Bidirectional by default.
@@ -38,15 +59,19 @@ def from_torch(
         ValueError: the model has a part that ours has no component for; it is named.
     """
     pattern = pattern or Bidirectional()
-    if isinstance(model, nn.Transformer):
+    if type(model) is nn.Transformer:
+        components.exactly(model.encoder, nn.TransformerEncoder, "encoder")
+        components.exactly(model.decoder, nn.TransformerDecoder, "decoder")
         encoder = _stack(model.encoder, Bidirectional(), "encoder.")
         ours = _stack(model.decoder, pattern, "decoder.", encoder)
-        links = _links(model.encoder, "encoder.", "encoder.")
-        links += _links(model.decoder, "", "decoder.")
-    elif isinstance(model, nn.TransformerDecoder):
+        links = [
+            *_links(model.encoder, "encoder.", "encoder."),
+            *_links(model.decoder, "", "decoder."),
+        ]
+    elif type(model) is nn.TransformerDecoder:
         nothing = Transformer(Vectors(), [], nn.Identity(), HiddenStates(), Bidirectional())
         ours, links = _stack(model, pattern, "", nothing), _links(model, "", "")
-    elif isinstance(model, nn.TransformerEncoder):
+    elif type(model) is nn.TransformerEncoder:
         ours, links = _stack(model, pattern, ""), _links(model, "", "")
     else:
         raise ValueError(f"{type(model).__name__} is not one of torch's three transformers")
@@ -57,7 +82,11 @@ def from_torch(
 def _stack(
     model: nn.Module, pattern: AttentionPattern, where: str, encoder: Transformer | None = None
 ) -> Transformer:
-    blocks = [_block(layer, f"{where}layers.{i}") for i, layer in enumerate(model.layers)]
+    kind = LAYERS[type(model)]
+    blocks = []
+    for i, layer in enumerate(model.layers):
+        components.exactly(layer, kind, f"{where}layers.{i}")
+        blocks.append(_block(layer, f"{where}layers.{i}"))
     norm = components.norm(model.norm, f"{where}norm")
     return Transformer(Vectors(), blocks, norm, HiddenStates(), pattern, encoder)
 
@@ -86,7 +115,7 @@ def _block(layer: nn.Module, where: str) -> Block:
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
     """Their tensors, the projections of cross-attention split as ours are."""
     tensors = {}
-    for name, tensor in components.renamed(model.state_dict()).items():
+    for name, tensor in components.tensors(model).items():
         if "multihead_attn.in_proj." in name:
             q, kv = tensor.split([len(tensor) // 3, len(tensor) // 3 * 2])
             tensors[name.replace("in_proj", "q")] = q
@@ -96,20 +125,7 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
     return tensors
 
 
-def _links(model: nn.Module, ours_prefix: str, theirs_prefix: str) -> list[Link]:
-    links = [Link(f"{ours_prefix}norm", f"{theirs_prefix}norm")]
-    for i, layer in enumerate(model.layers):
-        ours, theirs = f"{ours_prefix}blocks.{i}", f"{theirs_prefix}layers.{i}"
-        crossing = isinstance(layer, nn.TransformerDecoderLayer)
-        links += [
-            *components.self_attention_links(f"{ours}.attention", f"{theirs}.self_attn"),
-            Link(f"{ours}.attention_norm", f"{theirs}.norm1"),
-            Link(f"{ours}.cross_attention.q", f"{theirs}.multihead_attn.q"),
-            Link(f"{ours}.cross_attention.kv", f"{theirs}.multihead_attn.kv"),
-            Link(f"{ours}.cross_attention.out", f"{theirs}.multihead_attn.out_proj"),
-            Link(f"{ours}.cross_attention_norm", f"{theirs}.norm2"),
-            Link(f"{ours}.mlp.up", f"{theirs}.linear1"),
-            Link(f"{ours}.mlp.down", f"{theirs}.linear2"),
-            Link(f"{ours}.mlp_norm", f"{theirs}.norm{3 if crossing else 2}"),
-        ]
-    return links
+def _links(model: nn.Module, ours: str, theirs: str) -> list[Link]:
+    block = BLOCKS[type(model)]
+    layers = in_blocks(block, f"{theirs}layers.", len(model.layers), f"{ours}blocks.")
+    return [Link(f"{ours}norm", f"{theirs}norm"), *layers]

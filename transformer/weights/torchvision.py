@@ -12,8 +12,25 @@ from transformer.model import Transformer
 from transformer.patterns import Bidirectional
 from transformer.positions import LearnedPositions
 from transformer.weights import components
-from transformer.weights.links import Link, load
-from transformer.weights.resizing import grid, pair, resize
+from transformer.weights.links import Link, in_blocks, load
+from transformer.weights.resizing import pair, resize, sizes
+
+POSITIONS = "encoder.pos_embedding"
+LAYERS = "encoder.layers.encoder_layer_"
+LINKS = (
+    Link("embedding.patches", "conv_proj"),
+    Link("embedding.class_token", "class_token"),
+    Link("embedding.positions.weight", POSITIONS, leading=1),
+    Link("norm", "encoder.ln"),
+    Link("head.transform.0", "heads.pre_logits"),
+)
+BLOCK = (
+    Link("attention_norm", "ln_1"),
+    *components.self_attention_links("attention", "self_attention"),
+    Link("mlp_norm", "ln_2"),
+    Link("mlp.up", "mlp.0"),
+    Link("mlp.down", "mlp.3"),
+)
 
 
 def from_torchvision(model: Any, image_size: int | tuple[int, int] | None = None) -> Transformer:
@@ -23,15 +40,16 @@ def from_torchvision(model: Any, image_size: int | tuple[int, int] | None = None
         interpolated as by torchvision's `interpolate_embeddings`.
 
     Raises:
-        ValueError: the model has a part that ours has no component for; it is named.
+        ValueError: it is of another class, or has a part that ours has no component for; it is
+            named.
     """
+    components.require_class(model, "torchvision.models.vision_transformer.VisionTransformer")
     where = "conv_proj"
     components.require(isinstance(model.conv_proj, nn.Conv2d), where, "a convolutional stem")
-    patches, positions = model.conv_proj, model.encoder.pos_embedding
+    patches = model.conv_proj
     components.require(patches.stride == patches.kernel_size, where, "overlapping patches")
     trained = pair(model.image_size, "image_size")
-    size = trained if image_size is None else pair(image_size, "image_size")
-    old, new = grid(trained, patches.kernel_size), grid(size, patches.kernel_size)
+    size, old, new = sizes(trained, patches.kernel_size, image_size)
     d_model = model.hidden_dim
     embedding = PatchEmbedding(
         size,
@@ -44,8 +62,7 @@ def from_torchvision(model: Any, image_size: int | tuple[int, int] | None = None
         dropout=model.encoder.dropout.p,
         bias=patches.bias is not None,
     )
-    blocks = [_block(layer, f"encoder.layers.{name}")
-              for name, layer in model.encoder.layers.named_children()]
+    blocks = [_block(layer, f"{LAYERS}{i}") for i, layer in enumerate(model.encoder.layers)]
     ours = Transformer(
         embedding,
         blocks,
@@ -53,14 +70,16 @@ def from_torchvision(model: Any, image_size: int | tuple[int, int] | None = None
         _head(model),
         Bidirectional(),
     )
-    tensors = components.renamed(model.state_dict())
-    name = "encoder.pos_embedding"
-    tensors[name] = resize(positions.detach(), 1, old, new, align_corners=True)
-    load(ours, tensors, _links(len(blocks)))
+    tensors = components.tensors(model)
+    tensors[POSITIONS] = resize(tensors[POSITIONS], 1, old, new, align_corners=True)
+    head = Link("head.classifier", "heads" if isinstance(model.heads, nn.Linear) else "heads.head")
+    load(ours, tensors, [*LINKS, *in_blocks(BLOCK, LAYERS, len(blocks)), head])
     return ours.eval()
 
 
 def _block(layer: Any, where: str) -> PreNormBlock:
+    found = type(layer).__name__
+    components.require(found == "EncoderBlock", where, f"{found} in place of EncoderBlock")
     up, activation, inner, down, outer = layer.mlp
     return PreNormBlock(
         components.self_attention(layer.self_attention, f"{where}.self_attention"),
@@ -76,38 +95,25 @@ def _block(layer: Any, where: str) -> PreNormBlock:
     )
 
 
-def _head(model: Any) -> ClassificationHead:
-    """With `representation_size`, a hidden layer stands before the classifier."""
-    classifier = model.heads.head
-    transform = None
-    if hasattr(model.heads, "pre_logits"):
-        hidden = model.heads.pre_logits
-        transform = nn.Sequential(nn.Linear(hidden.in_features, hidden.out_features), nn.Tanh())
-    return ClassificationHead(
-        model.hidden_dim,
-        classifier.out_features,
-        ClassToken(),
-        transform,
-        classifier.in_features,
-    )
-
-
-def _links(n_layer: int) -> list[Link]:
-    links = [
-        Link("embedding.patches", "conv_proj"),
-        Link("embedding.class_token", "class_token"),
-        Link("embedding.positions.weight", "encoder.pos_embedding", leading=1),
-        Link("norm", "encoder.ln"),
-        Link("head.transform.0", "heads.pre_logits"),
-        Link("head.classifier", "heads.head"),
-    ]
-    for i in range(n_layer):
-        ours, theirs = f"blocks.{i}", f"encoder.layers.encoder_layer_{i}"
-        links += [
-            Link(f"{ours}.attention_norm", f"{theirs}.ln_1"),
-            *components.self_attention_links(f"{ours}.attention", f"{theirs}.self_attention"),
-            Link(f"{ours}.mlp_norm", f"{theirs}.ln_2"),
-            Link(f"{ours}.mlp.up", f"{theirs}.mlp.0"),
-            Link(f"{ours}.mlp.down", f"{theirs}.mlp.3"),
-        ]
-    return links
+def _head(model: Any) -> nn.Module:
+    """A classifier, with `representation_size` behind a hidden layer; or the class token alone,
+    where Identity stands in the place of the classifier."""
+    heads, where, pooling = model.heads, "heads", ClassToken()
+    names = [name for name, _ in heads.named_children()]
+    if names == ["pre_logits", "act", "head"]:
+        hidden, classifier = heads.pre_logits, components.classifier(heads.head, "heads.head")
+        components.exactly(hidden, nn.Linear, "heads.pre_logits")
+        components.exactly(heads.act, nn.Tanh, "heads.act")
+        return ClassificationHead(
+            model.hidden_dim,
+            classifier.out_features,
+            pooling,
+            nn.Sequential(nn.Linear(hidden.in_features, hidden.out_features), nn.Tanh()),
+            classifier.in_features,
+        )
+    if names == ["head"]:
+        heads, where = heads.head, "heads.head"
+    if isinstance(heads, nn.Identity):
+        return pooling
+    classes = components.classifier(heads, where).out_features
+    return ClassificationHead(model.hidden_dim, classes, pooling)

@@ -1,6 +1,9 @@
 """timm's vit_*: equal outputs and gradients."""
 
 import pytest
+import timm
+from timm.layers import SwiGLU
+from timm.models.vision_transformer import ParallelThingsBlock
 
 from tests.transformer.weights.parity import errors
 from tests.transformer.weights.timm_cases import CASES, vit
@@ -28,12 +31,36 @@ def test_outputs_and_gradients_are_theirs(case):
         ({"act_layer": "tanh"}, r"blocks\.0\.mlp: the activation Tanh"),
         ({"scale_mlp_norm": True}, r"blocks\.0\.mlp: scale_mlp_norm"),
         ({"scale_attn_norm": True}, r"blocks\.0\.attn: scale_attn_norm"),
-        ({"num_classes": 0}, "head: num_classes=0 with a global_pool"),
+        ({"block_fn": ParallelThingsBlock}, r"blocks\.0: ParallelThingsBlock in place of Block"),
+        ({"mlp_layer": SwiGLU}, r"blocks\.0\.mlp: SwiGLU in place of Mlp"),
     ],
 )
 def test_what_ours_has_not_is_refused_by_name(changes, named):
     with pytest.raises(ValueError, match=f"^{named}.* is not supported$"):
         from_timm(vit(**changes)())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["resnet18", "vit_relpos_small_patch16_224", "beit_base_patch16_224", "cait_xxs24_224",
+     "naflexvit_base_patch16_gap", "eva02_tiny_patch14_224", "deit_tiny_distilled_patch16_224"],
+)  # fmt: skip
+def test_another_class_is_refused_by_its_name(name):
+    model = timm.create_model(name) if name == "resnet18" else timm.create_model(name, depth=1)
+    with pytest.raises(ValueError, match=f"^expected a timm.*, not a .*{type(model).__name__}$"):
+        from_timm(model)
+
+
+def test_images_without_a_patch_are_refused():
+    with pytest.raises(ValueError, match="image_size: 2 x 2 pixels hold no patch of 3 x 3"):
+        from_timm(vit()(), image_size=2)
+
+
+def test_a_parameter_in_two_places_is_refused():
+    model = vit()()
+    model.blocks[1] = model.blocks[0]
+    with pytest.raises(ValueError, match=r"^blocks\.1\.norm1\.weight: a parameter shared with"):
+        from_timm(model)
 
 
 def test_dropout_is_taken_along():

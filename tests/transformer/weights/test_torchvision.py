@@ -1,10 +1,12 @@
 """torchvision's VisionTransformer: equal outputs and gradients."""
 
 import pytest
+from torch import nn
 from torchvision.models.vision_transformer import ConvStemConfig
 
 from tests.transformer.weights.parity import errors
-from tests.transformer.weights.torchvision_cases import CASES, vit
+from tests.transformer.weights.timm_cases import vit as timm_vit
+from tests.transformer.weights.torchvision_cases import CASES, vit, with_heads
 from transformer.weights import from_torchvision
 
 
@@ -19,6 +21,16 @@ def test_what_ours_has_not_is_refused_by_name():
     stem = [ConvStemConfig(out_channels=8, kernel_size=3, stride=4)]
     with pytest.raises(ValueError, match="conv_proj: a convolutional stem is not supported"):
         from_torchvision(vit(conv_stem_configs=stem)())
+    with pytest.raises(ValueError, match=r"^expected a torchvision.*, not a torch.*\.Linear$"):
+        from_torchvision(nn.Linear(3, 3))
+    with pytest.raises(ValueError, match=r"^expected a torchvision.*, not a timm"):
+        from_torchvision(timm_vit()())
+    with pytest.raises(ValueError, match="heads: a classifier without a bias is not supported"):
+        from_torchvision(with_heads(lambda: nn.Linear(30, 3, bias=False))())
+    with pytest.raises(ValueError, match="heads: Sequential in place of Linear is not supported"):
+        from_torchvision(with_heads(lambda: nn.Sequential(nn.Linear(30, 3), nn.ReLU()))())
+    with pytest.raises(ValueError, match="image_size: 2 x 2 pixels hold no patch of 4 x 4"):
+        from_torchvision(vit()(), image_size=2)
 
 
 def test_dropout_is_taken_along():

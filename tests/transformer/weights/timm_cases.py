@@ -17,8 +17,9 @@ def vit(**changes) -> Callable[[], nn.Module]:
     return lambda: VisionTransformer(**sizes | changes)
 
 
-def named(name: str) -> Callable[[], nn.Module]:
-    return lambda: timm.create_model(name, img_size=64, depth=2, num_classes=7)
+def named(name: str, **changes) -> Callable[[], nn.Module]:
+    sizes = {"img_size": 64, "depth": 2, "num_classes": 7}
+    return lambda: timm.create_model(name, **sizes | changes)
 
 
 def calls(size: tuple[int, int] | None = None) -> Callable:
@@ -48,12 +49,18 @@ CASES = [
     case("no biases of projections", vit(proj_bias=False)),
     case("layer scale", vit(init_values=0.1)),
     case("RMSNorm, SiLU", vit(norm_layer="rmsnorm", act_layer="silu")),
+    case("timm's own GELU", vit(act_layer="gelu")),
+    case("timm's own GELU by tanh", vit(act_layer="gelu_tanh")),
     case("no positions", vit(pos_embed="none")),
     case("positions of patches alone",
          vit(no_embed_class=True, class_token=False, global_pool="avg")),
     case("features", vit(num_classes=0, global_pool="")),
+    case("the class token without a classifier", vit(num_classes=0)),
+    case("the mean without a classifier", vit(num_classes=0, global_pool="avg")),
     case("images and patches that are not square", vit(img_size=(9, 17), patch_size=(3, 4))),
     case("vit_tiny_patch16_224", named("vit_tiny_patch16_224")),
+    case("vit_small_patch14_dinov2",
+         named("vit_small_patch14_dinov2", img_size=56, num_classes=0)),
     case("vit_base_patch32_clip_224", named("vit_base_patch32_clip_224")),
     Case(
         "VisionTransformer", "timm, interpolated positions", vit(dynamic_img_size=True),

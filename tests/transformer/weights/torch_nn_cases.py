@@ -106,6 +106,8 @@ CASES = [
          encoder(**PRE_NORM), from_torch, encoder_calls),
     Case("nn.TransformerEncoder", "torch, no biases, no last norm",
          encoder(norm=False, bias=False), from_torch, encoder_calls),
+    Case("nn.TransformerEncoder", "torch, silu as a function",
+         encoder(activation=torch.nn.functional.silu), from_torch, encoder_calls),
     Case("nn.TransformerEncoder", "torch, causal", encoder(), causal, causal_calls),
     Case("nn.TransformerDecoder", "torch", decoder(), causal, decoder_calls(whole=False)),
     Case("nn.TransformerDecoder", "torch, norm first, gelu, eps 0.001",

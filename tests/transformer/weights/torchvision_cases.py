@@ -24,6 +24,17 @@ def vit(**changes) -> Callable[[], nn.Module]:
     return lambda: VisionTransformer(**SIZES | changes)
 
 
+def with_heads(heads: Callable[[], nn.Module], inside: bool = False) -> Callable[[], nn.Module]:
+    """inside: in place of the classifier alone."""
+
+    def make() -> nn.Module:
+        model = vit()()
+        setattr(model.heads if inside else model, "head" if inside else "heads", heads())
+        return model
+
+    return make
+
+
 def calls(theirs: nn.Module) -> list[Call]:
     found = []
     for batch in (1, 3):
@@ -49,6 +60,9 @@ def case(variant: str, make: Callable) -> Case:
 CASES = [
     case("class token", vit()),
     case("hidden layer in the head", vit(representation_size=11)),
+    case("another classifier", with_heads(lambda: nn.Linear(30, 3))),
+    case("no classifier", with_heads(nn.Identity)),
+    case("no classifier inside of its head", with_heads(nn.Identity, inside=True)),
     case("vit_b_16 with 2 layers", vit(**VIT_B_16)),
     Case(
         "VisionTransformer", "torchvision, interpolated positions", vit(),

@@ -28,7 +28,7 @@ ARCHITECTURES = {
     "megatron-bert": ("MegatronBertForMaskedLM",),
 }
 MODEL_TYPES = {PostNormBlock: "bert", PreNormBlock: "megatron-bert"}
-LAYERS = "bert.encoder.layer"
+LAYERS = "bert.encoder.layer."
 BLOCK = (
     Link(
         "attention.qkv",

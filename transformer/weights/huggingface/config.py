@@ -122,14 +122,14 @@ class Config:
         return n_head
 
     def layers(
-        self, key: str, tensors: dict[str, Tensor], where: str, default: Any = NO_DEFAULT
+        self, key: str, tensors: dict[str, Tensor], prefix: str, default: Any = NO_DEFAULT
     ) -> int:
-        """How many blocks there are, as many as `tensors` has in the module `where`.
+        """How many blocks there are, as many as `tensors` has under `prefix`.
 
         Raises:
             ValueError: it has another number of them.
         """
-        n_layer, prefix = self.count(key, default), f"{where}."
+        n_layer = self.count(key, default)
         names = (name.removeprefix(prefix) for name in tensors if name.startswith(prefix))
         found = len({name.partition(".")[0] for name in names})
         if found not in (0, n_layer):

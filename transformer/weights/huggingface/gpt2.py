@@ -23,7 +23,7 @@ from transformer.weights.huggingface.tensors import (
 from transformer.weights.links import Link, in_blocks
 
 ARCHITECTURES = {"gpt2": ("GPT2LMHeadModel",)}
-LAYERS = "transformer.h"
+LAYERS = "transformer.h."
 BLOCK = (  # their matrices are transposed
     Link("attention_norm", "ln_1", keys="n_embd"),
     Link("attention.qkv", "attn.c_attn", transposed=True, keys="n_embd"),
@@ -39,8 +39,8 @@ def clean(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
     tensors = with_prefix(tensors, "transformer.")
     constants = {}
     for i in range(config.count("n_layer")):
-        constants[f"{LAYERS}.{i}.attn.bias"] = is_causal_mask(config.count("n_positions", 1024))
-        constants[f"{LAYERS}.{i}.attn.masked_bias"] = is_hiding
+        constants[f"{LAYERS}{i}.attn.bias"] = is_causal_mask(config.count("n_positions", 1024))
+        constants[f"{LAYERS}{i}.attn.masked_bias"] = is_hiding
     tensors = without_constants(tensors, constants)
     if config.flag("tie_word_embeddings", True):
         return without_copies(tensors, {"lm_head.weight": "transformer.wte.weight"})

@@ -22,7 +22,7 @@ from transformer.weights.huggingface.tensors import (
 from transformer.weights.links import Link, in_blocks
 
 ARCHITECTURES = {"llama": ("LlamaForCausalLM",)}
-LAYERS = "model.layers"
+LAYERS = "model.layers."
 Q, K, V = (f"self_attn.{part}_proj" for part in "qkv")
 Q_KEYS = "hidden_size, num_attention_heads, head_dim, attention_bias"
 KV_KEYS = "hidden_size, num_key_value_heads, head_dim, attention_bias"
@@ -47,7 +47,7 @@ def clean(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
     d_head = _d_head(config)
     check = is_close_to(rotary_frequencies(d_head, rope.read(config, 1, d_head).theta))
     layers = range(config.count("num_hidden_layers"))
-    constants = {f"{LAYERS}.{i}.self_attn.rotary_emb.inv_freq": check for i in layers}
+    constants = {f"{LAYERS}{i}.self_attn.rotary_emb.inv_freq": check for i in layers}
     tensors = without_constants(tensors, constants)
     if config.flag("tie_word_embeddings", False):
         return without_copies(tensors, {"lm_head.weight": "model.embed_tokens.weight"})

@@ -15,11 +15,11 @@ from transformer.weights.huggingface.config import Config
 from transformer.weights.huggingface.inspection import Inspection
 from transformer.weights.huggingface.tensors import with_prefix
 from transformer.weights.links import Link, in_blocks
-from transformer.weights.resizing import Grid, grid, one, pair, resize
+from transformer.weights.resizing import Grid, one, resize, sizes
 
 ARCHITECTURES = {"vit": ("ViTForImageClassification", "ViTModel")}
 POSITIONS = "vit.embeddings.position_embeddings"
-LAYERS = "vit.encoder.layer"
+LAYERS = "vit.encoder.layer."
 BLOCK = (
     Link("attention_norm", "layernorm_before", keys="hidden_size"),
     Link(
@@ -43,14 +43,8 @@ def clean(
     tensors = with_prefix(tensors, "vit.")
     if POSITIONS not in tensors:
         raise ValueError(f"missing tensors: {POSITIONS}")
-    table, (trained, size, patch) = tensors[POSITIONS], _sizes(config, image_size)
-    old, new = grid(trained, patch), grid(size, patch)
-    if old != new and table.shape[1:2] != (1 + old[0] * old[1],):
-        raise ValueError(
-            f"{POSITIONS}: of shape {tuple(table.shape)}, which is not for images of {trained} "
-            f"in patches of {patch} (see image_size, patch_size)"
-        )
-    return {**tensors, POSITIONS: resize(table.float(), 1, old, new)}
+    _, old, new = sizes(*_trained(config), image_size)
+    return {**tensors, POSITIONS: resize(tensors[POSITIONS].float(), 1, old, new)}
 
 
 def build(
@@ -63,8 +57,8 @@ def build(
 
     image_size: in place of the configuration's.
     """
-    _, size, patch = _sizes(config, image_size)
-    rows, columns = grid(size, patch)
+    trained, patch = _trained(config)
+    size, _, (rows, columns) = sizes(trained, patch, image_size)
     d_model, d_mlp = config.count("hidden_size", 768), config.count("intermediate_size", 3072)
     n_head = config.heads("num_attention_heads", d_model, 12)
     eps, qkv_bias = config.positive("layer_norm_eps", 1e-12), config.flag("qkv_bias", True)
@@ -122,10 +116,9 @@ def labels(config: Config) -> list[str]:
     return [str({str(key): name for key, name in named.items()}[i]) for i in numbers]
 
 
-def _sizes(config: Config, image_size: int | tuple[int, int] | None) -> tuple[Grid, Grid, Grid]:
-    """Height and width of the images trained on, of those to be taken, and of a patch."""
-    trained, patch = config.size("image_size", 224), config.size("patch_size", 16)
-    return trained, trained if image_size is None else pair(image_size, "image_size"), patch
+def _trained(config: Config) -> tuple[Grid, Grid]:
+    """Height and width of the images that it was trained on, and of a patch."""
+    return config.size("image_size", 224), config.size("patch_size", 16)
 
 
 def links(model: Transformer) -> list[Link]:
