@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageClassification,
@@ -13,8 +14,10 @@ from transformers import (
 import transformer
 from tests.transformer.weights.huggingface_cases import CASES
 from tests.transformer.weights.parity import randomised, relative
+from tests.transformer.weights.timm_cases import vit as timm_vit
 from transformer import Architecture
-from transformer.weights import from_huggingface, to_huggingface
+from transformer.patterns import Bidirectional
+from transformer.weights import from_huggingface, from_timm, to_huggingface
 
 SIZES = {"n_layer": 2, "n_head": 2, "d_model": 12, "d_mlp": 20, "dropout": 0.1}
 LLAMA = {
@@ -34,6 +37,11 @@ def gpt(tie=True, **changes):
 
 def vit(pooling="cls", **changes):
     return transformer.vit(Architecture(**SIZES | changes), 12, 4, 1, 5, pooling)
+
+
+def changed(model, change):
+    change(model)
+    return model
 
 
 def tokens():
@@ -67,6 +75,10 @@ def images():
             AutoModelForCausalLM, tokens, "LlamaForCausalLM",
         ),
         (vit, AutoModelForImageClassification, images, "ViTForImageClassification"),
+        (
+            lambda: from_timm(timm_vit(img_size=12, patch_size=4, in_chans=1)()),
+            AutoModelForImageClassification, images, "ViTForImageClassification",
+        ),
     ],
 )  # fmt: skip
 @torch.no_grad()
@@ -85,16 +97,12 @@ def test_theirs_gives_the_outputs_of_ours(make, opens, inputs, name, tmp_path):
     "case", [c for c in CASES if "interpolated" not in c.source], ids=lambda case: case.name
 )
 def test_what_came_from_there_goes_back(case, tmp_path):
-    """Tensor for tensor and key for key; a part that came in and cannot go out is refused."""
+    """Tensor for tensor and key for key; a head that came in and cannot go out is refused."""
     theirs = randomised(case.make())
     theirs.save_pretrained(tmp_path / "theirs")
     ours = from_huggingface(tmp_path / "theirs")
     if case.family in ("BertModel", "ViTModel"):
         with pytest.raises(ValueError, match="no family of transformers has the head"):
-            to_huggingface(ours, tmp_path / "ours")
-        return
-    if "scaled" in case.source:
-        with pytest.raises(ValueError, match="a scale of attention"):
             to_huggingface(ours, tmp_path / "ours")
         return
     to_huggingface(ours, tmp_path / "ours")
@@ -129,11 +137,76 @@ def test_what_came_from_there_goes_back(case, tmp_path):
         (lambda: gpt(positions="rotary", mlp="gated"), ["norm: LayerNorm"]),
         (lambda: vit("mean"), ["ViTForImageClassification", "pooling: MeanPooling"]),
         (lambda: vit(activation="silu", qk_norm=True), ["qk_norm"]),
+        (
+            lambda: bert(transform=False, mlp="gated", qk_norm=True, norm="rmsnorm",
+                         positions="rotary", layer_scale=0.1),
+            ["prediction_transform", "mlp: GatedMLP", "qk_norm", "norm: RMSNorm",
+             "positions: rotary", "layer_scale", "bias: parts without one"],
+        ),
+        (
+            lambda: changed(gpt(), lambda m: setattr(m.blocks[1].attention, "n_head", 4)),
+            ["n_head: several, 2, 4", "d_head: several, 6, 3"],
+        ),
+        (
+            lambda: changed(gpt(), lambda m: setattr(m.blocks[1].attention, "scale", 0.3)),
+            ["a scale of attention of its own"],
+        ),
+        (
+            lambda: changed(bert(), lambda m: setattr(m.blocks[1].dropout, "p", 0.3)),
+            ["dropout: several, 0.1, 0.3"],
+        ),
+        (
+            lambda: changed(bert(), lambda m: setattr(m.embedding.dropout, "p", 0.3)),
+            ["dropout: another of the embedding than of the blocks"],
+        ),
+        (
+            lambda: changed(bert(), lambda m: setattr(m.head.transform[1], "approximate", "tanh")),
+            ["a head unlike the blocks"],
+        ),
+        (
+            lambda: changed(gpt(), lambda m: setattr(m.blocks[1].mlp, "activation", nn.Mish())),
+            ["activation: Mish", "activation: several, gelu, Mish"],
+        ),
+        (
+            lambda: changed(gpt(**LLAMA), lambda m: m.blocks[0].attention.rotation.__init__(
+                9, 6, scaling=lambda frequencies: frequencies / 2)),
+            ["positions: frequencies scaled in a way of their own"],
+        ),
+        (
+            lambda: changed(gpt(), lambda m: setattr(m, "pattern", Bidirectional())),
+            ["pattern: Bidirectional, not Causal"],
+        ),
+        (
+            lambda: from_timm(timm_vit(final_norm=False)()),
+            ["norm: Identity after the last block"],
+        ),
+        (
+            lambda: from_timm(timm_vit(pre_norm=True, drop_rate=0.1)()),
+            ["norm: LayerNorm before the first block", "dropout before the classifier"],
+        ),
+        (
+            lambda: from_timm(timm_vit(proj_drop_rate=0.1)()),
+            ["activation: GELU and Dropout", "dropout: another of the embedding"],
+        ),
     ],
-)
-def test_a_part_that_theirs_has_not_is_refused_by_name(make, parts, tmp_path):
+)  # fmt: skip
+def test_parts_that_theirs_has_not_are_all_refused_by_name(make, parts, tmp_path):
     with pytest.raises(ValueError) as caught:
         to_huggingface(make(), tmp_path / "out")
     for part in parts:
         assert part in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+@torch.no_grad()
+def test_the_type_of_the_numbers_is_written(tmp_path):
+    ours = randomised(bert(tie=False)).bfloat16().eval()
+    to_huggingface(ours, tmp_path)
+    theirs = AutoModelForMaskedLM.from_pretrained(tmp_path).eval()
+    assert theirs.dtype == torch.bfloat16
+    assert all(tensor.dtype == torch.bfloat16 for tensor in theirs.state_dict().values())
+    x = tokens()
+    assert relative(ours(x), theirs(x).logits) < 0.02
+    ours.embedding.float()
+    with pytest.raises(ValueError, match=r"parameters of several types: torch\.bf.*, torch\.fl"):
+        to_huggingface(ours, tmp_path / "out")

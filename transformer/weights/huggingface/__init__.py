@@ -77,11 +77,17 @@ def to_huggingface(
     Returns the name of the class that it is there.
 
     Raises:
-        ValueError: no family of transformers has a place for a part of the model; it is named.
+        ValueError: no family of transformers has the head of the model, or the one that has it has
+            no place for other parts; all of them are named.
     """
     family = _family(model)
     config, tensors = family.describe(model)
-    config |= {"dtype": "float32", **(settings or {})}
+    types = {parameter.dtype for parameter in model.parameters()}
+    if len(types) > 1:
+        raise ValueError(f"parameters of several types: {', '.join(sorted(map(str, types)))}")
+    dtype = types.pop()
+    config |= {"dtype": str(dtype).removeprefix("torch."), **(settings or {})}
+    tensors = {name: tensor.to(dtype) for name, tensor in tensors.items()}
     tensors |= dump(dict(model.named_parameters()), family.links(model))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,12 +110,14 @@ def _architecture(config: Config) -> tuple[Any, str]:
 
 def _family(model: Transformer) -> Any:
     """The family whose head is the model's; of the causal ones, Llama's if positions rotate."""
+    if not len(model.blocks):
+        raise ValueError("no family of transformers is without blocks")
     if isinstance(model.head, MaskedLanguageModelHead):
         return bert
     if isinstance(model.head, ClassificationHead):
         return vit
     if not isinstance(model.head, LanguageModelHead):
         raise ValueError(f"no family of transformers has the head {type(model.head).__name__}")
-    attention = model.blocks[0].attention
+    attention = getattr(model.blocks[0], "attention", None)
     rotary = isinstance(getattr(attention, "rotation", None), Rotary)
     return llama if rotary or isinstance(attention, GroupedQueryAttention) else gpt2

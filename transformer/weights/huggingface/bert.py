@@ -157,36 +157,40 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     model_type = MODEL_TYPES.get(kind, "bert")
     architecture = ARCHITECTURES[model_type][0]
     found = Inspection(architecture)
-    transform = model.head.transform
+    block = kind if kind in MODEL_TYPES else PostNormBlock
+    body = found.body(model, TokenEmbedding, block, SelfAttention, MLP, nn.LayerNorm, Bidirectional)
+    embedding, transform = model.embedding, model.head.transform
     right = isinstance(transform, PredictionTransform)
     found.require(right, "prediction_transform: a head without its matrix and norm")
-    found.body(model, kind, SelfAttention, MLP, nn.LayerNorm)
-    embedding, attention = model.embedding, model.blocks[0].attention
+    if right:
+        alike = found.activation(transform[1]) == body.activation
+        norm = type(transform[2]) is nn.LayerNorm and transform[2].eps == body.eps
+        found.require(alike and norm, "a head unlike the blocks")
     found.learned_positions(embedding.positions)
-    found.require(embedding.scale == 1.0, "a scale of the embedding")
+    found.unscaled(model, body)
+    same = embedding.dropout.p == body.dropout
+    found.require(same, "dropout: another of the embedding than of the blocks")
     matrices = [b for b in model.modules() if isinstance(b, nn.Linear)]
     found.biases([*matrices, *found.norms(model)], True, "bias: parts without one")
-    same = type(transform[1]) is type(model.blocks[0].mlp.activation)
-    found.require(same and transform[2].eps == found.eps(model), "a head unlike the blocks")
+    found.finish()
     config = {
         "model_type": model_type,
         "architectures": [architecture],
         "vocab_size": embedding.weight.shape[0],
         "hidden_size": embedding.weight.shape[1],
         "num_hidden_layers": len(model.blocks),
-        "num_attention_heads": attention.n_head,
-        "intermediate_size": model.blocks[0].mlp.up.out_features,
-        "hidden_act": found.activation(model),
-        "hidden_dropout_prob": embedding.dropout.p,
-        "attention_probs_dropout_prob": attention.dropout,
+        "num_attention_heads": body.n_head,
+        "intermediate_size": body.d_mlp,
+        "hidden_act": body.activation,
+        "hidden_dropout_prob": body.dropout,
+        "attention_probs_dropout_prob": body.attention_dropout,
         "max_position_embeddings": embedding.positions.num_embeddings,
         "type_vocab_size": 1 if embedding.token_types is None
         else embedding.token_types.num_embeddings,
-        "layer_norm_eps": found.eps(model),
+        "layer_norm_eps": body.eps,
         "pad_token_id": embedding.tokens.padding_idx,
         "tie_word_embeddings": model.head.decoder.weight is embedding.weight,
     }  # fmt: skip
-    found.finish()
     extra = {}
     if embedding.token_types is None:  # theirs always adds one: let it add nothing
         extra[TYPES] = torch.zeros(1, config["hidden_size"])

@@ -59,15 +59,11 @@ def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Tran
     vocabulary_size = config.count("vocab_size")
     scaled = config.flag("scale_attn_weights", True)
     by_depth = config.flag("scale_attn_by_inverse_layer_idx", False)
+    n_layer = config.layers("n_layer", tensors, LAYERS)
+    scales = _scales(n_layer, d_model // n_head, scaled, by_depth)
 
     def norm() -> nn.Module:
         return nn.LayerNorm(d_model, eps)
-
-    def attention(layer: int) -> nn.Module:
-        scale = (d_model // n_head) ** -0.5 if scaled else 1.0
-        scale = scale / (layer + 1) if by_depth else scale
-        own = by_depth or not scaled  # else the kernel's own
-        return SelfAttention(d_model, n_head, attention_dropout, scale=scale if own else None)
 
     embedding = TokenEmbedding(
         vocabulary_size,
@@ -78,19 +74,32 @@ def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Tran
     )
     blocks = [
         PreNormBlock(
-            attention(layer),
+            SelfAttention(d_model, n_head, attention_dropout, scale=scale),
             MLP(d_model, d_mlp, config.activation("activation_function", "gelu_new")),
             norm(),
             norm(),
             dropout,
         )
-        for layer in range(config.layers("n_layer", tensors, LAYERS))
+        for scale in scales
     ]
     config.take("pad_token_id", None)  # GPT-2 trains the vectors of all tokens
     decoder = nn.Linear(d_model, vocabulary_size, bias=False)
     if config.flag("tie_word_embeddings", True):
         decoder.weight = embedding.weight
     return Transformer(embedding, blocks, norm(), LanguageModelHead(decoder), Causal())
+
+
+def _scales(n_layer: int, d_head: int, scaled: bool, by_depth: bool) -> list[float]:
+    """Of the products of queries and keys, in each block.
+
+    scaled: by d_head. by_depth: by the number of the block as well.
+    """
+    scale = d_head**-0.5 if scaled else 1.0
+    return [scale / (layer + 1) if by_depth else scale for layer in range(n_layer)]
+
+
+# What scale_attn_weights and scale_attn_by_inverse_layer_idx can be, the usual first.
+SCALED = ((True, False), (True, True), (False, False), (False, True))
 
 
 def links(model: Transformer) -> list[Link]:
@@ -114,13 +123,20 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
         ValueError: GPT2LMHeadModel cannot express a part of the model; all of them are named.
     """
     found = Inspection("GPT2LMHeadModel")
-    found.body(model, PreNormBlock, SelfAttention, MLP, nn.LayerNorm)
-    embedding, attention = model.embedding, model.blocks[0].attention
+    body = found.body(model, TokenEmbedding, PreNormBlock, SelfAttention, MLP, nn.LayerNorm, Causal)
+    embedding = model.embedding
     found.learned_positions(embedding.positions)
-    found.require(embedding.scale == 1.0, "a scale of the embedding")
+    found.require(embedding.token_types is None, "token types")
+    found.require(embedding.tokens.padding_idx is None, "a padding token")
+    scales = {flags: _scales(len(model.blocks), body.d_head, *flags) for flags in SCALED}
+    given = [block.attention.scale or body.d_head**-0.5 for block in model.blocks]
+    flags = next((flags for flags in SCALED if scales[flags] == given), None)
+    found.require(flags is not None, "a scale of attention of its own")
     matrices = [m for m in model.blocks.modules() if isinstance(m, nn.Linear)]
     found.biases([*matrices, *found.norms(model)], True, "bias: parts without one")
     found.biases([model.head.decoder], False, "a head with a bias")
+    found.finish()
+    scaled, by_depth = flags
     config = {
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],
@@ -128,16 +144,17 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "n_positions": embedding.positions.num_embeddings,
         "n_embd": embedding.weight.shape[1],
         "n_layer": len(model.blocks),
-        "n_head": attention.n_head,
-        "n_inner": model.blocks[0].mlp.up.out_features,
-        "activation_function": found.activation(model),
-        "resid_pdrop": model.blocks[0].dropout.p,
+        "n_head": body.n_head,
+        "n_inner": body.d_mlp,
+        "activation_function": body.activation,
+        "resid_pdrop": body.dropout,
         "embd_pdrop": embedding.dropout.p,
-        "attn_pdrop": attention.dropout,
-        "layer_norm_epsilon": found.eps(model),
+        "attn_pdrop": body.attention_dropout,
+        "layer_norm_epsilon": body.eps,
+        "scale_attn_weights": scaled,
+        "scale_attn_by_inverse_layer_idx": by_depth,
         "bos_token_id": None,
         "eos_token_id": None,
         "tie_word_embeddings": model.head.decoder.weight is embedding.weight,
     }
-    found.finish()
     return config, {}

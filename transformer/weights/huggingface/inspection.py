@@ -1,11 +1,32 @@
 """Whether a family of transformers can express a model of ours: what it cannot is named."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
 from torch import nn
 
 from transformer.attention import Attention
-from transformer.layers import Block, LayerScale
+from transformer.layers import MLP, Block, GatedMLP, PostNormBlock
 from transformer.model import Transformer
+from transformer.patterns import AttentionPattern
 from transformer.positions import LearnedPositions, NoRotation, Rotary
+
+
+@dataclass(frozen=True)
+class Body:
+    """What all blocks have in common.
+
+    eps: of all norms. dropout: of the residual branches.
+    """
+
+    n_head: int
+    d_head: int
+    d_mlp: int
+    activation: str
+    eps: float
+    dropout: float
+    attention_dropout: float
 
 
 class Inspection:
@@ -23,9 +44,17 @@ class Inspection:
         if not ok and part not in self._refused:
             self._refused.append(part)
 
+    def one(self, part: str, values: Iterable[Any]) -> Any:
+        """The value that all of `values` are; `part` is refused if they differ."""
+        found = list(dict.fromkeys(values))
+        self.require(len(found) == 1, f"{part}: several, {', '.join(map(str, found))}")
+        return found[0]
+
     def finish(self) -> None:
-        """Raises:
-        ValueError: parts were refused; all are named.
+        """To be called when all has been asked.
+
+        Raises:
+            ValueError: parts were refused; all of them are named.
         """
         if self._refused:
             raise ValueError(f"{self.family} has no place for " + "; ".join(self._refused))
@@ -33,35 +62,82 @@ class Inspection:
     def body(
         self,
         model: Transformer,
+        embedding: type[nn.Module],
         block: type[Block],
         attention: type[Attention] | tuple[type[Attention], ...],
         mlp: type[nn.Module],
         norm: type[nn.Module],
+        pattern: type[AttentionPattern],
         rotary: bool = False,
-    ) -> None:
-        """Require blocks of these types throughout; raises at once, since the rest depends on it.
+    ) -> Body:
+        """Require parts of these types throughout, with the same numbers in all blocks.
 
         rotary: whether queries and keys are rotated.
+
+        Raises:
+            ValueError: a part is none of this project, so that nothing can be asked of it.
         """
+        blocks, attentions = self._parts(model, embedding)
         self.require(model.encoder is None, "an encoder beside the decoder")
-        for each in model.blocks:
-            kind = block.__name__
-            self.require(type(each) is block, f"norm_position: {type(each).__name__}, not {kind}")
-            kind = type(each.attention).__name__
-            self.require(isinstance(each.attention, attention), f"n_kv_head: {kind}")
+        kind = type(model.pattern).__name__
+        self.require(type(model.pattern) is pattern, f"pattern: {kind}, not {pattern.__name__}")
+        self.require(getattr(model.embedding, "scale", 1.0) == 1.0, "a scale of the embedding")
+        for each in blocks:
+            kind = f"{type(each).__name__}, not {block.__name__}"
+            self.require(type(each) is block, f"norm_position: {kind}")
             self.require(type(each.mlp) is mlp, f"mlp: {type(each.mlp).__name__}")
-        self.finish()
-        for each in model.blocks:
-            qk_norm, rotation = each.attention.qk_norm, each.attention.rotation
-            self.require(isinstance(qk_norm, nn.Identity), "qk_norm: normalised queries and keys")
-            right = type(rotation) is (Rotary if rotary else NoRotation)
-            self.require(right, f"positions: {'not ' if rotary else ''}rotary")
-            self.require(each.attention.scale is None, "a scale of attention of its own")
             scales = (each.attention_scale, each.mlp_scale)
-            self.require(not any(isinstance(s, LayerScale) for s in scales), "layer_scale")
-        for each in self.norms(model):
+            self.require(all(isinstance(s, nn.Identity) for s in scales), "layer_scale")
+        for each in attentions:
+            self.require(isinstance(each, attention), f"n_kv_head: {type(each).__name__}")
+            plain = isinstance(each.qk_norm, nn.Identity)
+            self.require(plain, "qk_norm: normalised queries and keys")
+            right = type(each.rotation) is (Rotary if rotary else NoRotation)
+            self.require(right, f"positions: {'not ' if rotary else ''}rotary")
+        if all(type(each) is block for each in blocks):
+            self._ends(model, norm, post=block is PostNormBlock)
+        norms = self.norms(model)
+        for each in norms:
             self.require(type(each) is norm, f"norm: {type(each).__name__}")
+            self.require(getattr(each, "weight", None) is not None, "norm: one without a weight")
+        eps = self.one("norm_eps", (getattr(each, "eps", None) for each in norms))
+        self.require(eps is not None, "norm_eps: that of the number type")
+        return Body(
+            self.one("n_head", (a.n_head for a in attentions)),
+            self.one("d_head", (a.out.in_features // a.n_head for a in attentions)),
+            self.one("d_mlp", (b.mlp.up.out_features for b in blocks)),
+            self.one("activation", (self.activation(b.mlp.activation) for b in blocks)),
+            eps,
+            self.one("dropout", (b.dropout.p for b in blocks)),
+            self.one("dropout of attention", (a.dropout for a in attentions)),
+        )
+
+    def _parts(
+        self, model: Transformer, embedding: type[nn.Module]
+    ) -> tuple[list[Block], list[Attention]]:
+        """The blocks and their attentions."""
+        kind = type(model.embedding)
+        self.require(kind is embedding, f"the embedding {kind.__name__}")
+        blocks = list(model.blocks)
+        for each in blocks:
+            self.require(isinstance(each, Block), f"the block {type(each).__name__}")
         self.finish()
+        for each in blocks:
+            kind = type(each.attention)
+            self.require(issubclass(kind, Attention), f"the attention {kind.__name__}")
+            kind = type(each.mlp)
+            self.require(kind in (MLP, GatedMLP), f"mlp: {kind.__name__}")
+        self.finish()
+        return blocks, [each.attention for each in blocks]
+
+    def _ends(self, model: Transformer, norm: type[nn.Module], post: bool) -> None:
+        """Require a norm after the last block, or with `post` before the first, and no other."""
+        before, after = type(model.embedding.norm), type(model.norm)
+        here, other = (before, after) if post else (after, before)
+        places = ("before the first block", "after the last block")
+        wanted, unwanted = places if post else places[::-1]
+        self.require(here is norm, f"norm: {here.__name__} {wanted}")
+        self.require(other is nn.Identity, f"norm: {other.__name__} {unwanted}")
 
     def norms(self, model: Transformer) -> list[nn.Module]:
         """All norms of the residual stream."""
@@ -69,11 +145,15 @@ class Inspection:
         rest = [m for m in (model.embedding.norm, model.norm) if not isinstance(m, nn.Identity)]
         return stream + rest
 
-    def eps(self, model: Transformer) -> float:
-        """The one eps of all norms."""
-        found = {norm.eps for norm in self.norms(model)}
-        self.require(len(found) == 1, f"norm_eps: several of them, {sorted(found)}")
-        return found.pop()
+    def activation(self, activation: nn.Module) -> str:
+        """The name that transformers gives to it."""
+        if type(activation) is nn.GELU:
+            return "gelu" if activation.approximate == "none" else "gelu_new"
+        names = {nn.ReLU: "relu", nn.SiLU: "silu", nn.Tanh: "tanh"}
+        parts = activation if isinstance(activation, nn.Sequential) else [activation]
+        words = " and ".join(type(part).__name__ for part in parts)
+        self.require(type(activation) in names, f"activation: {words}")
+        return names.get(type(activation), words)
 
     def biases(self, modules: list[nn.Module], wanted: bool, part: str) -> None:
         """Require that all of `modules` have a bias, or that none has."""
@@ -81,19 +161,19 @@ class Inspection:
         self.require(all(each is wanted for each in has), part)
 
     def learned_positions(self, positions: nn.Module) -> None:
-        """Require a learned table; raises at once, since the rest depends on it."""
+        """Require a learned table."""
         kind = type(positions).__name__
         self.require(isinstance(positions, LearnedPositions), f"positions: {kind}, not learned")
-        self.finish()
 
-    def activation(self, model: Transformer) -> str:
-        """The one activation, as transformers names it."""
-        names = {_name(block.mlp.activation) for block in model.blocks}
-        self.require(len(names) == 1 and None not in names, f"activation: {names}")
-        return names.pop() or ""
+    def unscaled(self, model: Transformer, body: Body) -> None:
+        """Require that attention divides by the square root of d_head."""
+        usual = (None, body.d_head**-0.5)
+        same = all(block.attention.scale in usual for block in model.blocks)
+        self.require(same, "a scale of attention of its own")
 
 
-def _name(activation: nn.Module) -> str | None:
-    if isinstance(activation, nn.GELU):
-        return "gelu" if activation.approximate == "none" else "gelu_new"
-    return {nn.ReLU: "relu", nn.SiLU: "silu"}.get(type(activation))
+def does_nothing(module: nn.Module) -> bool:
+    """Whether the output is the input, in training as well."""
+    if isinstance(module, nn.Sequential):
+        return all(does_nothing(part) for part in module)
+    return isinstance(module, nn.Identity) or (isinstance(module, nn.Dropout) and not module.p)

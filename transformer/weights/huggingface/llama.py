@@ -10,7 +10,7 @@ from transformer.heads import LanguageModelHead
 from transformer.layers import GatedMLP, PreNormBlock
 from transformer.model import Transformer
 from transformer.patterns import Causal
-from transformer.positions import NoPositions, rotary_frequencies
+from transformer.positions import NoPositions, Rotary, rotary_frequencies
 from transformer.weights.huggingface import rope
 from transformer.weights.huggingface.config import Config
 from transformer.weights.huggingface.inspection import Inspection
@@ -129,41 +129,49 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     found = Inspection("LlamaForCausalLM")
     kinds = (SelfAttention, GroupedQueryAttention)
-    found.body(model, PreNormBlock, kinds, GatedMLP, nn.RMSNorm, rotary=True)
-    embedding, block = model.embedding, model.blocks[0]
-    attention, rotary = block.attention, block.attention.rotation
-    found.require(embedding.dropout.p == block.dropout.p == 0.0, "dropout outside of attention")
-    known = type(rotary.scaling) in (type(None), *rope.NAMES)
-    found.require(known, "scaled rotary frequencies")
-    found.finish()
-    inside = [m for b in model.blocks for m in b.attention.modules() if isinstance(m, nn.Linear)]
-    bias = attention.out.bias is not None
+    body = found.body(
+        model, TokenEmbedding, PreNormBlock, kinds, GatedMLP, nn.RMSNorm, Causal, rotary=True
+    )
+    embedding, attentions = model.embedding, [block.attention for block in model.blocks]
+    positions = type(embedding.positions)
+    found.require(positions is NoPositions, f"positions: {positions.__name__}")
+    found.require(embedding.token_types is None, "token types")
+    found.require(embedding.dropout.p == body.dropout == 0.0, "dropout outside of attention")
+    found.unscaled(model, body)
+    n_kv_head = found.one("n_kv_head", (getattr(a, "n_kv_head", a.n_head) for a in attentions))
+    rotaries = [a.rotation for a in attentions if isinstance(a.rotation, Rotary)]
+    if rotaries:
+        given = ((r.theta, r.scaling, len(r.sine)) for r in rotaries)
+        _, scaling, _ = found.one("positions", given)
+        found.require(rope.is_known(scaling), "positions: frequencies scaled in a way of their own")
+    inside = [m for a in attentions for m in a.modules() if isinstance(m, nn.Linear)]
+    bias = attentions[0].out.bias is not None
     found.biases(inside, bias, "bias: in some of attention's matrices only")
-    mlp_bias = block.mlp.up.bias is not None
+    mlp_bias = model.blocks[0].mlp.up.bias is not None
     matrices = [m for b in model.blocks for m in b.mlp.modules() if isinstance(m, nn.Linear)]
     found.biases(matrices, mlp_bias, "bias: in some of the MLP's matrices only")
     found.biases([model.head.decoder], False, "a head with a bias")
+    found.finish()
     config = {
         "model_type": "llama",
         "architectures": ["LlamaForCausalLM"],
         "vocab_size": embedding.weight.shape[0],
         "hidden_size": embedding.weight.shape[1],
-        "intermediate_size": block.mlp.up.out_features,
+        "intermediate_size": body.d_mlp,
         "num_hidden_layers": len(model.blocks),
-        "num_attention_heads": attention.n_head,
-        "num_key_value_heads": getattr(attention, "n_kv_head", attention.n_head),
-        "head_dim": attention.out.in_features // attention.n_head,
-        "hidden_act": found.activation(model),
-        "max_position_embeddings": len(rotary.sine),
-        "rms_norm_eps": found.eps(model),
-        "rope_parameters": rope.write(rotary),
+        "num_attention_heads": body.n_head,
+        "num_key_value_heads": n_kv_head,
+        "head_dim": body.d_head,
+        "hidden_act": body.activation,
+        "max_position_embeddings": len(rotaries[0].sine),
+        "rms_norm_eps": body.eps,
+        "rope_parameters": rope.write(rotaries[0]),
         "attention_bias": bias,
-        "attention_dropout": attention.dropout,
+        "attention_dropout": body.attention_dropout,
         "mlp_bias": mlp_bias,
         "bos_token_id": None,
         "eos_token_id": None,
         "pad_token_id": embedding.tokens.padding_idx,
         "tie_word_embeddings": model.head.decoder.weight is embedding.weight,
     }
-    found.finish()
     return config, {}

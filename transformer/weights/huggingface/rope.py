@@ -1,6 +1,7 @@
 """Rotary positions in a config.json of transformers, with the scalings of their frequencies."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -88,12 +89,13 @@ def read(config: Config, length: int, d_head: int) -> Rotary:
         raise config.refusal(key, plainly) from None
 
 
-def write(rotary: Rotary) -> dict[str, Any]:
-    """`rope_parameters`, from which `read` makes these positions.
+def is_known(scaling: Callable[[Tensor], Tensor] | None) -> bool:
+    """Whether transformers has this scaling of frequencies."""
+    return scaling is None or type(scaling) in NAMES
 
-    Raises:
-        KeyError: frequencies that are scaled in a way of their own.
-    """
+
+def write(rotary: Rotary) -> dict[str, Any]:
+    """`rope_parameters`, from which `read` makes these positions; their scaling is known."""
     scaling = rotary.scaling or Unscaled()
     kind = NAMES[type(scaling)]
     return {"rope_type": kind, "rope_theta": rotary.theta, **asdict(scaling)}

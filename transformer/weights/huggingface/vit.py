@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from transformer.attention import SelfAttention
+from transformer.attention import SelfAttention, StackedLinear
 from transformer.embeddings import PatchEmbedding
 from transformer.heads import ClassificationHead, ClassToken, HiddenStates, Pooler
 from transformer.layers import MLP, PreNormBlock
@@ -12,7 +12,7 @@ from transformer.model import Transformer
 from transformer.patterns import Bidirectional
 from transformer.positions import LearnedPositions
 from transformer.weights.huggingface.config import Config
-from transformer.weights.huggingface.inspection import Inspection
+from transformer.weights.huggingface.inspection import Inspection, does_nothing
 from transformer.weights.huggingface.tensors import with_prefix
 from transformer.weights.links import Link, in_blocks
 from transformer.weights.resizing import Grid, one, resize, sizes
@@ -151,34 +151,40 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
         ValueError: it cannot express a part of the model; all of them are named.
     """
     found = Inspection("ViTForImageClassification")
-    pooling = type(model.head.pooling)
+    body = found.body(
+        model, PatchEmbedding, PreNormBlock, SelfAttention, MLP, nn.LayerNorm, Bidirectional
+    )
+    embedding, pooling = model.embedding, type(model.head.pooling)
     found.require(pooling is ClassToken, f"pooling: {pooling.__name__}, not of the class token")
-    found.body(model, PreNormBlock, SelfAttention, MLP, nn.LayerNorm)
-    embedding, block = model.embedding, model.blocks[0]
+    found.require(embedding.class_token is not None, "pooling: no class token")
+    direct = does_nothing(model.head.transform)
+    found.require(direct, "a transform or dropout before the classifier")
     found.learned_positions(embedding.positions)
-    direct = isinstance(model.head.transform, nn.Identity)
-    found.require(direct, "a transform before the classifier")
-    qkv = [b.attention.qkv for b in model.blocks]
+    found.unscaled(model, body)
+    same = embedding.dropout.p == body.dropout
+    found.require(same, "dropout: another of the embedding than of the blocks")
+    qkv = [m for b in model.blocks for m in b.attention.modules() if isinstance(m, StackedLinear)]
     others = [m for m in model.modules() if isinstance(m, nn.Linear) and m not in qkv]
     found.biases([*others, embedding.patches, *found.norms(model)], True, "bias: parts without one")
-    qkv_bias = block.attention.qkv.bias is not None
+    qkv_bias = qkv[0].bias is not None
     found.biases(qkv, qkv_bias, "bias: in some of the QKV matrices only")
+    found.finish()
+    classes = model.head.classifier.out_features
     config = {
         "model_type": "vit",
         "architectures": ["ViTForImageClassification"],
         "hidden_size": embedding.weight.shape[0],
         "num_hidden_layers": len(model.blocks),
-        "num_attention_heads": block.attention.n_head,
-        "intermediate_size": block.mlp.up.out_features,
-        "hidden_act": found.activation(model),
-        "hidden_dropout_prob": embedding.dropout.p,
-        "attention_probs_dropout_prob": block.attention.dropout,
-        "layer_norm_eps": found.eps(model),
+        "num_attention_heads": body.n_head,
+        "intermediate_size": body.d_mlp,
+        "hidden_act": body.activation,
+        "hidden_dropout_prob": body.dropout,
+        "attention_probs_dropout_prob": body.attention_dropout,
+        "layer_norm_eps": body.eps,
         "image_size": one(embedding.image_size),
         "patch_size": one(embedding.patches.kernel_size),
         "num_channels": embedding.patches.in_channels,
         "qkv_bias": qkv_bias,
+        "id2label": {str(i): f"LABEL_{i}" for i in range(classes)},
     }
-    found.finish()
-    classes = model.head.classifier.out_features
-    return config | {"id2label": {str(i): f"LABEL_{i}" for i in range(classes)}}, {}
+    return config, {}
