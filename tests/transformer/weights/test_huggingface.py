@@ -119,10 +119,10 @@ def test_what_is_not_honoured_is_refused_by_name(folder, make, config, message):
 
 
 def test_folders_that_hold_no_model(folder, tmp_path):
-    with pytest.raises(ValueError, match=r"no such folder; .*`hf download NAME --local-dir"):
-        from_huggingface(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"config\.json is missing: expected a folder"):
         from_huggingface(tmp_path)
+    with pytest.raises(ValueError, match="downloaded first: hf download NAME --local-dir FOLDER"):
+        from_huggingface("bert-base-uncased")
     with pytest.raises(ValueError, match="expected a folder or a model of transformers, not int"):
         from_huggingface(7)
     saved = folder(BERT)

@@ -19,14 +19,12 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is not there, or no JSON object.
     """
-    if not folder.exists():
-        raise ValueError(
-            f"{folder}: no such folder; a model of the Hub is downloaded first: "
-            f"`hf download NAME --local-dir FOLDER`"
-        )
     path = folder / CONFIG
     if not path.is_file():
-        raise ValueError(f"{path} is missing: expected a folder with {CONFIG} and {WEIGHTS}")
+        raise ValueError(
+            f"{path} is missing: expected a folder with {CONFIG} and {WEIGHTS}; a model of the Hub "
+            "is downloaded first: hf download NAME --local-dir FOLDER"
+        )
     return _object(path)
 
 
