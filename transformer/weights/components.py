@@ -67,10 +67,20 @@ def exactly(module: object, wanted: type, where: str) -> None:
     """Refuse a part of another class, likewise.
 
     Raises:
-        ValueError: it is one.
+        ValueError: it is of another class.
     """
-    name = wanted.__name__
-    require(type(module) is wanted, where, f"{type(module).__name__} in place of {name}")
+    found = type(module)
+    require(found is wanted, where, f"{found.__name__} in place of {wanted.__name__}")
+
+
+def named(module: object, wanted: str, where: str) -> None:
+    """The same by the name of the class, where its library is not needed.
+
+    Raises:
+        ValueError: it is of another class.
+    """
+    name = type(module).__name__
+    require(name == wanted, where, f"{name} in place of {wanted}")
 
 
 def norm(theirs: nn.Module | None, where: str) -> nn.Module:

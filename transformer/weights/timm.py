@@ -12,7 +12,7 @@ from transformer.model import Transformer
 from transformer.patterns import Bidirectional
 from transformer.positions import LearnedPositions, NoPositions
 from transformer.weights import components
-from transformer.weights.components import require
+from transformer.weights.components import named, require
 from transformer.weights.links import Link, in_blocks, load
 from transformer.weights.resizing import pair, resize, sizes
 
@@ -80,7 +80,7 @@ def from_timm(model: Any, image_size: int | tuple[int, int] | None = None) -> Tr
 def _check(model: Any) -> None:
     """Refuse by name what this model has and ours has not."""
     embed = model.patch_embed
-    _part(embed, "patch_embed", "PatchEmbed")
+    named(embed, "PatchEmbed", "patch_embed")
     require(embed.proj.stride == embed.proj.kernel_size, "patch_embed", "overlapping patches")
     require(isinstance(embed.norm, nn.Identity), "patch_embed.norm", "a norm of patches alone")
     require(not embed.dynamic_img_pad, "patch_embed", "dynamic_img_pad")
@@ -95,21 +95,16 @@ def _check(model: Any) -> None:
     require(known, "global_pool", f"global_pool '{model.global_pool}'")
     for i, block in enumerate(model.blocks):
         where = f"blocks.{i}"
-        _part(block, where, "Block")
+        named(block, "Block", where)
         attention = block.attn
-        _part(attention, f"{where}.attn", "Attention")
-        _part(block.mlp, f"{where}.mlp", "Mlp")
+        named(attention, "Attention", f"{where}.attn")
+        named(block.mlp, "Mlp", f"{where}.mlp")
         require(isinstance(attention.q_norm, nn.Identity), f"{where}.attn", "qk_norm")
         require(isinstance(attention.norm, nn.Identity), f"{where}.attn", "scale_attn_norm")
         require(attention.gate is None, f"{where}.attn", "gated attention")
         require(isinstance(block.mlp.norm, nn.Identity), f"{where}.mlp", "scale_mlp_norm")
         for path in (block.drop_path1, block.drop_path2):
             require(isinstance(path, nn.Identity), where, "drop_path_rate")
-
-
-def _part(part: Any, where: str, wanted: str) -> None:
-    found = type(part).__name__
-    require(found == wanted, where, f"{found} in place of {wanted}")
 
 
 def _block(block: Any, where: str) -> PreNormBlock:

@@ -78,8 +78,7 @@ def from_torchvision(model: Any, image_size: int | tuple[int, int] | None = None
 
 
 def _block(layer: Any, where: str) -> PreNormBlock:
-    found = type(layer).__name__
-    components.require(found == "EncoderBlock", where, f"{found} in place of EncoderBlock")
+    components.named(layer, "EncoderBlock", where)
     up, activation, inner, down, outer = layer.mlp
     return PreNormBlock(
         components.self_attention(layer.self_attention, f"{where}.self_attention"),

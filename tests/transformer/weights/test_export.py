@@ -178,7 +178,7 @@ def test_what_came_from_there_goes_back(case, tmp_path):
         ),
         (
             lambda: from_timm(timm_vit(final_norm=False)()),
-            ["norm: Identity after the last block"],
+            ["norm: none after the last block"],
         ),
         (
             lambda: from_timm(timm_vit(pre_norm=True, drop_rate=0.1)()),

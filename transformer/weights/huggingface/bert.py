@@ -164,8 +164,9 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     found.require(right, "prediction_transform: a head without its matrix and norm")
     if right:
         alike = found.activation(transform[1]) == body.activation
-        norm = type(transform[2]) is nn.LayerNorm and transform[2].eps == body.eps
-        found.require(alike and norm, "a head unlike the blocks")
+        norm, last = transform[2], model.blocks[-1].mlp_norm
+        alike = alike and type(norm) is type(last) and norm.eps == last.eps
+        found.require(alike, "a head unlike the blocks")
     found.learned_positions(embedding.positions)
     found.unscaled(model, body)
     same = embedding.dropout.p == body.dropout

@@ -32,6 +32,8 @@ BLOCK = (  # their matrices are transposed
     Link("mlp.up", "mlp.c_fc", transposed=True, keys="n_embd, n_inner"),
     Link("mlp.down", "mlp.c_proj", transposed=True, keys="n_embd, n_inner"),
 )
+# What scale_attn_weights and scale_attn_by_inverse_layer_idx can be, the usual first.
+SCALED = ((True, False), (True, True), (False, False), (False, True))
 
 
 def clean(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
@@ -96,10 +98,6 @@ def _scales(n_layer: int, d_head: int, scaled: bool, by_depth: bool) -> list[flo
     """
     scale = d_head**-0.5 if scaled else 1.0
     return [scale / (layer + 1) if by_depth else scale for layer in range(n_layer)]
-
-
-# What scale_attn_weights and scale_attn_by_inverse_layer_idx can be, the usual first.
-SCALED = ((True, False), (True, True), (False, False), (False, True))
 
 
 def links(model: Transformer) -> list[Link]:

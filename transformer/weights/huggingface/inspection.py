@@ -95,7 +95,7 @@ class Inspection:
             right = type(each.rotation) is (Rotary if rotary else NoRotation)
             self.require(right, f"positions: {'not ' if rotary else ''}rotary")
         if all(type(each) is block for each in blocks):
-            self._ends(model, norm, post=block is PostNormBlock)
+            self._ends(model, post=block is PostNormBlock)
         norms = self.norms(model)
         for each in norms:
             self.require(type(each) is norm, f"norm: {type(each).__name__}")
@@ -130,13 +130,13 @@ class Inspection:
         self.finish()
         return blocks, [each.attention for each in blocks]
 
-    def _ends(self, model: Transformer, norm: type[nn.Module], post: bool) -> None:
+    def _ends(self, model: Transformer, post: bool) -> None:
         """Require a norm after the last block, or with `post` before the first, and no other."""
         before, after = type(model.embedding.norm), type(model.norm)
         here, other = (before, after) if post else (after, before)
         places = ("before the first block", "after the last block")
         wanted, unwanted = places if post else places[::-1]
-        self.require(here is norm, f"norm: {here.__name__} {wanted}")
+        self.require(here is not nn.Identity, f"norm: none {wanted}")
         self.require(other is nn.Identity, f"norm: {other.__name__} {unwanted}")
 
     def norms(self, model: Transformer) -> list[nn.Module]:
