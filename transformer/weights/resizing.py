@@ -67,16 +67,17 @@ def resize(
         token's, stay as they are.
 
     Raises:
-        ValueError: the table is not of the old grid.
+        ValueError: the table is not of the old grid, or not of floating-point numbers.
     """
     if old == new:
         return table
-    if table.shape[1] != prefix + old[0] * old[1]:
+    count = prefix + old[0] * old[1]
+    if not table.is_floating_point() or table.ndim != 3 or table.shape[1] != count:
         raise ValueError(
-            f"image_size: it has {old[0]} x {old[1]} patches, but there are {table.shape[1]} "
-            f"positions, {prefix} of them not of patches"
+            f"positions: {table.dtype} of shape {tuple(table.shape)}, not floating-point numbers "
+            f"for {old[0]} x {old[1]} patches and {prefix} others (see image_size)"
         )
-    first, patches = table[:, :prefix], table[:, prefix:]
+    first, patches = table.float().split([prefix, old[0] * old[1]], dim=1)
     image = patches.unflatten(1, old).permute(0, 3, 1, 2)
     image = F.interpolate(
         image, size=new, mode="bicubic", antialias=antialias, align_corners=align_corners

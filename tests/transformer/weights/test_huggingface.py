@@ -218,6 +218,11 @@ def test_numbers_that_are_not_floating_point_are_refused(folder):
     saved = folder(LLAMA, tensors=lambda tensors: {k: t.char() for k, t in tensors.items()})
     with pytest.raises(ValueError, match=r"weight: of type torch\.int8, not floating-point"):
         from_huggingface(saved)
+    name = "vit.embeddings.position_embeddings"
+    saved = folder(VIT, tensors=lambda tensors: tensors | {name: tensors[name].char()})
+    for size, message in ((None, f"{name}: of type torch.int8"), (22, "positions: torch.int8")):
+        with pytest.raises(ValueError, match=message):
+            from_huggingface(saved, image_size=size)
 
 
 @pytest.mark.parametrize(

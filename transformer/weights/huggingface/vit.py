@@ -44,7 +44,7 @@ def clean(
     if POSITIONS not in tensors:
         raise ValueError(f"missing tensors: {POSITIONS}")
     _, old, new = sizes(*_trained(config), image_size)
-    return {**tensors, POSITIONS: resize(tensors[POSITIONS].float(), 1, old, new)}
+    return {**tensors, POSITIONS: resize(tensors[POSITIONS], 1, old, new)}
 
 
 def build(
