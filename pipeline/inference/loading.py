@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
-from tokenizers.implementations import BertWordPieceTokenizer, ByteLevelBPETokenizer
 
 from pipeline import models
 from pipeline.errors import UserError
+from pipeline.inference.tokenizer import read_tokenizer
 from pipeline.paths import data_dir, models_dir, read_json, require
 from transformer import Transformer
 from transformer.heads import ClassificationHead, LanguageModelHead, MaskedLanguageModelHead
@@ -31,6 +31,7 @@ class TextModel:
 
     context: tokens that it sees at most.
     special: whether its input is framed by the tokenizer's special tokens, such as [CLS].
+    mask: the token that stands for a word to guess, if there is one.
     stop: tokens that end a text.
     """
 
@@ -38,6 +39,7 @@ class TextModel:
     tokenizer: Tokenizer
     context: int
     special: bool
+    mask: str | None = "[MASK]"
     stop: tuple[int, ...] = ()
 
     def encode(self, text: str) -> list[int]:
@@ -78,7 +80,8 @@ def text_model(name: str, source: Path | None) -> TextModel:
     context = config.get("n_positions", config.get("max_position_embeddings"))
     ends = config.get("eos_token_id")
     stop = tuple(ends) if isinstance(ends, list) else () if ends is None else (ends,)
-    return TextModel(model, _tokenizer(source), context, True, stop)
+    tokenizer, mask = read_tokenizer(source, config)
+    return TextModel(model, tokenizer, context, True, mask, stop)
 
 
 def image_model(source: Path | None) -> ImageModel:
@@ -127,22 +130,6 @@ def _given(name: str, source: Path) -> tuple[Transformer, dict[str, Any]]:
         found = config["architectures"][0]
         raise UserError(f"{source}: this command needs {wanted}, but that is a {found}")
     return model, config
-
-
-def _tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of a folder, from whichever of its formats is there."""
-    whole, words, merges = (folder / n for n in ("tokenizer.json", "vocab.txt", "merges.txt"))
-    if whole.is_file():
-        return Tokenizer.from_file(str(whole))
-    if words.is_file():
-        settings = folder / "tokenizer_config.json"
-        lowercase = _json(settings).get("do_lower_case", True) if settings.is_file() else True
-        return BertWordPieceTokenizer(str(words), lowercase=lowercase)._tokenizer
-    if merges.is_file() and (folder / "vocab.json").is_file():
-        return ByteLevelBPETokenizer(str(folder / "vocab.json"), str(merges))._tokenizer
-    raise UserError(
-        f"{folder}: no tokenizer: expected tokenizer.json, vocab.txt, or vocab.json and merges.txt"
-    )
 
 
 def _preparation(folder: Path, model: Transformer) -> dict[str, Any]:

@@ -1,0 +1,171 @@
+"""The tokenizer of a Hugging Face folder, as transformers makes it of the same files."""
+
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.implementations import BertWordPieceTokenizer, ByteLevelBPETokenizer
+from tokenizers.models import WordLevel
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import ByteLevel
+
+from pipeline.errors import UserError, first_line
+from pipeline.inference.settings import Settings
+
+# The class that transformers takes where none is named, and the special tokens of each.
+CLASSES = {"bert": "BertTokenizer", "megatron-bert": "BertTokenizer", "gpt2": "GPT2Tokenizer"}
+SPECIAL = {
+    "BertTokenizer": {f"{name}_token": f"[{name.upper()}]"
+                      for name in ("unk", "sep", "pad", "cls", "mask")},
+    "GPT2Tokenizer": dict.fromkeys(("unk_token", "bos_token", "eos_token"), "<|endoftext|>"),
+}  # fmt: skip
+SPECIAL_KEYS = ("bos_token", "eos_token", *SPECIAL["BertTokenizer"])
+# What the tokens of one text, neither padded nor cut off, do not depend on.
+WITHOUT_EFFECT = frozenset(
+    (
+        "backend", "chat_template", "device_map", "errors", "files_loaded", "from_slow",
+        "full_tokenizer_file", "init_inputs", "is_local", "legacy", "local_files_only", "max_len",
+        "max_length", "merges_file", "model_input_names", "model_max_length", "name_or_path",
+        "pad_to_multiple_of", "pad_token_type_id", "padding_side", "processor_class",
+        "sp_model_kwargs", "spaces_between_special_tokens", "special_tokens_map_file", "stride",
+        "tokenizer_file", "trim_offsets", "truncation_side", "truncation_strategy",
+        "use_default_system_prompt", "use_fast", "verbose", "vocab_file",
+    )
+)  # fmt: skip
+
+
+def read_tokenizer(folder: Path, config: dict[str, Any]) -> tuple[Tokenizer, str | None]:
+    """The tokenizer, and the name of its mask token if it has one; config: that of the model.
+
+    Raises:
+        UserError: there is none, it cannot be read, or a key of tokenizer_config.json would not
+            be honoured.
+    """
+    settings = Settings(folder / "tokenizer_config.json")
+    if "added_tokens_decoder" not in settings.values:  # an older one, in more files
+        settings.values |= Settings(folder / "special_tokens_map.json").values
+    named = settings.take("tokenizer_class") or config.get("tokenizer_class")
+    kind = str(named or CLASSES.get(config["model_type"], "")).removesuffix("Fast")
+    tokenizer = _read(folder, kind, settings)
+    # One text is encoded at a time, and whole.
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    _normalize(tokenizer, kind, settings)
+    _prefix_space(tokenizer, kind, settings)
+    mask = _add_special(tokenizer, kind, settings)
+    for key, usual in (("do_basic_tokenize", True), ("split_special_tokens", False)):
+        settings.expect(key, usual)
+    settings.expect("never_split", [])
+    # Of BPE, transformers ignores it; the decoder of WordPiece does it by itself.
+    if isinstance(tokenizer.model, WordLevel):
+        settings.expect("clean_up_tokenization_spaces", False)
+    settings.finish(WITHOUT_EFFECT | {"clean_up_tokenization_spaces"})
+    return tokenizer, mask
+
+
+def _read(folder: Path, kind: str, settings: Settings) -> Tokenizer:
+    """From whichever format is there."""
+    names = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
+    whole, words, vocabulary, merges = (folder / name for name in names)
+    bos_eos = ("add_bos_token", "add_eos_token")
+    if whole.is_file():
+        for key in bos_eos:
+            settings.take(key)  # which the file itself decides
+        return _built(whole, lambda: Tokenizer.from_file(str(whole)))
+    more = folder / "added_tokens.json"
+    if more.is_file():
+        raise UserError(f"{more}: only supported as part of a tokenizer.json, which is missing")
+    if words.is_file():
+        _require_class(words, kind, "BertTokenizer")
+        keys = SPECIAL["BertTokenizer"].keys() & settings.values
+        special = {key: _token(settings, key).content for key in keys}
+        return _built(words, lambda: BertWordPieceTokenizer(str(words), **special)._tokenizer)
+    if merges.is_file() and vocabulary.is_file():
+        _require_class(merges, kind, "GPT2Tokenizer")
+        for key in bos_eos:
+            settings.expect(key, False)
+        both = str(vocabulary), str(merges)
+        return _built(merges, lambda: ByteLevelBPETokenizer(*both)._tokenizer)
+    raise UserError(
+        f"{folder}: no tokenizer: expected tokenizer.json, vocab.txt, or vocab.json and merges.txt"
+    )
+
+
+def _built(file: Path, build: Any) -> Tokenizer:
+    try:
+        return build()
+    except Exception as error:  # the library raises nothing more exact
+        raise UserError(f"{file}: not a tokenizer: {first_line(error)}") from None
+
+
+def _require_class(file: Path, kind: str, right: str) -> None:
+    if kind != right:
+        raise UserError(f"{file}: of the tokenizer_class {kind!r}, but is read as {right} only")
+
+
+def _normalize(tokenizer: Tokenizer, kind: str, settings: Settings) -> None:
+    """BERT's own normalization, which these keys decide, whatever tokenizer.json says."""
+    keys = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
+    known = tokenizer.normalizer
+    if not isinstance(known, BertNormalizer):
+        for key in keys:
+            settings.expect(key, False)
+        return
+    defaults = (known.lowercase, known.strip_accents, known.handle_chinese_chars)
+    if kind == "BertTokenizer":
+        defaults = (True, None, True)
+    lower, strip, chinese = map(settings.flag, keys, defaults)
+    tokenizer.normalizer = BertNormalizer(known.clean_text, chinese, strip, lower)
+
+
+def _prefix_space(tokenizer: Tokenizer, kind: str, settings: Settings) -> None:
+    """A space before the first word, so that it is what it is elsewhere in a text."""
+    given = settings.flag("add_prefix_space", False if kind == "GPT2Tokenizer" else None)
+    known = tokenizer.pre_tokenizer
+    if given is not None and isinstance(known, ByteLevel):
+        tokenizer.pre_tokenizer = ByteLevel(given, use_regex=known.use_regex)
+    elif "add_prefix_space" in settings.values:
+        first = tokenizer.encode("a", add_special_tokens=False).tokens[:1]
+        if given != bool(first and first[0].startswith(("Ġ", "▁"))):
+            raise settings.refusal("add_prefix_space", "tokenizer.json does otherwise")
+
+
+def _add_special(tokenizer: Tokenizer, kind: str, settings: Settings) -> str | None:
+    """Tokens that are found in a text before it is split; the mask token among them."""
+    named = {key: _token(settings, key) for key in SPECIAL_KEYS if key in settings.values}
+    for key, usual in SPECIAL.get(kind, {}).items():
+        if key not in named and tokenizer.token_to_id(usual) is not None:
+            named[key] = AddedToken(usual, special=True)
+    tokens = list(named.values())
+    for key in ("extra_special_tokens", "additional_special_tokens"):
+        more = settings.take(key, [])
+        if not isinstance(more, list | dict):
+            raise settings.refusal(key, "expected a list of tokens")
+        more = more.values() if isinstance(more, dict) else more
+        tokens += [_added(settings, key, token) for token in more]
+    numbered = settings.take("added_tokens_decoder", {})
+    if not isinstance(numbered, dict):
+        raise settings.refusal("added_tokens_decoder", "expected an object of tokens")
+    for number, token in numbered.items():
+        tokens.append(_added(settings, "added_tokens_decoder", token))
+        found = tokenizer.token_to_id(tokens[-1].content)
+        if str(found) != number:
+            right = f"{tokens[-1].content!r} is {number} there, but {found} in the vocabulary"
+            raise UserError(f"{settings.path}: added_tokens_decoder: {right}")
+    known = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    tokenizer.add_tokens([token for token in tokens if token.content not in known])
+    return named["mask_token"].content if "mask_token" in named else None
+
+
+def _token(settings: Settings, key: str) -> AddedToken:
+    return _added(settings, key, settings.take(key))
+
+
+def _added(settings: Settings, key: str, token: Any) -> AddedToken:
+    """A token given by its name, or with how it is found."""
+    how = dict(token) if isinstance(token, dict) else {"content": token}
+    how.pop("__type", None)
+    try:
+        return AddedToken(**{"special": True} | how)
+    except TypeError:
+        raise settings.refusal(key, "expected a token") from None

@@ -1,0 +1,157 @@
+"""The tokenizer of a folder: its tokens are those of transformers, or it is refused."""
+
+import json
+
+import pytest
+from tokenizers import Tokenizer, processors
+from tokenizers.implementations import BertWordPieceTokenizer
+from transformers import AutoTokenizer, BertConfig, GPT2Config
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+from pipeline.errors import UserError
+from pipeline.inference.tokenizer import read_tokenizer
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cafe", "café", "the", "日", "本", "日本",
+         "a", "##b", "The", "THE", "Café", "<mask>"]  # fmt: skip
+TEXT = "The café [MASK] 日本 ab <mask>"
+
+
+@pytest.fixture
+def bert(tmp_path):
+    """A folder with a vocab.txt."""
+    BertConfig().save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    return tmp_path
+
+
+@pytest.fixture
+def gpt2(tmp_path):
+    """A folder with a vocab.json of single bytes, and merges.txt."""
+    GPT2Config().save_pretrained(tmp_path)
+    tokens = [*bytes_to_unicode().values(), "Ġa", "<|endoftext|>"]
+    (tmp_path / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(tokens)}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\nĠ a\n")
+    return tmp_path
+
+
+def whole(folder, **changed):
+    """tokenizer.json in place of vocab.txt, with some of its parts changed."""
+    tokenizer = BertWordPieceTokenizer(str(folder / "vocab.txt"), lowercase=False)
+    content = json.loads(tokenizer.to_str()) | changed
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    (folder / "vocab.txt").unlink()
+
+
+def configure(folder, **settings):
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def agree(folder, text):
+    """Whether the tokens and the mask are those of transformers."""
+    tokenizer, mask = read_tokenizer(folder, json.loads((folder / "config.json").read_text()))
+    theirs = AutoTokenizer.from_pretrained(folder)
+    return tokenizer.encode(text).ids == theirs(text).input_ids and mask == theirs.mask_token
+
+
+@pytest.mark.parametrize("form", ["vocab.txt", "tokenizer.json"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"do_lower_case": False},
+        {"do_lower_case": True, "strip_accents": False},
+        {"do_lower_case": False, "strip_accents": True},
+        {"tokenize_chinese_chars": False},
+        {"strip_accents": None, "model_max_length": 5, "padding_side": "left"},
+        {"mask_token": "<mask>"},
+        {"mask_token": {"__type": "AddedToken", "content": "<mask>", "lstrip": True}},
+        {"additional_special_tokens": ["The"]},
+        {"added_tokens_decoder": {"7": {"content": "the", "special": True}}},
+    ],
+    ids=str,
+)
+def test_keys_of_a_bert_are_honoured(bert, form, settings):
+    if form == "tokenizer.json":
+        whole(bert)
+    configure(bert, tokenizer_class="BertTokenizer", **settings)
+    assert agree(bert, TEXT)
+
+
+def test_without_a_configuration_a_bert_is_lower_case(bert):
+    assert agree(bert, TEXT)
+    (bert / "special_tokens_map.json").write_text('{"mask_token": "<mask>"}')
+    assert agree(bert, TEXT)
+
+
+def test_one_text_is_neither_padded_nor_cut_off(bert):
+    fixed = {"direction": "Right", "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
+    fixed |= {"strategy": {"Fixed": 30}, "pad_to_multiple_of": None}
+    cut = {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}
+    whole(bert, padding=fixed, truncation=cut)
+    for kind in ("BertTokenizer", "PreTrainedTokenizerFast"):
+        configure(bert, tokenizer_class=kind, mask_token="[MASK]")
+        assert agree(bert, TEXT)
+
+
+@pytest.mark.parametrize("settings", [{}, {"add_prefix_space": True}, {"bos_token": "<s>"}])
+def test_a_gpt2_of_merges_is_theirs(gpt2, settings):
+    if settings:
+        configure(gpt2, **settings)
+    assert agree(gpt2, "a a b\n<|endoftext|> é")
+
+
+def test_the_prefix_space_of_a_tokenizer_json_is_theirs(gpt2):
+    theirs = AutoTokenizer.from_pretrained(gpt2)
+    theirs.backend_tokenizer.post_processor = processors.ByteLevel()
+    theirs.save_pretrained(gpt2)
+    for settings in ({}, {"add_prefix_space": True}, {"add_prefix_space": False}):
+        configure(gpt2, tokenizer_class="GPT2Tokenizer", add_bos_token=False, **settings)
+        assert agree(gpt2, "a a b")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"do_basic_tokenize": False}, "do_basic_tokenize: False: not supported; only True is"),
+        ({"never_split": ["the"]}, "never_split: ['the']: not supported"),
+        ({"do_lower_case": "yes"}, "do_lower_case: 'yes': expected true or false"),
+        ({"word_tokenizer_type": "mecab"}, "unknown keys, which might change the input: word_tok"),
+        ({"tokenizer_class": "BertJapaneseTokenizer"}, "of the tokenizer_class 'BertJapanese"),
+        ({"mask_token": 5}, "mask_token: 5: expected a token"),
+        ({"extra_special_tokens": "the"}, "extra_special_tokens: 'the': expected a list"),
+        ({"added_tokens_decoder": []}, "added_tokens_decoder: []: expected an object"),
+        ({"added_tokens_decoder": {"3": {"content": "the"}}}, "'the' is 3 there, but 7 in the"),
+        ({"cls_token": "[BEGIN]"}, "vocab.txt: not a tokenizer: "),
+    ],
+)
+def test_what_would_change_the_tokens_is_refused_by_name(bert, settings, message):
+    configure(bert, **settings)
+    with pytest.raises(UserError) as caught:
+        read_tokenizer(bert, {"model_type": "bert"})
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("tokenizer.json", "{}", "tokenizer.json: not a tokenizer: Model missing"),
+        ("tokenizer_config.json", "[]", "tokenizer_config.json: expected a JSON object"),
+        ("tokenizer_config.json", "{", "tokenizer_config.json: not JSON"),
+        ("added_tokens.json", "{}", "only supported as part of a tokenizer.json"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(bert, name, content, message):
+    (bert / name).write_text(content)
+    with pytest.raises(UserError, match=message):
+        read_tokenizer(bert, {"model_type": "bert"})
+
+
+def test_a_tokenizer_json_says_for_itself_what_its_class_does_not(bert):
+    whole(bert, normalizer={"type": "Lowercase"})
+    configure(bert, tokenizer_class="PreTrainedTokenizerFast", mask_token="[MASK]")
+    assert agree(bert, TEXT)
+    configure(bert, tokenizer_class="PreTrainedTokenizerFast", do_lower_case=True)
+    with pytest.raises(UserError, match="do_lower_case: True: not supported; only False is"):
+        read_tokenizer(bert, {"model_type": "bert"})
+    ours = Tokenizer.from_file(str(bert / "tokenizer.json"))
+    assert ours.encode("The", add_special_tokens=False).tokens == ["the"]
