@@ -98,8 +98,7 @@ def image_model(source: Path | None) -> ImageModel:
         # As `prepare` does it: bilinear, whatever the aspect ratio.
         return ImageModel(model, meta["classes"], size, 2, 1 / 255, meta["mean"], meta["std"])
     model, config = _given("vit", source)
-    labels = config["id2label"]
-    classes = [labels[str(index)] for index in range(len(labels))]
+    classes = _classes(source / models.CONFIG, config.get("id2label"), model)
     return ImageModel(model, classes, **_preparation(source, model))
 
 
@@ -130,6 +129,20 @@ def _given(name: str, source: Path) -> tuple[Transformer, dict[str, Any]]:
         found = config["architectures"][0]
         raise UserError(f"{source}: this command needs {wanted}, but that is a {found}")
     return model, config
+
+
+def _classes(path: Path, labels: Any, model: Transformer) -> list[str]:
+    """Their names by index. Where there are none, as transformers leaves them out of a model of
+    two classes, those that it gives them.
+    """
+    count = model.head.classifier.out_features
+    if labels is None:
+        return [f"LABEL_{index}" for index in range(count)]
+    keys = [str(index) for index in range(count)]
+    named = isinstance(labels, dict) and labels.keys() == set(keys)
+    if not named or not all(isinstance(label, str) for label in labels.values()):
+        raise UserError(f"{path}: id2label: expected a name for each key from 0 to {count - 1}")
+    return [labels[key] for key in keys]
 
 
 def _preparation(folder: Path, model: Transformer) -> dict[str, Any]:

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
-from transformers import pipeline
+from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor, pipeline
 
 from pipeline import models
 from pipeline.inference.images import classes
@@ -49,6 +50,31 @@ def test_a_model_of_grey_images_is_exported_as_one_of_colours(built, run, projec
     for source in (None, project / "vit"):
         ((_, found),) = classes((project / IMAGE,), source, 3)
         assert dict(found) == pytest.approx(expected, abs=1e-3)
+
+
+def test_classes_without_names_are_called_as_transformers_calls_them(built, run, project):
+    """It writes none for two classes, which are as many as it takes for granted."""
+    torch.manual_seed(0)
+    config = ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+                       intermediate_size=8, image_size=8, patch_size=4)  # fmt: skip
+    ViTForImageClassification(config).save_pretrained("two")
+    assert "id2label" not in json.loads(Path("two/config.json").read_text())
+    ViTImageProcessor(size=8).save_pretrained("two")
+    theirs = pipeline("image-classification", model=str(project / "two"))
+    expected = {each["label"]: each["score"] for each in theirs(IMAGE)}
+    ((_, found),) = classes((Path(IMAGE),), project / "two", 5)
+    assert dict(found) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "labels", [{"1": "a", "2": "b", "3": "c"}, {"0": "a", "1": "b", "2": None}, ["a", "b", "c"]]
+)
+def test_names_that_do_not_fit_the_classes_are_refused(built, run, labels):
+    run("export", "--model", "vit", "named")
+    path = Path("named/config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"id2label": labels}))
+    output = run("classify", IMAGE, "--from", "named", code=1).output
+    assert output.startswith("error: named") and "id2label" in output and output.count("\n") == 1
 
 
 @pytest.mark.parametrize(
