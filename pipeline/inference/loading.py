@@ -13,6 +13,7 @@ from pipeline.inference.tokenizer import read_tokenizer
 from pipeline.paths import data_dir, models_dir, read_json, require
 from transformer import Transformer
 from transformer.heads import ClassificationHead, LanguageModelHead, MaskedLanguageModelHead
+from transformer.positions import LearnedPositions
 from transformer.weights import from_huggingface
 
 # Tensors of other tasks, which published checkpoints hold besides those of the one named.
@@ -77,11 +78,18 @@ def text_model(name: str, source: Path | None) -> TextModel:
         tokenizer = Tokenizer.from_file(str(data_dir(name) / "tokenizer.json"))
         return TextModel(model, tokenizer, config["length"], special=False)
     model, config = _given(name, source)
-    context = config.get("n_positions", config.get("max_position_embeddings"))
     ends = config.get("eos_token_id")
     stop = tuple(ends) if isinstance(ends, list) else () if ends is None else (ends,)
     tokenizer, mask = read_tokenizer(source, config)
-    return TextModel(model, tokenizer, context, True, mask, stop)
+    return TextModel(model, tokenizer, _context(model), True, mask, stop)
+
+
+def _context(model: Transformer) -> int:
+    """Tokens that a model has positions for: learned ones, or rotations."""
+    learned = model.embedding.positions
+    if isinstance(learned, LearnedPositions):
+        return learned.num_embeddings
+    return len(model.blocks[0].attention.rotation.sine)
 
 
 def image_model(source: Path | None) -> ImageModel:

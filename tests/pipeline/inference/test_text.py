@@ -1,6 +1,8 @@
 """generate and fill-mask: what they print, on our models and on folders of transformers."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,9 +14,14 @@ from transformers import (
     BertConfig,
     BertForMaskedLM,
     BertModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
     pipeline,
 )
 
+from pipeline.inference.loading import text_model
 from pipeline.inference.text import Sampling, continuation, fillings
 
 PROMPT, MASKED = "the king and", "the king and the [MASK] of the [MASK]"
@@ -80,6 +87,27 @@ def test_a_prompt_of_theirs_is_framed_by_their_special_tokens(built, run, projec
         expected = model(ids).logits[0, 7].softmax(-1).max().item()
     ((best,),) = fillings("To be, or not to [MASK]", project / "theirs", 1)
     assert best.probability == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_context_is_that_of_the_model(built, run, project):
+    """Also where config.json leaves it out, since it is what transformers takes for granted."""
+    run("export", "--model", "gpt", "gpt2")
+    llama = LlamaConfig(vocab_size=30, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+                        intermediate_size=8, max_position_embeddings=2048)  # fmt: skip
+    LlamaForCausalLM(llama).save_pretrained("llama")
+    shutil.copy("gpt2/tokenizer.json", "llama")
+    gpt2 = GPT2Config(vocab_size=30, n_embd=8, n_layer=1, n_head=2, n_positions=1024)
+    GPT2LMHeadModel(gpt2).save_pretrained("gpt2")
+    for name, key, length in (
+        ("gpt2", "n_positions", 1024),
+        ("llama", "max_position_embeddings", 2048),
+    ):
+        path = Path(name, "config.json")
+        config = json.loads(path.read_text())
+        del config[key]
+        path.write_text(json.dumps(config))
+        assert text_model("gpt", project / name).context == length
+        assert run("generate", "--prompt", PROMPT, "--tokens", 3, "--from", name).output
 
 
 @pytest.mark.parametrize(
