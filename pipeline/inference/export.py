@@ -35,19 +35,20 @@ def export(name: str, folder: Path) -> str:
             labels = {str(index): label for index, label in enumerate(images.classes)}
             inverse = {label: int(index) for index, label in labels.items()}
             settings = {"id2label": labels, "label2id": inverse}
-            if len(images.mean) == 1:
+            if len(images.preparation.mean) == 1:
                 images = _in_colour(images)
+            how = images.preparation
             written = to_huggingface(images.model, folder, settings)
             preparation = {
                 "image_processor_type": "ViTImageProcessor",
                 "do_resize": True,
-                "size": dict(zip(("height", "width"), images.size, strict=True)),
-                "resample": images.resample,
+                "size": dict(zip(("height", "width"), how.size, strict=True)),
+                "resample": how.resample,
                 "do_rescale": True,
-                "rescale_factor": images.scale,
+                "rescale_factor": how.scale,
                 "do_normalize": True,
-                "image_mean": images.mean,
-                "image_std": images.std,
+                "image_mean": how.mean,
+                "image_std": how.std,
             }
             write_json(preparation, folder / "preprocessor_config.json")
         else:
@@ -68,7 +69,9 @@ def _in_colour(images: ImageModel) -> ImageModel:
     grey = model.embedding.patches
     weight = nn.Parameter(grey.weight.detach() * torch.tensor(BRIGHTNESS).view(1, 3, 1, 1))
     grey.weight, grey.in_channels = weight, 3
-    return replace(images, model=model, mean=images.mean * 3, std=images.std * 3)
+    how = images.preparation
+    how = replace(how, mean=how.mean * 3, std=how.std * 3)
+    return replace(images, model=model, preparation=how)
 
 
 def _tokenizer(text: TextModel, folder: Path) -> None:

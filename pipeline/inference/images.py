@@ -47,11 +47,11 @@ def _files(path: Path) -> list[Path]:
 
 def _prepare(file: Path, images: ImageModel) -> Tensor:
     """A file as the model's input (1, channels, height, width)."""
-    picture = read(file)
-    height, width = images.size
-    picture = picture.resize((width, height), Image.Resampling(images.resample))
+    picture, how = read(file), images.preparation
+    height, width = how.size
+    picture = picture.resize((width, height), Image.Resampling(how.resample))
     if images.model.embedding.patches.in_channels == 1:
         picture = picture.convert("L")
-    pixels = np.asarray(picture, dtype=np.float32).reshape(height, width, -1) * images.scale
-    pixels = (pixels - np.float32(images.mean)) / np.float32(images.std)
+    pixels = np.asarray(picture, dtype=np.float32).reshape(height, width, -1) * how.scale
+    pixels = (pixels - np.float32(how.mean)) / np.float32(how.std)
     return torch.from_numpy(pixels.transpose(2, 0, 1))[None]

@@ -1,6 +1,5 @@
 """The model that a command is to use, with what turns its input into tensors and back."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ from tokenizers import Tokenizer
 
 from pipeline import models
 from pipeline.errors import UserError
+from pipeline.inference.preparation import Preparation, read_preparation
+from pipeline.inference.settings import Settings
 from pipeline.inference.tokenizer import read_tokenizer
 from pipeline.paths import data_dir, models_dir, read_json, require
 from transformer import Transformer
@@ -50,21 +51,11 @@ class TextModel:
 
 @dataclass(frozen=True)
 class ImageModel:
-    """A classifier.
-
-    size: (height, width) that images are resized to.
-    resample: how, as Pillow numbers it.
-    scale: factor on the bytes of the pixels, after which `mean` is subtracted and the rest divided
-        by `std`, each a number a channel.
-    """
+    """A classifier, the names of its classes by their index, and how its images are prepared."""
 
     model: Transformer
     classes: list[str]
-    size: tuple[int, int]
-    resample: int
-    scale: float
-    mean: list[float]
-    std: list[float]
+    preparation: Preparation
 
 
 def text_model(name: str, source: Path | None) -> TextModel:
@@ -104,10 +95,11 @@ def image_model(source: Path | None) -> ImageModel:
         meta = read_json(data_dir("vit") / "meta.json")
         size = (config["image_size"],) * 2
         # As `prepare` does it: bilinear, whatever the aspect ratio.
-        return ImageModel(model, meta["classes"], size, 2, 1 / 255, meta["mean"], meta["std"])
+        preparation = Preparation(size, 2, 1 / 255, meta["mean"], meta["std"])
+        return ImageModel(model, meta["classes"], preparation)
     model, config = _given("vit", source)
     classes = _classes(source / models.CONFIG, config.get("id2label"), model)
-    return ImageModel(model, classes, **_preparation(source, model))
+    return ImageModel(model, classes, read_preparation(source, model.embedding))
 
 
 def trained(name: str) -> tuple[Transformer, dict[str, Any]]:
@@ -125,14 +117,14 @@ def trained(name: str) -> tuple[Transformer, dict[str, Any]]:
 
 def _given(name: str, source: Path) -> tuple[Transformer, dict[str, Any]]:
     """The model in a Hugging Face folder, with its config.json."""
-    if (source / models.CONFIG).is_file() and "kind" in _json(source / models.CONFIG):
+    config = Settings(source / models.CONFIG).values
+    if "kind" in config:
         raise UserError(f"{source} holds a model trained here: leave out --from to use it")
     try:
         model = from_huggingface(source, drop=OTHER_TASKS)
     except ValueError as error:
         raise UserError(str(error)) from None
     head, wanted = HEADS[name]
-    config = _json(source / models.CONFIG)
     if not isinstance(model.head, head):
         found = config["architectures"][0]
         raise UserError(f"{source}: this command needs {wanted}, but that is a {found}")
@@ -151,45 +143,3 @@ def _classes(path: Path, labels: Any, model: Transformer) -> list[str]:
     if not named or not all(isinstance(label, str) for label in labels.values()):
         raise UserError(f"{path}: id2label: expected a name for each key from 0 to {count - 1}")
     return [labels[key] for key in keys]
-
-
-def _preparation(folder: Path, model: Transformer) -> dict[str, Any]:
-    """How images become inputs, from preprocessor_config.json."""
-    path = folder / "preprocessor_config.json"
-    if not path.is_file():
-        raise UserError(f"{path} is missing: it says how images are to be prepared")
-    settings = _json(path)
-    for key in ("do_center_crop", "do_pad", "do_convert_grayscale"):
-        if settings.get(key):
-            raise UserError(f"{path}: {key} is not supported")
-    if not settings.get("do_resize", True):
-        raise UserError(f"{path}: do_resize: False is not supported")
-    embedding = model.embedding
-    channels, expected = embedding.patches.in_channels, list(embedding.image_size)
-    size = settings.get("size", expected)
-    if isinstance(size, dict):
-        size = [size.get("height"), size.get("width")]
-    size = [size, size] if isinstance(size, int) else list(size)
-    if size != expected:
-        raise UserError(f"{path}: size: {size}, but the model takes images of {expected}")
-    normalize = settings.get("do_normalize", True)
-    mean, std = (
-        settings.get(f"image_{key}", [0.5] * channels) if normalize else [neutral] * channels
-        for key, neutral in (("mean", 0.0), ("std", 1.0))
-    )
-    if not len(mean) == len(std) == channels:
-        raise UserError(f"{path}: image_mean and image_std: expected {channels} numbers each")
-    return {
-        "size": tuple(size),
-        "resample": settings.get("resample", 2),
-        "scale": settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 1,
-        "mean": mean,
-        "std": std,
-    }
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON: {error}") from None

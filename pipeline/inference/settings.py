@@ -10,8 +10,6 @@ from pipeline.errors import UserError
 class Settings:
     """The keys of a JSON object in a file; of a file that is not there, none.
 
-    A null counts as not given, as for transformers.
-
     Raises:
         UserError: the file is not JSON, or no object.
     """
@@ -24,7 +22,7 @@ class Settings:
             raise UserError(f"{path}: not JSON: {error}") from None
         if not isinstance(values, dict):
             raise UserError(f"{path}: expected a JSON object")
-        self.values = {key: value for key, value in values.items() if value is not None}
+        self.values: dict[str, Any] = values
         self._taken: set[str] = set()
 
     def take(self, key: str, default: Any = None) -> Any:
@@ -33,23 +31,23 @@ class Settings:
         return self.values.get(key, default)
 
     def flag(self, key: str, default: bool | None) -> Any:
-        """As `take`, of true or false.
+        """As `take`, of true or false; or null, where that is the default.
 
         Raises:
             UserError: it is neither.
         """
         value = self.take(key, default)
-        if key in self.values and not isinstance(value, bool):
+        if value is not default and not isinstance(value, bool):
             raise self.refusal(key, "expected true or false")
         return value
 
     def expect(self, key: str, *expected: Any) -> None:
-        """Let `key` have no value but these, or none.
+        """Let `key` have no value but these, or null, or none.
 
         Raises:
             UserError: it has another one, which would not be honoured.
         """
-        if self.take(key, expected[0]) not in expected:
+        if self.take(key) not in (None, *expected):
             known = " or ".join(map(repr, expected))
             raise self.refusal(key, f"not supported; only {known} is")
 
@@ -63,7 +61,8 @@ class Settings:
         Raises:
             UserError: a key is not known.
         """
-        unknown = sorted(self.values.keys() - self._taken - without_effect)
+        given = {key for key, value in self.values.items() if value is not None}
+        unknown = sorted(given - self._taken - without_effect)
         if unknown:
             raise UserError(
                 f"{self.path}: unknown keys, which might change the input: {', '.join(unknown)}"

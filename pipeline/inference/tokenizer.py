@@ -77,9 +77,8 @@ def _read(folder: Path, kind: str, settings: Settings) -> Tokenizer:
         raise UserError(f"{more}: only supported as part of a tokenizer.json, which is missing")
     if words.is_file():
         _require_class(words, kind, "BertTokenizer")
-        keys = SPECIAL["BertTokenizer"].keys() & settings.values
-        special = {key: _token(settings, key).content for key in keys}
-        return _built(words, lambda: BertWordPieceTokenizer(str(words), **special)._tokenizer)
+        named = {key: str(token) for key, token in _named(settings).items() if key in SPECIAL[kind]}
+        return _built(words, lambda: BertWordPieceTokenizer(str(words), **named)._tokenizer)
     if merges.is_file() and vocabulary.is_file():
         _require_class(merges, kind, "GPT2Tokenizer")
         for key in bos_eos:
@@ -132,18 +131,18 @@ def _prefix_space(tokenizer: Tokenizer, kind: str, settings: Settings) -> None:
 
 def _add_special(tokenizer: Tokenizer, kind: str, settings: Settings) -> str | None:
     """Tokens that are found in a text before it is split; the mask token among them."""
-    named = {key: _token(settings, key) for key in SPECIAL_KEYS if key in settings.values}
+    named = _named(settings)
     for key, usual in SPECIAL.get(kind, {}).items():
         if key not in named and tokenizer.token_to_id(usual) is not None:
             named[key] = AddedToken(usual, special=True)
-    tokens = list(named.values())
+    tokens = [token for token in named.values() if token]
     for key in ("extra_special_tokens", "additional_special_tokens"):
-        more = settings.take(key, [])
+        more = settings.take(key) or []
         if not isinstance(more, list | dict):
             raise settings.refusal(key, "expected a list of tokens")
         more = more.values() if isinstance(more, dict) else more
         tokens += [_added(settings, key, token) for token in more]
-    numbered = settings.take("added_tokens_decoder", {})
+    numbered = settings.take("added_tokens_decoder") or {}
     if not isinstance(numbered, dict):
         raise settings.refusal("added_tokens_decoder", "expected an object of tokens")
     for number, token in numbered.items():
@@ -154,11 +153,14 @@ def _add_special(tokenizer: Tokenizer, kind: str, settings: Settings) -> str | N
             raise UserError(f"{settings.path}: added_tokens_decoder: {right}")
     known = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     tokenizer.add_tokens([token for token in tokens if token.content not in known])
-    return named["mask_token"].content if "mask_token" in named else None
+    mask = named.get("mask_token")
+    return mask.content if mask else None
 
 
-def _token(settings: Settings, key: str) -> AddedToken:
-    return _added(settings, key, settings.take(key))
+def _named(settings: Settings) -> dict[str, AddedToken | None]:
+    """The special tokens that are given by their part; None for one that there is to be none of."""
+    given = {key: settings.take(key) for key in SPECIAL_KEYS if key in settings.values}
+    return {key: token and _added(settings, key, token) for key, token in given.items()}
 
 
 def _added(settings: Settings, key: str, token: Any) -> AddedToken:

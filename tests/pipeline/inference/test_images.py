@@ -85,7 +85,7 @@ def test_names_that_do_not_fit_the_classes_are_refused(built, run, labels):
         (["data/gpt"], "data/gpt: no images in this folder; they end in .bmp"),
         ([IMAGE, "--from", "gpt2"], "needs an image classifier"),
         ([IMAGE, "--from", "unprepared"], "preprocessor_config.json is missing"),
-        ([IMAGE, "--from", "cropped"], "preprocessor_config.json: do_center_crop is not supported"),
+        ([IMAGE, "--from", "cropped"], "do_center_crop: True: not supported; only False is"),
     ],
 )
 def test_a_mistake_is_told_in_a_line(built, run, project, paths, message):
