@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pipeline.data import tokenization
-from pipeline.errors import UserError
+from pipeline.errors import UserError, is_full_disk
 from pipeline.inference.loading import ImageModel, TextModel, image_model, text_model
 from pipeline.paths import write_json
 from transformer.weights import to_huggingface
@@ -25,11 +25,11 @@ def export(name: str, folder: Path) -> str:
 
     Raises:
         UserError: it is not trained, transformers has no place for a part of it, or `folder` is
-            not a folder, or one with other things in it.
+            not a folder, cannot be written, or has other things in it.
     """
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UserError(f"{folder}: is there already; name a new or an empty folder")
     try:
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise UserError(f"{folder}: is there already; name a new or an empty folder")
         if name == "vit":
             images = image_model(None)
             labels = {str(index): label for index, label in enumerate(images.classes)}
@@ -57,6 +57,10 @@ def export(name: str, folder: Path) -> str:
             _tokenizer(text, folder)
     except ValueError as error:
         raise UserError(f"models/{name} cannot be exported: {error}") from None
+    except OSError as error:
+        if is_full_disk(error):
+            raise
+        raise UserError(f"{error.filename or folder}: {error.strerror}") from None
     return written
 
 
