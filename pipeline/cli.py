@@ -223,8 +223,15 @@ def classify(paths: tuple[Path, ...], top: int, source: Path | None) -> None:
     """Say what the images at PATHS show; a path may be a folder of images."""
     from pipeline.inference.images import classes
 
+    failed = False
     for path, best in classes(paths, source, top):
-        click.echo(f"{path}: " + ", ".join(f"{name} {chance:.1%}" for name, chance in best))
+        if isinstance(best, UserError):
+            click.echo(f"error: {best}", err=True)
+            failed = True
+        else:
+            click.echo(f"{path}: " + ", ".join(f"{name} {chance:.1%}" for name, chance in best))
+    if failed:
+        sys.exit(1)
 
 
 @main.command()

@@ -15,19 +15,24 @@ from pipeline.inference.loading import ImageModel, image_model
 
 def classes(
     paths: tuple[Path, ...], source: Path | None, top: int
-) -> Iterator[tuple[Path, list[tuple[str, float]]]]:
-    """Each image with its likeliest classes and their probabilities, best first.
+) -> Iterator[tuple[Path, list[tuple[str, float]] | UserError]]:
+    """Each image with its likeliest classes and their probabilities, best first; or why it is none.
 
     paths: of images, or of folders with images.
 
     Raises:
-        UserError: the model cannot be used, a path is not there, holds no images, or is none.
+        UserError: the model cannot be used, or a path is not there, or a folder without images.
     """
     files = [file for path in paths for file in _files(path)]
     images = image_model(source)
     for file in files:
+        try:
+            pixels = _prepare(file, images)
+        except UserError as error:
+            yield file, error
+            continue
         with torch.inference_mode():
-            chances = images.model(_prepare(file, images)).softmax(-1)[0]
+            chances = images.model(pixels).softmax(-1)[0]
         best = chances.topk(min(top, len(images.classes)))
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         yield file, [(images.classes[index], chance) for index, chance in pairs]

@@ -24,6 +24,16 @@ def test_classes_with_probabilities_for_files_and_folders(built, run):
     assert float(chances[0][:-1]) >= float(chances[1][:-1])
 
 
+def test_an_image_that_cannot_be_read_is_named_and_the_others_are_classified(built, run):
+    Path("images/class1/5.png").write_bytes(b"no image")
+    result = run("classify", "images/class1", code=1)
+    assert [line.split(":")[0] for line in result.stdout.splitlines()] == [
+        f"images/class1/{number}.png" for number in (0, 1, 2, 3, 4, 6, 7, 8, 9)
+    ]
+    assert result.stderr.startswith("error: images/class1/5.png: not a readable image")
+    assert result.stderr.count("\n") == 1
+
+
 def test_an_exported_model_runs_in_transformers_and_comes_back(built, run, project):
     assert "ViTForImageClassification" in run("export", "--model", "vit", project / "vit").output
     picture = project / "photo.png"  # of another size
