@@ -176,7 +176,8 @@ def ui(port: int) -> None:
               help="Choose among so many of the likeliest tokens; 0 for all.")
 @click.option("--top-p", type=click.FloatRange(min=0, max=1, min_open=True), default=1.0,
               show_default=True, help="Choose among the likeliest that reach this probability.")
-@click.option("--seed", type=int, default=0, show_default=True, help="The same one, the same text.")
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True,
+              help="The same one, the same text.")
 @click.option("--stop", multiple=True, help="A token to end at; may be given several times.")
 @from_option
 @told_plainly
@@ -193,9 +194,12 @@ def generate(
     """Go on with a text, token by token."""
     from pipeline.inference.text import Sampling, continuation
 
-    pieces = continuation(prompt, source, tokens, Sampling(temperature, top_k, top_p), seed, stop)
-    for index, piece in enumerate(pieces):
-        click.echo(prompt + piece if index == 0 else piece, nl=False)
+    try:
+        sampling = Sampling(temperature, top_k, top_p)
+    except ValueError as error:  # such as nan, which is in no range and passes them all
+        raise UserError(str(error)) from None
+    for piece in continuation(prompt, source, tokens, sampling, seed, stop):
+        click.echo(piece, nl=False)
     click.echo()
 
 
@@ -205,11 +209,12 @@ def generate(
 @from_option
 @told_plainly
 def fill_mask(text: str, top: int, source: Path | None) -> None:
-    """Guess the words that stand as [MASK] in TEXT."""
+    """Guess the words that stand as [MASK] in TEXT, or as the mask token that a folder has."""
     from pipeline.inference.text import fillings
 
-    for number, guesses in enumerate(fillings(text, source, top), 1):
-        click.echo(f"[MASK] {number}")
+    mask, gaps = fillings(text, source, top)
+    for number, guesses in enumerate(gaps, 1):
+        click.echo(f"{mask} {number}")
         for guess in guesses:
             click.echo(f"  {guess.probability:6.1%}  {guess.word}")
 

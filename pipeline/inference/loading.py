@@ -45,8 +45,18 @@ class TextModel:
     stop: tuple[int, ...] = ()
 
     def encode(self, text: str) -> list[int]:
-        """Token ids."""
-        return self.tokenizer.encode(text, add_special_tokens=self.special).ids
+        """Token ids.
+
+        Raises:
+            UserError: one that the model does not have.
+        """
+        ids = self.tokenizer.encode(text, add_special_tokens=self.special).ids
+        count = len(self.model.embedding.weight)
+        for token in ids:
+            if token >= count:
+                name = self.tokenizer.id_to_token(token)
+                raise UserError(f"{name!r} is token {token}, but the model has only {count} tokens")
+        return ids
 
 
 @dataclass(frozen=True)

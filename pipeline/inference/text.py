@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
 
 from pipeline.errors import UserError
 from pipeline.inference.loading import text_model
@@ -27,23 +28,20 @@ def continuation(
     seed: int,
     stop: tuple[str, ...],
 ) -> Iterator[str]:
-    """What follows `prompt`, in pieces as they come.
+    """`prompt`, and what follows it, in pieces as they come.
 
     Raises:
         UserError: the model cannot be used, the prompt is empty, or a stop token is none.
     """
     text = text_model("gpt", source)
     tokenizer = text.tokenizer
-    stops = {token: tokenizer.token_to_id(token) for token in stop}
-    unknown = [token for token, number in stops.items() if number is None]
-    if unknown:
-        raise UserError(f"--stop {unknown[0]!r} is not one token of this model's vocabulary")
+    ends = [*text.stop, *(token for each in stop for token in _tokens(tokenizer, each))]
     ids = text.encode(prompt)
     if not ids:
         raise UserError("the prompt is empty: there is nothing to go on from")
-    ends = (*text.stop, *stops.values())
     generator = torch.Generator().manual_seed(seed)
-    shown = tokenizer.decode(ids)
+    yield prompt
+    shown = whole = tokenizer.decode(ids)
     for (token,) in stream(text.model, [ids], count, text.context, sampling, generator, ends):
         ids.append(token)
         whole = tokenizer.decode(ids)
@@ -51,19 +49,37 @@ def continuation(
         if not whole.endswith("\N{REPLACEMENT CHARACTER}"):
             yield whole[len(shown) :]
             shown = whole
+    yield whole[len(shown) :]
 
 
-def fillings(masked: str, source: Path | None, top: int) -> list[list[Guess]]:
-    """The likeliest words for each [MASK] of a text, best first.
+def _tokens(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Those that are `text` when they are shown, whatever the vocabulary calls them.
 
     Raises:
-        UserError: the model cannot be used, or the text has no [MASK] or is too long for it.
+        UserError: there are none.
+    """
+    ids = list(tokenizer.get_vocab().values())
+    shown = tokenizer.decode_batch([[token] for token in ids], skip_special_tokens=False)
+    found = [token for token, each in zip(ids, shown, strict=True) if each == text]
+    if not text or not found:
+        raise UserError(f"--stop {text!r} is not one token of this model's vocabulary")
+    return found
+
+
+def fillings(masked: str, source: Path | None, top: int) -> tuple[str, list[list[Guess]]]:
+    """The model's mask token, and the likeliest words for each of them in a text, best first.
+
+    Raises:
+        UserError: the model cannot be used, or the text has no mask or is too long for it.
     """
     text = text_model("bert", source)
-    mask = text.tokenizer.token_to_id("[MASK]")
+    name, tokenizer = text.mask, text.tokenizer
+    if name is None or tokenizer.token_to_id(name) is None:
+        raise UserError(f"{source}: no mask token: tokenizer_config.json names none of its tokens")
+    mask = tokenizer.token_to_id(name)
     ids = text.encode(masked)
     if mask not in ids:
-        raise UserError(f"no [MASK] in {masked!r}: write one for each word to guess")
+        raise UserError(f"no {name} in {masked!r}: write one for each word to guess")
     if len(ids) > text.context:
         raise UserError(f"{len(ids)} tokens, but the model takes {text.context} at most")
     tokens = torch.tensor([ids])
@@ -71,9 +87,9 @@ def fillings(masked: str, source: Path | None, top: int) -> list[list[Guess]]:
     with torch.inference_mode():
         chances = text.model(tokens, head_inputs={"positions": places}).softmax(-1)
     chances, words = chances.topk(min(top, chances.shape[1]))
-    return [
+    return name, [
         [
-            Guess(text.tokenizer.id_to_token(word), chance)
+            Guess(tokenizer.decode([word], skip_special_tokens=False), chance)
             for word, chance in zip(*row, strict=True)
         ]
         for row in zip(words.tolist(), chances.tolist(), strict=True)

@@ -20,6 +20,7 @@ from transformers import (
     LlamaForCausalLM,
     pipeline,
 )
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from pipeline.inference.loading import text_model
 from pipeline.inference.text import Sampling, continuation, fillings
@@ -60,7 +61,8 @@ def test_exported_models_run_in_transformers_and_come_back(built, run, project):
     # Theirs: the words and their probabilities.
     theirs = pipeline("fill-mask", model=str(project / "bert"), top_k=4)(MASKED)
     for found in (fillings(MASKED, None, 4), fillings(MASKED, project / "bert", 4)):
-        for guesses, expected in zip(found, theirs, strict=True):
+        assert found[0] == "[MASK]"
+        for guesses, expected in zip(found[1], theirs, strict=True):
             assert [g.word for g in guesses] == [each["token_str"] for each in expected]
             scores = [each["score"] for each in expected]
             assert [g.probability for g in guesses] == pytest.approx(scores, rel=1e-4)
@@ -71,7 +73,7 @@ def test_exported_models_run_in_transformers_and_come_back(built, run, project):
     written = model.generate(ids, max_new_tokens=5, do_sample=False, pad_token_id=0)[0]
     for source in (None, project / "gpt"):
         pieces = continuation(PROMPT, source, 5, Sampling(0), 0, ())
-        assert PROMPT + "".join(pieces) == tokenizer.decode(written)
+        assert "".join(pieces) == tokenizer.decode(written)
 
 
 def test_a_prompt_of_theirs_is_framed_by_their_special_tokens(built, run, project):
@@ -85,8 +87,78 @@ def test_a_prompt_of_theirs_is_framed_by_their_special_tokens(built, run, projec
     ids = torch.tensor([[2, 5, 6, 7, 8, 9, 5, 4, 3]])
     with torch.no_grad():
         expected = model(ids).logits[0, 7].softmax(-1).max().item()
-    ((best,),) = fillings("To be, or not to [MASK]", project / "theirs", 1)
+    _, ((best,),) = fillings("To be, or not to [MASK]", project / "theirs", 1)
     assert best.probability == pytest.approx(expected, rel=1e-4)
+
+
+def test_fill_mask_takes_the_mask_token_of_the_folder(built, run, project):
+    run("export", "--model", "bert", "bert")
+    whole = Path("bert/tokenizer.json")
+    whole.write_text(whole.read_text().replace("[MASK]", "<mask>"))
+    settings = Path("bert/tokenizer_config.json")
+    settings.write_text(settings.read_text().replace("[MASK]", "<mask>"))
+    masked = MASKED.replace("[MASK]", "<mask>")
+    lines = run("fill-mask", masked, "--from", "bert").output.splitlines()
+    assert [line for line in lines if line.startswith("<")] == ["<mask> 1", "<mask> 2"]
+    assert lines[1:6] == run("fill-mask", MASKED).output.splitlines()[1:6]
+    assert "no <mask> in" in run("fill-mask", "a [MASK]", "--from", "bert", code=1).output
+    settings.write_text("{}")
+    output = run("fill-mask", masked, "--from", "bert", code=1).output
+    assert output == "error: bert: no mask token: tokenizer_config.json names none of its tokens\n"
+
+
+def byte_level(folder, always):
+    """A GPT-2 of single bytes, which writes the one that is called `always` and no other."""
+    tokens = list(bytes_to_unicode().values())
+    config = GPT2Config(vocab_size=256, n_embd=8, n_layer=1, n_head=2, eos_token_id=None)
+    model = GPT2LMHeadModel(config)
+    with torch.no_grad():
+        row = model.transformer.wte.weight[tokens.index(always)].fill_(1)
+        model.transformer.ln_f.weight.zero_()
+        model.transformer.ln_f.bias.copy_(row)
+    model.save_pretrained(folder)
+    (folder / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(tokens)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+
+
+def test_a_stop_token_is_named_by_its_text(run, project):
+    """In a vocabulary of bytes, the line break is called otherwise."""
+    byte_level(project / "gpt2", "Ċ")
+    command = ("generate", "--prompt", "ab", "--tokens", 5, "--from", "gpt2")
+    assert run(*command).output == "ab" + 5 * "\n" + "\n"
+    assert run(*command, "--stop", "\n").output == "ab" + "\n" + "\n"
+    assert "--stop '' is not one token" in run(*command, "--stop", "", code=1).output
+
+
+def test_a_character_that_is_not_completed_is_shown(run, project):
+    byte_level(project / "gpt2", "Ã")  # the first of two bytes
+    command = ("generate", "--prompt", "ab", "--tokens", 2, "--from", "gpt2")
+    assert run(*command).output == "ab\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}\n"
+
+
+def test_a_tokenizer_of_more_tokens_than_the_model_has_is_told(built, run, project):
+    run("export", "--model", "gpt", "gpt2")
+    path = Path("gpt2/tokenizer.json")
+    content = json.loads(path.read_text())
+    content["model"]["vocab"]["zebra"] = 99
+    path.write_text(json.dumps(content))
+    count = json.loads(Path("gpt2/config.json").read_text())["vocab_size"]
+    output = run("generate", "--prompt", "the zebra", "--from", "gpt2", code=1).output
+    assert output == f"error: 'zebra' is token 99, but the model has only {count} tokens\n"
+    assert run("generate", "--prompt", PROMPT, "--from", "gpt2").output.startswith(PROMPT)
+
+
+@pytest.mark.parametrize(
+    ("option", "message", "code"),
+    [
+        (("--top-p", "nan"), "error: top_p is above 0 and at most 1, not nan\n", 1),
+        (("--temperature", "nan"), "error: temperature is 0, or at least 1e-06, not nan\n", 1),
+        (("--temperature", "1e-9"), "error: temperature is 0, or at least 1e-06, not 1e-09\n", 1),
+        (("--seed", 10**20), "Invalid value for '--seed'", 2),
+    ],
+)
+def test_options_outside_of_their_range_are_refused(run, option, message, code):
+    assert message in run("generate", "--prompt", PROMPT, *option, code=code).output
 
 
 def test_the_context_is_that_of_the_model(built, run, project):
@@ -154,6 +226,8 @@ def test_export_refuses_parts_by_name_and_folders_in_use(built, run, project):
     output = run("export", "--model", "gpt", project / "out", code=1).output
     assert "models/gpt cannot be exported: GPT2LMHeadModel has no place for qk_norm" in output
     assert not (project / "out").exists()
+    output = run("export", "--model", "vit", project / "text.txt" / "out", code=1).output
+    assert output == f"error: {project / 'text.txt' / 'out'}: Not a directory\n"
 
 
 def test_an_exported_tokenizer_adds_nothing(built, run, project):
