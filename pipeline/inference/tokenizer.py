@@ -23,13 +23,13 @@ SPECIAL_KEYS = ("bos_token", "eos_token", *SPECIAL["BertTokenizer"])
 # What the tokens of one text, neither padded nor cut off, do not depend on.
 WITHOUT_EFFECT = frozenset(
     (
-        "backend", "chat_template", "device_map", "errors", "files_loaded", "from_slow",
+        "backend", "chat_template", "errors", "files_loaded", "from_slow",
         "full_tokenizer_file", "init_inputs", "is_local", "legacy", "local_files_only", "max_len",
         "max_length", "merges_file", "model_input_names", "model_max_length", "name_or_path",
         "pad_to_multiple_of", "pad_token_type_id", "padding_side", "processor_class",
         "sp_model_kwargs", "spaces_between_special_tokens", "special_tokens_map_file", "stride",
         "tokenizer_file", "trim_offsets", "truncation_side", "truncation_strategy",
-        "use_default_system_prompt", "use_fast", "verbose", "vocab_file",
+        "use_default_system_prompt", "use_fast", "verbose", "vocab_file", "vocab_size",
     )
 )  # fmt: skip
 
