@@ -7,7 +7,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from pipeline import models
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line
 from pipeline.inference.preparation import Preparation, read_preparation
 from pipeline.inference.settings import Settings
 from pipeline.inference.tokenizer import read_tokenizer
@@ -48,9 +48,13 @@ class TextModel:
         """Token ids.
 
         Raises:
-            UserError: one that the model does not have.
+            UserError: the tokenizer has none for a part of the text, or the model does not have
+                one of them.
         """
-        ids = self.tokenizer.encode(text, add_special_tokens=self.special).ids
+        try:
+            ids = self.tokenizer.encode(text, add_special_tokens=self.special).ids
+        except Exception as error:  # the library raises nothing more exact
+            raise UserError(f"not to be encoded: {first_line(error)}") from None
         count = len(self.model.embedding.weight)
         for token in ids:
             if token >= count:

@@ -20,6 +20,8 @@ SPECIAL = {
     "GPT2Tokenizer": dict.fromkeys(("unk_token", "bos_token", "eos_token"), "<|endoftext|>"),
 }  # fmt: skip
 SPECIAL_KEYS = ("bos_token", "eos_token", *SPECIAL["BertTokenizer"])
+# How a special token may be found in a text.
+FOUND_BY = {"lstrip", "normalized", "rstrip", "single_word", "special"}
 # What the tokens of one text, neither padded nor cut off, do not depend on.
 WITHOUT_EFFECT = frozenset(
     (
@@ -160,14 +162,19 @@ def _add_special(tokenizer: Tokenizer, kind: str, settings: Settings) -> str | N
 def _named(settings: Settings) -> dict[str, AddedToken | None]:
     """The special tokens that are given by their part; None for one that there is to be none of."""
     given = {key: settings.take(key) for key in SPECIAL_KEYS if key in settings.values}
-    return {key: token and _added(settings, key, token) for key, token in given.items()}
+    return {
+        key: None if token is None else _added(settings, key, token) for key, token in given.items()
+    }
 
 
 def _added(settings: Settings, key: str, token: Any) -> AddedToken:
     """A token given by its name, or with how it is found."""
     how = dict(token) if isinstance(token, dict) else {"content": token}
     how.pop("__type", None)
+    content = how.pop("content", None)
+    if not content or not isinstance(content, str) or not how.keys() <= FOUND_BY:
+        raise settings.refusal(key, "expected a token")
     try:
-        return AddedToken(**{"special": True} | how)
+        return AddedToken(content, **{"special": True} | how)
     except TypeError:
         raise settings.refusal(key, "expected a token") from None

@@ -148,6 +148,14 @@ def test_a_tokenizer_of_more_tokens_than_the_model_has_is_told(built, run, proje
     assert run("generate", "--prompt", PROMPT, "--from", "gpt2").output.startswith(PROMPT)
 
 
+def test_a_text_that_the_tokenizer_has_no_token_for_is_told(built, run, project):
+    run("export", "--model", "gpt", "gpt2")
+    path = Path("gpt2/tokenizer.json")
+    path.write_text(path.read_text().replace('"unk_token": "[UNK]"', '"unk_token": "<unk>"'))
+    output = run("generate", "--prompt", "a zebra", "--from", "gpt2", code=1).output
+    assert output.startswith("error: not to be encoded: WordLevel error: Missing [UNK] token")
+
+
 @pytest.mark.parametrize(
     ("option", "message", "code"),
     [

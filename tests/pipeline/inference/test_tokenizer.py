@@ -119,6 +119,8 @@ def test_the_prefix_space_of_a_tokenizer_json_is_theirs(gpt2):
         ({"word_tokenizer_type": "mecab"}, "unknown keys, which might change the input: word_tok"),
         ({"tokenizer_class": "BertJapaneseTokenizer"}, "of the tokenizer_class 'BertJapanese"),
         ({"mask_token": 5}, "mask_token: 5: expected a token"),
+        ({"mask_token": ""}, "mask_token: '': expected a token"),
+        ({"mask_token": {"content": "x", "found": 1}}, "expected a token"),
         ({"extra_special_tokens": "the"}, "extra_special_tokens: 'the': expected a list"),
         ({"added_tokens_decoder": [5]}, "added_tokens_decoder: [5]: expected an object"),
         ({"added_tokens_decoder": {"3": {"content": "the"}}}, "'the' is 3 there, but 7 in the"),
