@@ -125,7 +125,7 @@ def _prefix_space(tokenizer: Tokenizer, kind: str, settings: Settings) -> None:
     known = tokenizer.pre_tokenizer
     if given is not None and isinstance(known, ByteLevel):
         tokenizer.pre_tokenizer = ByteLevel(given, use_regex=known.use_regex)
-    elif "add_prefix_space" in settings.values:
+    elif given is not None and "add_prefix_space" in settings.values:
         first = tokenizer.encode("a", add_special_tokens=False).tokens[:1]
         if given != bool(first and first[0].startswith(("Ġ", "▁"))):
             raise settings.refusal("add_prefix_space", "tokenizer.json does otherwise")

@@ -5,7 +5,7 @@ import json
 import pytest
 from tokenizers import Tokenizer, processors
 from tokenizers.implementations import BertWordPieceTokenizer
-from transformers import AutoTokenizer, BertConfig, GPT2Config
+from transformers import AutoTokenizer, BertConfig, GPT2Config, LlamaConfig, LlamaTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from pipeline.errors import UserError
@@ -108,6 +108,22 @@ def test_the_prefix_space_of_a_tokenizer_json_is_theirs(gpt2):
     for settings in ({}, {"add_prefix_space": True}, {"add_prefix_space": False}):
         configure(gpt2, tokenizer_class="GPT2Tokenizer", add_bos_token=False, **settings)
         assert agree(gpt2, "a a b")
+
+
+def test_the_prefix_space_of_a_llama_is_that_of_its_file(tmp_path):
+    LlamaConfig().save_pretrained(tmp_path)
+    letters = ["<unk>", "<s>", "</s>", "▁", "a", "b", "▁a"]
+    tokens = {token: index for index, token in enumerate(letters)}
+    LlamaTokenizer(vocab=tokens, merges=[("▁", "a")]).save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    saved = json.loads(path.read_text())
+    assert saved["add_prefix_space"] is None
+    for settings in ({}, {"add_prefix_space": True}, {"legacy": True, "add_bos_token": True}):
+        path.write_text(json.dumps(saved | settings))
+        assert agree(tmp_path, "a b ab</s>")
+    path.write_text(json.dumps(saved | {"add_prefix_space": False}))
+    with pytest.raises(UserError, match="add_prefix_space: False: tokenizer"):
+        read_tokenizer(tmp_path, {"model_type": "llama"})
 
 
 @pytest.mark.parametrize(
