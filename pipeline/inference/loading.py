@@ -16,6 +16,8 @@ from transformer import Transformer
 from transformer.heads import ClassificationHead, LanguageModelHead, MaskedLanguageModelHead
 from transformer.positions import LearnedPositions
 from transformer.weights import from_huggingface
+from transformer.weights.huggingface.config import Config
+from transformer.weights.huggingface.vit import labels
 
 # Tensors of other tasks, which published checkpoints hold besides those of the one named.
 OTHER_TASKS = ("bert.pooler.", "cls.seq_relationship.", "vit.pooler.")
@@ -112,8 +114,9 @@ def image_model(source: Path | None) -> ImageModel:
         preparation = Preparation(size, 2, 1 / 255, meta["mean"], meta["std"])
         return ImageModel(model, meta["classes"], preparation)
     model, config = _given("vit", source)
-    classes = _classes(source / models.CONFIG, config.get("id2label"), model)
-    return ImageModel(model, classes, read_preparation(source, model.embedding))
+    return ImageModel(
+        model, labels(Config(config, models.CONFIG)), read_preparation(source, model.embedding)
+    )
 
 
 def trained(name: str) -> tuple[Transformer, dict[str, Any]]:
@@ -143,17 +146,3 @@ def _given(name: str, source: Path) -> tuple[Transformer, dict[str, Any]]:
         found = config["architectures"][0]
         raise UserError(f"{source}: this command needs {wanted}, but that is a {found}")
     return model, config
-
-
-def _classes(path: Path, labels: Any, model: Transformer) -> list[str]:
-    """Their names by index. Where there are none, as transformers leaves them out of a model of
-    two classes, those that it gives them.
-    """
-    count = model.head.classifier.out_features
-    if labels is None:
-        return [f"LABEL_{index}" for index in range(count)]
-    keys = [str(index) for index in range(count)]
-    named = isinstance(labels, dict) and labels.keys() == set(keys)
-    if not named or not all(isinstance(label, str) for label in labels.values()):
-        raise UserError(f"{path}: id2label: expected a name for each key from 0 to {count - 1}")
-    return [labels[key] for key in keys]

@@ -108,12 +108,13 @@ def labels(config: Config) -> list[str]:
     named, count = config.take("id2label", None), config.count("num_labels", None)
     if named is None:
         return [f"LABEL_{i}" for i in range(count or 2)]
-    numbers = [str(i) for i in range(len(named))] if isinstance(named, dict) else []
-    if not numbers or {str(key) for key in named} != set(numbers):
+    by_number = {str(key): name for key, name in named.items()} if isinstance(named, dict) else {}
+    names = [by_number.get(str(number)) for number in range(len(by_number))]
+    if not names or not all(isinstance(name, str) for name in names):
         raise config.refusal("id2label", "names of classes are, by their numbers from 0")
-    if count not in (None, len(numbers)):
-        raise config.refusal("num_labels", f"only {len(numbers)} is, as id2label has it")
-    return [str({str(key): name for key, name in named.items()}[i]) for i in numbers]
+    if count not in (None, len(names)):
+        raise config.refusal("num_labels", f"only {len(names)} is, as id2label has it")
+    return names
 
 
 def _trained(config: Config) -> tuple[Grid, Grid]:
