@@ -21,7 +21,7 @@ def test_the_committed_file_is_valid():
     assert load(ROOT / "params.yaml").profile == "default"
 
 
-@pytest.mark.parametrize("profile", ["export", "record", "reference", "smoke"])
+@pytest.mark.parametrize("profile", ["record", "reference", "smoke"])
 def test_every_profile_is_valid_over_the_default(raw, profile):
     from ruamel.yaml import YAML
 

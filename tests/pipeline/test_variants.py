@@ -17,8 +17,8 @@ LLAMA = {
 }  # fmt: skip
 VARIANTS = {
     "llama": LLAMA,
-    "post-norm": {"norm_position": "post", "qk_norm": False},
-    "layer scale": {"layer_scale": 0.1, "positions": "sinusoidal"},
+    "post-norm": {"norm_position": "post"},
+    "layer scale": {"layer_scale": 0.1, "positions": "sinusoidal", "qk_norm": True},
 }
 
 

@@ -138,7 +138,7 @@ def test_other_parameters(reported, capsys):
     assert not verify(REPORT, ["gpt"], 4)
     out = capsys.readouterr().out
     assert "gpt   different\n" in out
-    assert "first differs at step 1 in lr: 0.006 recorded, 0.007 now" in out
+    assert "first differs at step 1 in lr: 0.003 recorded, 0.007 now" in out
 
 
 def test_a_curve_of_another_length(reported, capsys):

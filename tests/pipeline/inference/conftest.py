@@ -19,11 +19,9 @@ import_transforms()  # transformers imports torchvision, which may need help bes
 
 @pytest.fixture
 def built(small):
-    """models/<name> and data/<name>, untrained, of a recipe that can be exported."""
+    """models/<name> and data/<name>, untrained, of the default recipe but for BERT's norms."""
     raw = small.model_dump(exclude_none=True)
-    raw["model"]["qk_norm"] = False
-    raw["bert"]["model"] |= {"norm_position": "post", "prediction_transform": True}
-    raw["vit"]["model"]["pooling"] = "cls"
+    raw["bert"]["model"]["norm_position"] = "post"
     params = validate(raw)
     device = devices.prepare(params)
     for name in MODELS:

@@ -43,9 +43,9 @@ def test_the_default(clone):
 def test_changes_become_flags(clone):
     change("model.n_layer", 6)
     change("bert.train.betas", [0.8, 0.9])
-    change("model.qk_norm", False)
+    change("model.qk_norm", True)
     assert reproduction.command(load(), None) == [
-        "dvc exp run -S model.n_layer=6 -S model.qk_norm=false "
+        "dvc exp run -S model.n_layer=6 -S model.qk_norm=true "
         "-S 'bert.train.betas=[0.8,0.9]'"
     ]
 
