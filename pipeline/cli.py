@@ -1,7 +1,6 @@
 """The commands: each reads params.yaml, checks it whole, and calls one stage."""
 
 import functools
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,20 @@ from_option = click.option(
 top_option = click.option(
     "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many to show."
 )
+
+
+def stage_of_dvc(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that `dvc repro` runs: it gets params.yaml, and ends when the `dvc` does."""
+
+    @functools.wraps(command)
+    def wrapped(**kwargs: Any) -> None:
+        from pipeline.lifetime import end_with_dvc
+
+        params = load()
+        end_with_dvc()
+        command(params, **kwargs)
+
+    return told_plainly(wrapped)
 
 
 def told_plainly(command: Callable[..., None]) -> Callable[..., None]:
@@ -65,10 +78,9 @@ def check() -> None:
 
 @main.command()
 @model_option
-@told_plainly
-def prepare(model: str) -> None:
+@stage_of_dvc
+def prepare(params: Params, model: str) -> None:
     """Fetch, verify and encode the data of a model."""
-    params = load()
     from pipeline.stages.prepare import prepare as stage
 
     stage(params, model)
@@ -76,33 +88,28 @@ def prepare(model: str) -> None:
 
 @main.command()
 @model_option
-@told_plainly
-def train(model: str) -> None:
+@stage_of_dvc
+def train(params: Params, model: str) -> None:
     """Train a model."""
-    params = load()
     from pipeline.stages.train import train as stage
-    from pipeline.training.lifetime import end_with_dvc
 
-    end_with_dvc()
     stage(params, model)
 
 
 @main.command()
 @model_option
-@told_plainly
-def evaluate(model: str) -> None:
+@stage_of_dvc
+def evaluate(params: Params, model: str) -> None:
     """Evaluate a trained model on the whole held-out split."""
-    params = load()
     from pipeline.stages.evaluate import evaluate as stage
 
     stage(params, model)
 
 
 @main.command()
-@told_plainly
-def report() -> None:
+@stage_of_dvc
+def report(params: Params) -> None:
     """Write reports/metrics.md: our figures beside the reference's."""
-    params = load()
     from pipeline.stages.report import report as stage
 
     stage(params)
@@ -134,8 +141,6 @@ def verify(model: str | None, steps: int, whole: bool, report: str) -> None:
 @told_plainly
 def sync() -> None:
     """Deliver to MLflow what it could not be told while the stages ran."""
-    # There is time now: a large model may take longer than a stage would wait.
-    os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
     from pipeline.tracking.outbox import sync as deliver
 
     deliver()

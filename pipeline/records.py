@@ -41,9 +41,16 @@ def write(stage: str, model: str, output: Path, content: dict[str, Any]) -> None
     }
     file = _file(stage, model, output)
     file.parent.mkdir(exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
-    os.replace(temporary, file)
+    _save(record, file)
+
+
+def link(training_id: str, run_id: str, experiment_id: str) -> None:
+    """Note in the records of a training which MLflow run it has, once it has one."""
+    for file in _folder().glob("*.json"):
+        record = json.loads(file.read_text())
+        if isinstance(record, dict) and record.get("training_id") == training_id:
+            ids = {"mlflow_run_id": run_id, "mlflow_experiment_id": experiment_id}
+            _save(record | ids, file)
 
 
 def read(stage: str, model: str, output: Path) -> dict[str, Any] | None:
@@ -60,7 +67,17 @@ def read(stage: str, model: str, output: Path) -> dict[str, Any] | None:
 
 
 def _file(stage: str, model: str, output: Path) -> Path:
-    return root() / ".records" / f"{stage}-{model}-{sha256(output)[:16]}.json"
+    return _folder() / f"{stage}-{model}-{sha256(output)[:16]}.json"
+
+
+def _folder() -> Path:
+    return root() / ".records"
+
+
+def _save(record: dict[str, Any], file: Path) -> None:
+    temporary = file.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
+    os.replace(temporary, file)
 
 
 def sha256(path: Path) -> str:

@@ -37,11 +37,12 @@ def train(params: Params, name: str) -> None:
     """
     data = require(data_dir(name), f"dvc repro prepare@{name}")
     fingerprint = read_json(data / "meta.json")["fingerprint"]
-    tracking.mark_killed(checkpoints.prune())
-    shutil.rmtree(models_dir(name), ignore_errors=True)  # seeds of another run
     with ExitStack() as held:
         keys = [identity(params, name, seed, fingerprint) for seed in params.seeds]
         kept = [held.enter_context(Checkpoint(name, key)) for key in keys]
+        # Nothing is removed before it is certain that nobody else trains the same.
+        tracking.mark_killed(checkpoints.prune())
+        shutil.rmtree(models_dir(name), ignore_errors=True)  # seeds of another run
         histories = [
             _train(params, name, seed, data, checkpoint)
             for seed, checkpoint in zip(params.seeds, kept, strict=True)

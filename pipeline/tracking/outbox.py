@@ -5,9 +5,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from pipeline import records
 from pipeline.errors import UserError, first_line
@@ -35,9 +37,13 @@ def put(
         ]
         entry = {"identity": identity.as_dict(), "operations": operations, "status": status}
         (fresh / ENTRY).write_text(json.dumps(entry), "utf-8")
-        target = folder / f"{identity.training_id}-{stage}"
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(fresh, target)
+        forget(stage, identity.training_id)
+        os.replace(fresh, _entry(stage, identity.training_id))
+
+
+def forget(stage: str, training_id: str) -> None:
+    """What an interrupted run left here is of no more use, once the run has said it again."""
+    shutil.rmtree(_entry(stage, training_id), ignore_errors=True)
 
 
 def sync() -> None:
@@ -46,17 +52,22 @@ def sync() -> None:
     Raises:
         UserError: MLflow cannot be reached; what it did not take goes on waiting.
     """
-    waiting = pending()
-    for number, file in enumerate(waiting):
-        try:
-            print(f"delivered: {deliver(file)}", flush=True)
-        except Exception as error:
-            raise UserError(
-                f"MLflow at {store.uri()} failed: {first_line(error)[:200]}\n"
-                f"{len(waiting) - number} of {len(waiting)} runs wait on; try again later"
-            ) from None
-    if not waiting:
-        print("nothing waits for MLflow")
+    folder = _folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):  # or two at once would deliver the same
+        waiting = pending()
+        for number, file in enumerate(waiting):
+            try:
+                store.experiment_id()  # a server that is down costs seconds
+                with _patience():
+                    print(f"delivered: {deliver(file)}", flush=True)
+            except Exception as error:
+                raise UserError(
+                    f"MLflow at {store.uri()} failed: {first_line(error)[:200]}\n"
+                    f"{len(waiting) - number} of {len(waiting)} runs wait on; try again later"
+                ) from None
+        if not waiting:
+            print("nothing waits for MLflow")
 
 
 def pending() -> list[Path]:
@@ -78,6 +89,7 @@ def deliver(file: Path) -> str:
             run.close("FAILED")  # until the next attempt
         raise
     run.close(entry["status"])
+    records.link(identity.training_id, run.run_id, run.experiment_id)
     shutil.rmtree(folder)
     return identity.name
 
@@ -116,6 +128,21 @@ def _copy(path: str, folder: Path, number: int) -> str:
     else:
         shutil.copy2(source, target)
     return str(target.relative_to(folder))
+
+
+@contextlib.contextmanager
+def _patience() -> Iterator[None]:
+    """Time for a large model, which a stage would not wait for."""
+    usual = os.environ.copy()
+    os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
+    try:
+        yield
+    finally:
+        os.environ |= {key: usual[key] for key in usual if key.startswith("MLFLOW_HTTP")}
+
+
+def _entry(stage: str, training_id: str) -> Path:
+    return _folder() / f"{training_id}-{stage}"
 
 
 def _folder() -> Path:

@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline import records
 from pipeline.errors import first_line
+from pipeline.lifetime import unbroken
 from pipeline.params import Params, flatten
 from pipeline.tracking import outbox, run, store
 from pipeline.tracking.run import Identity, Run
@@ -73,7 +74,9 @@ class Tracker:
         status = "KILLED" if stopped else "FINISHED" if kind is None else "FAILED"
         if self._on:
             self._send(lambda: self._run.close(status))
-        if not self._on:
+        if self._on:
+            outbox.forget(self._stage, self.training_id)
+        else:
             said = [(operation, arguments) for (operation, _), arguments in self._said.items()]
             try:
                 outbox.put(self._stage, self._identity, said, status)
@@ -126,7 +129,8 @@ class Tracker:
     def _send(self, call: Callable[[], None]) -> None:
         """Call MLflow, or tell once that it failed and leave it alone from then on."""
         try:
-            call()
+            with unbroken():
+                call()
         except Exception as error:  # whatever it is, the training is worth more than its copy
             self._on = False
             outbox.note_silence()

@@ -148,8 +148,11 @@ class Checkpoint:
         os.replace(temporary, self.folder / STATE)
 
     def remove(self) -> None:
-        """The checkpoint is of no more use."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """The checkpoint is of no more use, except to a process that trains the same again."""
+        lock = _lock(self.folder, create=False)
+        if lock is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            os.close(lock)
 
 
 class NoCheckpoint:
@@ -163,18 +166,18 @@ class NoCheckpoint:
 
 
 def prune() -> list[str]:
-    """Remove the oldest checkpoints that nobody goes on with, but for a few.
+    """Remove the oldest checkpoints that nobody goes on with, this process included, but for a few.
 
     Returns the `training_id` of every training that was interrupted and not taken up again.
     """
     abandoned = []
     folders = [path for path in _folder().glob("*-*") if path.is_dir()]
-    for rank, folder in enumerate(sorted(folders, key=_age)):
+    for folder in sorted(folders, key=_age):
         lock = _lock(folder, create=False)
-        if lock is None:
+        if lock is None:  # somebody goes on with it
             continue
         abandoned.append(_read(folder).get("id", ""))
-        if rank >= KEPT:
+        if len(abandoned) > KEPT:
             shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
     return [training_id for training_id in abandoned if training_id]

@@ -13,6 +13,7 @@ import mlflow
 import numpy as np
 import pytest
 
+from pipeline import records
 from pipeline.errors import UserError
 from pipeline.paths import data_dir, model_dir
 from pipeline.stages.evaluate import evaluate
@@ -20,6 +21,7 @@ from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
 from pipeline.tracking import Tracker, outbox
 from pipeline.tracking.store import EXPERIMENT
+from tests.conftest import ROOT
 
 ROWS = [{"step": step, "loss": 1 / step} for step in range(1, 2501)]
 
@@ -114,6 +116,37 @@ def test_a_server_that_stops_in_the_middle(server, small, project, capsys, fault
     assert not outbox.pending()
 
 
+def test_what_a_run_says_again_does_not_wait_any_more(server, small, project):
+    """Killed while the server was down, the run goes on with it: nothing old is left to deliver."""
+    with pytest.raises(SystemExit), Tracker("train", small, "gpt", 0, "one training") as tracker:
+        tracker.series("train", ROWS[:1000])
+        raise SystemExit(143)
+    assert len(outbox.pending()) == 1
+    with server.running():
+        with Tracker("train", small, "gpt", 0, "one training") as tracker:
+            tracker.series("train", ROWS)
+        assert not outbox.pending()
+        (run,) = runs(server)
+        assert run.info.status == "FINISHED"
+
+
+def test_two_deliveries_at_once(server, small, project):
+    with Tracker("train", small, "gpt", 0) as tracker:
+        tracker.series("train", ROWS)
+    command = [sys.executable, "-m", "pipeline", "sync"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "DVC_ROOT": str(project)}
+    with server.running():
+        both = [
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        told = sorted(process.communicate()[0].splitlines()[-1] for process in both)
+        assert told == ["delivered: gpt", "nothing waits for MLflow"]
+        (run,) = runs(server)
+        series = mlflow.MlflowClient().get_metric_history(run.info.run_id, "train/loss")
+        assert [point.step for point in series] == [row["step"] for row in ROWS]
+
+
 def test_a_server_that_is_down_all_along(server, small, project, capsys):
     """Training and evaluation end with their whole record; MLflow gets one whole run, later."""
     prepare(small, "vit")
@@ -131,6 +164,9 @@ def test_a_server_that_is_down_all_along(server, small, project, capsys):
         outbox.sync()
         (run,) = runs(server)
         assert run.info.status == "FINISHED"
+        # A report that is written from now on can name the run.
+        weights = model_dir("vit", 0) / "model.safetensors"
+        assert records.read("train", "vit-0", weights)["mlflow_run_id"] == run.info.run_id
         assert run.data.tags["stage"] == "train"
         assert {"closing_loss", "test/accuracy", "train/loss"} <= run.data.metrics.keys()
         (model,) = run.outputs.model_outputs

@@ -11,6 +11,9 @@ import torch
 
 from pipeline.errors import UserError
 from pipeline.params import validate
+from pipeline.paths import data_dir, model_dir, read_json
+from pipeline.stages.prepare import prepare
+from pipeline.stages.train import train
 from pipeline.training import checkpoint as checkpoints
 from pipeline.training.checkpoint import Checkpoint, identity
 from tests.conftest import ROOT
@@ -115,12 +118,35 @@ def test_abandoned_checkpoints_do_not_pile_up(project):
         abandoned = checkpoints.prune()
         left = {folder.name for folder in (project / ".checkpoints").iterdir()}
     assert used.folder.name in left
-    # The one in use is the newest, and counts among those that are kept.
+    # The one in use does not count: a training with many seeds holds many.
     assert left - {used.folder.name} == {
-        f"gpt-{number:02}" for number in range(6, checkpoints.KEPT + 5)
+        f"gpt-{number:02}" for number in range(5, checkpoints.KEPT + 5)
     }
     assert len(abandoned) == checkpoints.KEPT + 5
     assert used.training_id not in abandoned
+
+
+def test_a_checkpoint_in_use_is_not_removed_as_of_no_more_use(project):
+    with Checkpoint("gpt", "0123") as checkpoint:
+        checkpoint.save({"step": 1})
+        Checkpoint("gpt", "0123").remove()  # by the evaluation of another run
+        assert checkpoint.load() == {"step": 1}
+    checkpoint.remove()
+    assert not checkpoint.folder.exists()
+
+
+def test_a_training_that_is_refused_removes_nothing(small, project, impatient):
+    raw = small.model_dump(exclude_none=True) | {"seeds": [0, 1]}
+    params = validate(raw)
+    prepare(params, "vit")
+    train(params, "vit")
+    key = identity(params, "vit", 1, read_json(data_dir("vit") / "meta.json")["fingerprint"])
+    with (
+        Checkpoint("vit", key),
+        pytest.raises(UserError, match="is training this very model"),
+    ):
+        train(params, "vit")
+    assert all((model_dir("vit", seed) / "model.safetensors").exists() for seed in (0, 1))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""A stage ends in good order, and if something hangs it ends all the same."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pipeline import lifetime
+from tests.conftest import ROOT
+
+START = """
+import threading, time
+from pipeline.lifetime import end_with_dvc, unbroken
+end_with_dvc()
+"""
+# The call is over when it says so, whatever comes in between.
+CALL = """
+with unbroken():
+    print("called", flush=True)
+    time.sleep(0.5)
+    print("finished", flush=True)
+time.sleep(60)
+"""
+HANG = """
+with unbroken():
+    print("called", flush=True)
+    while True:
+        time.sleep(60)
+"""
+EXIT = """
+try:
+    print("called", flush=True)
+    time.sleep(60)
+finally:
+    time.sleep(0.5)
+    print("in order", flush=True)
+"""
+
+
+def ended(code: str, *signals: int) -> tuple[int, str, float]:
+    """Exit code and output of a stage that gets these signals, and how long it takes to end."""
+    environment = {k: v for k, v in os.environ.items() if k != "DVC_STAGE"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", START + code],
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    first = process.stdout.readline()
+    start = time.monotonic()
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(0.1)
+    output = first + process.communicate()[0]
+    return process.returncode, output, time.monotonic() - start
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_call_that_has_begun_is_finished(number):
+    code, output, _ = ended(CALL, number)
+    assert code == 128 + number
+    assert output == "called\nstopped; `dvc repro` goes on from there\nfinished\n"
+
+
+def test_what_hangs_is_ended():
+    code, output, seconds = ended(HANG, signal.SIGTERM)
+    assert code == 128 + signal.SIGTERM
+    assert "stopped" in output
+    assert seconds >= lifetime.GRACE  # it had its time; that it ended at all is the point
+
+
+def test_impatience_does_not_disturb_the_end():
+    code, output, _ = ended(EXIT, signal.SIGINT, signal.SIGINT, signal.SIGTERM)
+    assert code == 128 + signal.SIGINT
+    assert output == "called\nstopped; `dvc repro` goes on from there\nin order\n"
+
+
+def test_a_stage_whose_dvc_has_gone_does_not_begin():
+    command = [sys.executable, "-c", START + "print('began')"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "DVC_STAGE": "train@gpt"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "")
