@@ -22,7 +22,11 @@ for _key, _value in {
 
 def default() -> str:
     """The database in the project's root; the main one for DVC's temporary copies too."""
-    return f"sqlite:///{(root() / 'mlflow.db').absolute()}"
+    path = str((root() / "mlflow.db").absolute())
+    quoted = path.replace("%", "%25").replace("?", "%3F")  # which a URL would take for its own
+    # Where it names no driver, MLflow makes an empty folder of a quoted path, outside of this one.
+    driver = "sqlite" if quoted == path else "sqlite+pysqlite"
+    return f"{driver}:///{quoted}"
 
 
 def uri() -> str:

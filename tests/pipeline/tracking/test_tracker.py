@@ -138,3 +138,14 @@ def test_runs_of_a_temporary_copy_go_to_the_main_database(small, project, monkey
     main.mkdir()
     monkeypatch.setenv("DVC_ROOT", str(main))
     assert store.uri() == f"sqlite:///{main}/mlflow.db"
+
+
+def test_a_path_that_means_something_in_a_url_keeps_runs_and_artifacts(project, monkeypatch):
+    root = project / "100%20 ü?a=b#c" / "clone"
+    root.mkdir(parents=True)
+    monkeypatch.chdir(root)
+    with mlflow.start_run(experiment_id=store.experiment_id()) as run:
+        mlflow.log_text("said", "said.txt")
+    assert mlflow.artifacts.load_text(f"{run.info.artifact_uri}/said.txt") == "said"
+    assert sorted(path.name for path in root.iterdir()) == [".cache", "mlartifacts", "mlflow.db"]
+    assert list(project.iterdir()) == [root.parent]  # and nothing beside it
