@@ -1,5 +1,6 @@
 """DVC's plots on a page that needs no network."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -24,7 +25,11 @@ def make_offline() -> None:
 
     script = vl_convert.javascript_bundle()
     TEMPLATE.parent.mkdir(parents=True, exist_ok=True)
+    fresh = TEMPLATE.with_name(f"{TEMPLATE.name}.{os.getpid()}")
     # A closing tag inside of the script would end it.
-    TEMPLATE.write_text(PAGE.format(script=script.replace("</script", "<\\/script")), "utf-8")
-    command = ["dvc", "config", "--local", "plots.html_template", str(TEMPLATE.absolute())]
-    subprocess.run(command, check=True)
+    fresh.write_text(PAGE.format(script=script.replace("</script", "<\\/script")), "utf-8")
+    # Relative to .dvc: DVC fails to write a path with an ä in some locales.
+    name = str(TEMPLATE.relative_to(".dvc"))
+    subprocess.run(["dvc", "config", "--local", "plots.html_template", name], check=True)
+    # Last, since `run` takes the page for a sign that all of this was done.
+    os.replace(fresh, TEMPLATE)
