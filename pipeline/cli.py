@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from pipeline import MODELS
-from pipeline.errors import UserError, first_line, is_full_disk, is_out_of_memory
+from pipeline.errors import UserError, first_line, is_forbidden, is_full_disk, is_out_of_memory
 from pipeline.params import Params, load
 from pipeline.paths import REPORTS
 
@@ -52,6 +52,8 @@ def told_plainly(command: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:
             if is_full_disk(error):
                 said = f"{error}: make space, then run the same command again"
+            elif is_forbidden(error):
+                said = f"{error.filename}: {error.strerror}"
             elif is_out_of_memory(error):
                 advice = "a smaller model, batch or sequence takes less"
                 said = f"not enough memory: {first_line(error)}; {advice}"

@@ -3,6 +3,7 @@
 import errno
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class UserError(Exception):
@@ -26,6 +27,11 @@ def is_out_of_memory(error: Exception) -> bool:
 def is_full_disk(error: Exception) -> bool:
     """Whether an error is that of a full disk, also as safetensors tells of it."""
     return getattr(error, "errno", None) in FULL or "No space left on device" in str(error)
+
+
+def is_forbidden(error: Exception) -> bool:
+    """Whether an error is that of a file that may not be touched, as in a read-only checkout."""
+    return isinstance(error, OSError) and error.errno in FORBIDDEN and error.filename is not None
 
 
 def first_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from pipeline.errors import UserError
 from pipeline.params import Params, TextData
 from pipeline.paths import data_dir, write_json
 
@@ -49,8 +50,17 @@ def prepare(params: Params, name: str, folder: Path | None = None) -> None:
 def _write(
     folder: Path, kind: str, tensors: dict[str, np.ndarray], meta: dict[str, Any]
 ) -> None:
-    """Everything at once, when it is known to be good: no half output is left by a failure."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Everything at once, when it is known to be good: no half output is left by a failure.
+
+    Raises:
+        UserError: what was there before cannot be removed.
+    """
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # which names the file alone
+        raise UserError(f"{folder}: cannot be made anew: {error.strerror or error}") from None
     folder.mkdir(parents=True)
     save_file(tensors, folder / f"{kind}.safetensors")
     digest = hashlib.sha256((folder / f"{kind}.safetensors").read_bytes()).hexdigest()
