@@ -150,6 +150,19 @@ def sync() -> None:
 
 @main.command()
 @told_plainly
+def repair() -> None:
+    """Put right what a kill of `dvc` left half written: its next call would fail."""
+    from pipeline.repair import repair as put_right
+
+    done = put_right()
+    for line in done:
+        click.echo(line, err=True)
+    if not done:
+        click.echo("nothing to repair")
+
+
+@main.command()
+@told_plainly
 def offline_plots() -> None:
     """Let `dvc plots` draw without a network, in this clone."""
     from pipeline.plots import make_offline

@@ -33,6 +33,14 @@ def test_a_path_and_a_locale_without_a_letter_in_common(tmp_path):
     assert len(page) > 1_000_000 and "cdn." not in page  # Vega itself, and not its address
 
 
+def test_a_dvc_lock_that_was_cut_off_is_put_right_on_the_way(tmp_path):
+    folder = clone(tmp_path / "clone")
+    whole = (folder / "dvc.lock").read_bytes()
+    (folder / "dvc.lock").write_bytes(whole[: len(whole) // 2])
+    assert "dvc.lock was cut off" in repository.run(folder, "./run", "dvc", "stage", "list")
+    assert (folder / "dvc.lock").read_bytes() == whole
+
+
 def test_offline_plots_are_there_with_their_setting_or_not_at_all(project, monkeypatch):
     def fail(command, check):
         raise subprocess.CalledProcessError(255, command)
