@@ -34,7 +34,8 @@ def _code(commit: str | None) -> list[str]:
     if commit is None:
         return ["code: the report does not name its commit"]
     plain = commit.removesuffix("-dirty")
-    command = ["git", "diff", "--quiet", plain, "--", *map(str, CODE)]
+    # A report is not to hand options to git, whatever it calls a commit.
+    command = ["git", "diff", "--quiet", "--end-of-options", plain, "--", *map(str, CODE)]
     code = subprocess.run(command, capture_output=True).returncode
     if code > 1:
         return [f"code: commit {plain[:12]} is not in this clone"]

@@ -1,16 +1,26 @@
-"""What a report says, read back: metrics.json and the curves beside it."""
+"""What a report says, read back: metrics.json and the curves beside it.
 
-import json
+The report may be anybody's: what it says is checked before it is used, and printed without what
+would steer a terminal.
+"""
+
+import re
+import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from pipeline import MODELS
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line
 from pipeline.params import Params, validate
 from pipeline.paths import read_json
+
+COMMIT = r"^[0-9a-f]{7,64}(-dirty)?$"
+Commit = Annotated[str, Field(pattern=COMMIT)]
+# Categories of Unicode: control and format characters, halves of pairs, ends of lines.
+UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 class Data(BaseModel):
@@ -38,7 +48,7 @@ class Record(BaseModel):
     machine: Machine
     device: str
     versions: dict[str, str]
-    git_commit: str | None
+    git_commit: Commit | None
 
 
 class Trained(BaseModel):
@@ -60,7 +70,7 @@ class Report(BaseModel):
     """The part of metrics.json that a verification needs."""
 
     finished: str
-    git_commit: str | None
+    git_commit: Commit | None
     params: dict[str, Any]
     models: dict[str, Model]
 
@@ -72,10 +82,12 @@ def read(file: Path) -> tuple[Report, Params]:
         UserError: there is none, it is not JSON, or another version of the program made it.
     """
     try:
-        content = read_json(file)
+        content = _printable(read_json(file))
     except FileNotFoundError:
         raise UserError(f"{file} is missing: run `dvc repro` first, or name a report") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise UserError(f"{file}: not JSON of a report: nested too deeply") from None
+    except ValueError as error:  # of JSON, of UTF-8, of a number with thousands of digits
         raise UserError(f"{file}: not JSON: {error}") from None
     try:
         report = Report.model_validate(content)
@@ -86,11 +98,26 @@ def read(file: Path) -> tuple[Report, Params]:
                 raise UserError(f"models.{name}: not a training for each of {params.seeds}")
     except (UserError, ValidationError) as error:
         made = content.get("git_commit") if isinstance(content, dict) else None
-        advice = f"; try `git checkout {made.removesuffix('-dirty')}` first" if made else ""
+        known = isinstance(made, str) and re.fullmatch(COMMIT, made)
+        advice = f"; try `git checkout {made.removesuffix('-dirty')}` first" if known else ""
         raise UserError(
             f"{file}: not a report of this version of the program{advice}\n  {_reason(error)}"
         ) from None
     return report, params
+
+
+def _printable(value: Any) -> Any:
+    """The same with a question mark in a diamond for all that steers a terminal."""
+    if isinstance(value, dict):
+        return {_printable(key): _printable(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_printable(part) for part in value]
+    if not isinstance(value, str):
+        return value
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(letter) in UNPRINTABLE else letter
+        for letter in value
+    )
 
 
 def _reason(error: UserError | ValidationError) -> str:
@@ -107,10 +134,12 @@ def curve(file: Path) -> pd.DataFrame:
         UserError: there is none, or the file holds something else.
     """
     try:
-        rows = pd.read_csv(file)
+        rows = pd.read_csv(file).rename(columns=_printable)
         rows.astype(float)
+        if not isinstance(rows.index, pd.RangeIndex):  # else pandas takes the rest for labels
+            raise ValueError("a row is longer than the header")
     except FileNotFoundError:
         raise UserError(f"{file} is missing: there is no curve to compare with") from None
     except ValueError as error:  # pandas' errors of parsing are among them
-        raise UserError(f"{file}: not a curve: {error}") from None
+        raise UserError(f"{file}: not a curve: {_printable(first_line(error))}") from None
     return rows

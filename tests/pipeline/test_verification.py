@@ -20,7 +20,7 @@ from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.report import report
 from pipeline.stages.train import train
-from pipeline.verification import verify
+from pipeline.verification import environment, verify
 from tests.conftest import ROOT
 
 REPORT = Path("reports")
@@ -214,7 +214,19 @@ def test_other_weights(reported, capsys):
         ("loss: 1", "not JSON"),
         ("\N{LATIN SMALL LETTER E WITH ACUTE}".encode("latin-1"), "not JSON"),
         ("[]", "not a report of this version of the program\n  at the top: "),
-        ('{"git_commit": "abc-dirty"}', "`git checkout abc` first\n  finished: field required"),
+        (
+            '{"git_commit": "0123abc-dirty"}',
+            "`git checkout 0123abc` first\n  finished: field required",
+        ),
+        ('{"git_commit": "abc; reboot"}', "version of the program\n  finished: field required"),
+        ('{"git_commit": 5}', "version of the program\n  finished: field required"),
+        ("[" * 100_000, "not JSON of a report: nested too deeply"),
+        ('{"a":' * 100_000, "not JSON of a report: nested too deeply"),
+        ("9" * 5000, "not JSON: "),
+        (
+            r'{"finished": "", "git_commit": null, "params": {}, "models": {"\u001b[2J": 1}}',
+            "models.\N{REPLACEMENT CHARACTER}.2J: ",
+        ),
     ],
 )
 def test_not_a_report(project, content, message):
@@ -242,9 +254,55 @@ def test_a_report_that_is_not_whole(reported, change, message):
         verify(REPORT, ["gpt"], 1)
 
 
+@pytest.mark.parametrize("commit", ["--output=precious", "HEAD", "abc", "0123abc\n", 5])
+@pytest.mark.parametrize("where", [(), ("models", "gpt", "trainings", 0, "record")])
+def test_a_commit_that_is_none(reported, commit, where):
+    """Git would take the first for an option, and write into that file."""
+    precious = Path("precious")
+    precious.write_text("kept")
+    alter_last_bit("gpt", 1, "loss")
+
+    def change(content):
+        for part in where:
+            content = content[part]
+        content["git_commit"] = commit
+
+    rewrite(change)
+    with pytest.raises(UserError, match="git_commit: ") as told:
+        verify(REPORT, ["gpt"], 1)
+    assert "git checkout" not in str(told.value)
+    environment._code(str(commit))  # nor does git, were it given it
+    assert precious.read_text() == "kept"
+
+
+def test_a_report_does_not_steer_the_terminal(reported, capsys):
+    alter_last_bit("gpt", 1, "loss")
+    bad = "\x1b[2J\ngpt   identical: 8 steps\u202e\ud800"
+
+    def change(content):
+        record = content["models"]["gpt"]["trainings"][0]["record"]
+        content["finished"] = record["device"] = record["versions"][bad] = bad
+
+    rewrite(change)
+    capsys.readouterr()
+    assert not verify(REPORT, ["gpt"], 1)
+    out = capsys.readouterr().out
+    assert out.replace("\n", "").isprintable()
+    assert "\ngpt   identical" not in out
+    file = REPORT / "gpt" / "history.csv"
+    file.write_text(file.read_text().replace("grad_norm", "grad\x1b[2J"))
+    assert not verify(REPORT, ["gpt"], 1)
+    assert capsys.readouterr().out.replace("\n", "").isprintable()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "is missing: there is no curve"), ("", "not a curve"), ("step,loss\n1,low", "low")],
+    [
+        (None, "is missing: there is no curve"),
+        ("", "not a curve"),
+        ("step,loss\n1,low", "low"),
+        ("step,loss\n1,2,3", "longer than the header"),
+    ],
 )
 def test_not_a_curve(reported, text, message):
     file = REPORT / "gpt" / "history.csv"
