@@ -193,9 +193,19 @@ def _publish_nothing(*_: Any) -> None:
 
 
 def _data(params: Params, expected: str, name: str, temporary: Path) -> Path:
-    """The data that the report was made with: prepared already, or prepared now."""
+    """The data that the report was made with: prepared already, or prepared now.
+
+    Raises:
+        UserError: those prepared already are damaged, or those prepared now are others.
+    """
     folder = data_dir(name)
     if _fingerprint(folder) == expected:
+        # The fingerprint that meta.json has is what `prepare` once wrote, not what is there now.
+        if [records.sha256(file) for file in folder.glob("*.safetensors")] != [expected]:
+            raise UserError(
+                f"{folder} is damaged: its tensors are not those of the fingerprint in its "
+                f"meta.json; `dvc repro prepare@{name}` prepares them again"
+            )
         return folder
     folder = temporary / name
     prepare(params, name, folder)

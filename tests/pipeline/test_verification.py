@@ -149,6 +149,16 @@ def test_a_curve_of_another_length(reported, capsys):
     assert "not comparable: 7 recorded steps of step, lr, loss, grad_norm, delta_w; now 8" in out
 
 
+@pytest.mark.parametrize("damage", ["one bit", "no file"])
+def test_damaged_data(reported, damage):
+    file = Path("data/gpt/tokens.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.unlink() if damage == "no file" else file.write_bytes(content)
+    with pytest.raises(UserError, match=r"^data/gpt is damaged: .* `dvc repro prepare@gpt` .*$"):
+        verify(REPORT, ["gpt"], 1)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
