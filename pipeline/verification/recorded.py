@@ -7,10 +7,10 @@ would steer a terminal.
 import re
 import unicodedata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from pipeline import MODELS
 from pipeline.errors import UserError, first_line
@@ -21,18 +21,24 @@ COMMIT = r"^[0-9a-f]{7,64}(-dirty)?$"
 Commit = Annotated[str, Field(pattern=COMMIT)]
 # Categories of Unicode: control and format characters, halves of pairs, ends of lines.
 UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+# Finite, and with room to reckon.
+Number = Annotated[int | float, Field(gt=-1e300, lt=1e300)]
+Value = bool | Number | str | None
 
 
 class Data(BaseModel):
-    """What the report says of the data of a model."""
+    """What the report says of the data of a model. note: how they differ from the reference's."""
 
     fingerprint: str
+    note: str | None
 
 
-class Figures(BaseModel):
-    """What the report says of the trained model."""
+class Figures(BaseModel, extra="allow"):
+    """What the report says of the trained model: numbers, and those with names below."""
 
+    unit: Literal["tokens", "images"]
     weights_sha256: str
+    __pydantic_extra__: dict[str, Number]
 
 
 class Machine(BaseModel):
@@ -60,9 +66,10 @@ class Trained(BaseModel):
 
 
 class Model(BaseModel):
-    """One of the three models."""
+    """One of the three models. figures: as means over its trainings."""
 
     data: Data
+    figures: dict[str, Number | str]
     trainings: list[Trained]
 
 
@@ -71,7 +78,12 @@ class Report(BaseModel):
 
     finished: str
     git_commit: Commit | None
+    profile: str
     params: dict[str, Any]
+    targets_met: int
+    targets_comparable: int
+    one_class_only: list[int]
+    verdicts: list[dict[str, Value | list[Value]]]
     models: dict[str, Model]
 
 
@@ -81,14 +93,7 @@ def read(file: Path) -> tuple[Report, Params]:
     Raises:
         UserError: there is none, it is not JSON, or another version of the program made it.
     """
-    try:
-        content = _printable(read_json(file))
-    except FileNotFoundError:
-        raise UserError(f"{file} is missing: run `dvc repro` first, or name a report") from None
-    except RecursionError:
-        raise UserError(f"{file}: not JSON of a report: nested too deeply") from None
-    except ValueError as error:  # of JSON, of UTF-8, of a number with thousands of digits
-        raise UserError(f"{file}: not JSON: {error}") from None
+    content = _json(file)
     try:
         report = Report.model_validate(content)
         params = validate(report.params, file)
@@ -104,6 +109,32 @@ def read(file: Path) -> tuple[Report, Params]:
             f"{file}: not a report of this version of the program{advice}\n  {_reason(error)}"
         ) from None
     return report, params
+
+
+def headline(file: Path, name: str) -> dict[str, float]:
+    """The figures of metrics.json of the model `name`.
+
+    Raises:
+        UserError: there is none, or the file holds something else.
+    """
+    content = _json(file)
+    try:
+        return TypeAdapter(dict[str, dict[str, Number]]).validate_python(content)[name]
+    except (KeyError, ValidationError):
+        raise UserError(f"{file}: not the figures of {name}") from None
+
+
+def _json(file: Path) -> Any:
+    try:
+        return _printable(read_json(file))
+    except FileNotFoundError:
+        raise UserError(f"{file} is missing: run `dvc repro` first, or name a report") from None
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from None
+    except RecursionError:
+        raise UserError(f"{file}: not JSON of a report: nested too deeply") from None
+    except ValueError as error:  # of JSON, of UTF-8, of a number with thousands of digits
+        raise UserError(f"{file}: not JSON: {error}") from None
 
 
 def _printable(value: Any) -> Any:
@@ -135,11 +166,13 @@ def curve(file: Path) -> pd.DataFrame:
     """
     try:
         rows = pd.read_csv(file).rename(columns=_printable)
-        rows.astype(float)
+        rows = rows.astype(float)
         if not isinstance(rows.index, pd.RangeIndex):  # else pandas takes the rest for labels
             raise ValueError("a row is longer than the header")
     except FileNotFoundError:
         raise UserError(f"{file} is missing: there is no curve to compare with") from None
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from None
     except ValueError as error:  # pandas' errors of parsing are among them
         raise UserError(f"{file}: not a curve: {_printable(first_line(error))}") from None
     return rows

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 
-from pipeline import MODELS, records
+from pipeline import MODELS, records, verification
 from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.paths import model_dir
@@ -20,7 +20,7 @@ from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.report import report
 from pipeline.stages.train import train
-from pipeline.verification import environment, verify
+from pipeline.verification import derived, environment, recorded, verify
 from tests.conftest import ROOT
 
 REPORT = Path("reports")
@@ -64,6 +64,11 @@ def rewrite(change) -> None:
     METRICS.write_text(json.dumps(content))
 
 
+def training_figures(name: str, index: int) -> dict:
+    """What metrics.json says of a training."""
+    return json.loads(METRICS.read_text())["models"][name]["trainings"][index]["figures"]
+
+
 def alter_last_bit(name: str, step: int, column: str) -> None:
     """Change a recorded figure to the next number that single precision has."""
     file = REPORT / name / "history.csv"
@@ -83,9 +88,14 @@ def test_everything_is_identical_and_nothing_is_touched(reported, capsys):
     for name in MODELS:
         steps, evaluations = (6, 2) if name == "vit" else (8, 2)
         digests = [records.sha256(model_dir(name, s) / "model.safetensors")[:12] for s in (0, 1)]
-        weights = ", ".join(f"weights with seed {s} (SHA-256 {digests[s]})" for s in (0, 1))
-        said = f"{name:<6}identical: {steps} steps, {evaluations} evaluations, {weights}"
+        count = len(training_figures(name, 0)) - 1  # the checksum is told by itself
+        ends = ", ".join(
+            f"weights with seed {s} (SHA-256 {digests[s]}), {count} figures with seed {s}"
+            for s in (0, 1)
+        )
+        said = f"{name:<6}identical: {steps} steps, {evaluations} evaluations, {ends}"
         assert said in lines
+    assert lines[-1].startswith("not checked: metrics.md and the pictures; ")
     assert files(reported) == before
 
 
@@ -94,7 +104,7 @@ def test_a_few_steps_are_told_in_one_line_a_model(reported, capsys):
     before = files(reported)
     capsys.readouterr()
     assert verify(REPORT, list(MODELS), 3)
-    first, *lines = capsys.readouterr().out.splitlines()
+    first, *lines, last = capsys.readouterr().out.splitlines()
     assert first.startswith("the report of 20") and first.endswith("profile default")
     # Three steps are an epoch of this ViT's, and so end with an evaluation.
     assert lines == [
@@ -102,6 +112,7 @@ def test_a_few_steps_are_told_in_one_line_a_model(reported, capsys):
         "gpt   identical: 3 steps",
         "vit   identical: 3 steps, 1 evaluation",
     ]
+    assert last.startswith("not checked: the curves after 3 steps, the weights, and figures ")
     assert files(reported) == before
 
 
@@ -112,7 +123,7 @@ def test_one_bit_at_one_step(reported, capsys, column):
     assert verify(REPORT, ["gpt"], 2)  # the steps before it
     capsys.readouterr()
     assert not verify(REPORT, ["gpt"], 5)
-    _, verdict, detail, *causes = capsys.readouterr().out.splitlines()
+    _, verdict, detail, *causes, _ = capsys.readouterr().out.splitlines()
     size = verdict.removeprefix("gpt   equal within ").removesuffix(" (identical: 1 evaluation)")
     assert 1e-8 < float(size) < 2e-7
     assert f"5 steps: first differs at step 3 in {column}: {recorded:.9g} recorded, " in detail
@@ -147,6 +158,108 @@ def test_a_curve_of_another_length(reported, capsys):
     assert not verify(REPORT, ["gpt"], None)
     out = capsys.readouterr().out
     assert "not comparable: 7 recorded steps of step, lr, loss, grad_norm, delta_w; now 8" in out
+
+
+@pytest.mark.parametrize("figure", ["loss", "train_loss", "closing_loss", "parameters", "steps"])
+def test_a_figure_that_the_training_does_not_give(reported, capsys, figure):
+    true = training_figures("gpt", 1)[figure]
+
+    def change(content):
+        content["models"]["gpt"]["trainings"][1]["figures"][figure] *= 2
+
+    rewrite(change)
+    capsys.readouterr()
+    assert not verify(REPORT, ["gpt"], None)
+    out = capsys.readouterr().out
+    assert f"      with seed 1, {figure}: {2 * true} recorded, {true} now\n" in out
+    assert "gpt   different (identical: 8 steps, 2 evaluations, weights with seed 0" in out
+    assert f"the report contradicts itself: gpt: {figure}: " in out
+
+
+def test_figures_that_only_one_side_has(reported, capsys):
+    def change(content):
+        figures = content["models"]["vit"]["trainings"][0]["figures"]
+        figures["beauty"] = 1
+        del figures["flops"]
+
+    rewrite(change)
+    assert not verify(REPORT, ["vit"], None)
+    out = capsys.readouterr().out
+    assert "      with seed 0, beauty: 1 recorded, none now\n" in out
+    assert "      with seed 0, flops: none recorded, " in out
+
+
+def everywhere(figure: str, factor: float):
+    """Change a figure of GPT's wherever metrics.json has it but for the verdicts."""
+
+    def change(content):
+        gpt = content["models"]["gpt"]
+        for figures in (gpt["figures"], *(training["figures"] for training in gpt["trainings"])):
+            figures[figure] *= factor
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c.update(targets_met=9), "targets_met: 9 recorded, 0 by the figures"),
+        (lambda c: c.update(profile="best"), "profile: 'best' recorded, 'default' by"),
+        (lambda c: c.update(one_class_only=[1]), "one_class_only: [1] recorded, [] by"),
+        (lambda c: c["verdicts"].pop(), "6 verdicts recorded, on 7 targets here"),
+        (lambda c: c["verdicts"][1].update(met=True), "gpt training loss: met: True recorded, F"),
+        (lambda c: c["verdicts"][1].update(ours=0.1), "gpt training loss: ours: 0.1 recorded, "),
+        (lambda c: c["verdicts"][1].update(value=9), "training loss: value: 9 recorded, 0.2291 b"),
+        (lambda c: c["models"]["gpt"]["figures"].update(loss=0.1), "gpt: loss: 0.1 recorded, "),
+        (everywhere("loss", 0.9), "gpt validation loss: ours: "),
+        (everywhere("closing_loss", 0.9), "      the report contradicts itself: closing_loss: "),
+        (everywhere("parameters", 2), "      the report contradicts itself: parameters: "),
+        (
+            lambda c: [t["figures"].pop("loss") for t in c["models"]["gpt"]["trainings"]],
+            "the figures of a training lack 'loss', which means or verdicts are made of",
+        ),
+    ],
+)
+def test_a_report_that_contradicts_itself(reported, capsys, change, said):
+    rewrite(change)
+    capsys.readouterr()
+    assert not verify(REPORT, ["gpt"], 1)
+    out = capsys.readouterr().out
+    assert said in out
+    assert "gpt   identical: 1 step\n" in out
+
+
+def test_other_headline_figures(reported, capsys):
+    file = REPORT / "gpt" / "metrics.json"
+    content = json.loads(file.read_text())
+    content["gpt"] |= {"loss": 0.1, "train_loss_std": 0.5}
+    file.write_text(json.dumps(content))
+    assert not verify(REPORT, ["gpt"], 1)
+    out = capsys.readouterr().out
+    assert f"the report contradicts itself: {file}: loss: 0.1 recorded, " in out
+    assert f"the report contradicts itself: {file}: train_loss_std: 0.5 recorded, " in out
+    for text in ("[]", '{"gpt": {"loss": "low"}}', "{"):
+        file.write_text(text)
+        with pytest.raises(UserError, match=r"gpt/metrics.json: not "):
+            verify(REPORT, ["gpt"], 1)
+
+
+def test_the_best_evaluation_of_a_single_seed(reported):
+    """Curves of one seed tell it, while means over several do not."""
+    report, params = recorded.read(METRICS)
+    model, kept = report.models["gpt"], model_dir("gpt", 0)
+    curves = [recorded.curve(kept / file) for file in ("history.csv", "validation.csv")]
+    again = verification._train(params, "gpt", 0, Path("data/gpt"), 1)
+    single = model.model_copy(
+        update={
+            "trainings": model.trainings[:1],
+            "figures": model.trainings[0].figures.model_dump(),
+        }
+    )
+    assert derived.curve_contradictions(single, *curves, again.summary) == []
+    single.figures["best_validation_loss"] -= 0.1
+    [line] = derived.curve_contradictions(single, *curves, again.summary)
+    assert line.startswith("best_validation_loss: ")
 
 
 @pytest.mark.parametrize("damage", ["one bit", "no file"])
@@ -234,8 +347,10 @@ def test_other_weights(reported, capsys):
         ('{"a":' * 100_000, "not JSON of a report: nested too deeply"),
         ("9" * 5000, "not JSON: "),
         (
-            r'{"finished": "", "git_commit": null, "params": {}, "models": {"\u001b[2J": 1}}',
-            "models.\N{REPLACEMENT CHARACTER}.2J: ",
+            r'{"finished": "", "git_commit": null, "params": {"\u001b[2J": 1}, "profile": "", '
+            r'"targets_met": 0, "targets_comparable": 0, "one_class_only": [], "verdicts": [], '
+            r'"models": {}}',
+            "\n  \N{REPLACEMENT CHARACTER}.2J: unknown key",
         ),
     ],
 )

@@ -1,0 +1,128 @@
+"""What a report says that follows from the rest of it: no training is needed to check that."""
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline import MODELS
+from pipeline.params import Params
+from pipeline.reporting import results, targets, verdicts
+from pipeline.reporting.results import Result
+from pipeline.reporting.verdicts import Verdict
+from pipeline.training.history import History
+from pipeline.verification import recorded
+from pipeline.verification.figures import differences
+from pipeline.verification.recorded import Model, Report
+
+# Curves have nine significant digits, and the mean of rounded figures is not the rounded mean.
+ROUNDING = 1e-7
+# Of the lowest loss of each seed, the mean curve of several does not tell the mean.
+BEST = ("best_validation_loss", "best_validation_step")
+JUDGED = (
+    "model", "ours", "values", "margin", "baseline", "difference", "outcome", "met",
+    "like_for_like", "differences",
+)  # fmt: skip
+
+
+def report_contradictions(report: Report, params: Params) -> list[str]:
+    """Where the means, the verdicts and the tally do not follow from the trainings' figures.
+
+    Raises:
+        UserError: reports/targets.yaml, which the verdicts are on, is not there or not valid.
+    """
+    reached = targets.load()
+    try:
+        found = {name: _result(name, report.models[name]) for name in MODELS}
+        judged = [
+            verdict
+            for name in MODELS
+            for verdict in verdicts.judge(params, found[name], reached[name])
+        ]
+    except KeyError as missing:
+        return [f"the figures of a training lack {missing}, which means or verdicts are made of"]
+    said = []
+    for name, result in found.items():
+        said += _lines(f"{name}: ", report.models[name].figures, result.figures)
+    met, comparable = verdicts.tally(judged)
+    ours = {
+        "profile": params.profile,
+        "targets_met": met,
+        "targets_comparable": comparable,
+        "one_class_only": verdicts.one_class_only(found["vit"]),
+    }
+    said += _lines("", report.model_dump(include=set(ours)), ours)
+    if len(report.verdicts) != len(judged):
+        return [*said, f"{len(report.verdicts)} verdicts recorded, on {len(judged)} targets here"]
+    for theirs, verdict in zip(report.verdicts, judged, strict=True):
+        said += _lines(f"{verdict.model} {verdict.target.name}: ", theirs, _content(verdict))
+    return said
+
+
+def headline_contradictions(
+    name: str, model: Model, file: Path, headline: tuple[str, ...]
+) -> list[str]:
+    """Where the figures that DVC compares a model by are not those of its trainings.
+
+    file: metrics.json of the model, if the report has it. headline: names of these figures.
+
+    Raises:
+        UserError: the file holds something else.
+    """
+    if not file.exists():  # which claims nothing
+        return []
+    ours = {}
+    for key in headline:
+        values = [training.figures.model_dump().get(key) for training in model.trainings]
+        if None in values:
+            return [f"the figures of a training lack {key!r}, which is wanted for {file}"]
+        ours[key] = statistics.fmean(values)
+        if len(values) > 1:
+            ours[f"{key}_std"] = statistics.stdev(values)
+    return _lines(f"{file}: ", recorded.headline(file, name), ours)
+
+
+def curve_contradictions(
+    model: Model,
+    steps: pd.DataFrame,
+    evaluations: pd.DataFrame,
+    summary: Callable[[History], dict[str, Any]],
+) -> list[str]:
+    """Where the figures that `train` takes from its curves are not those of the recorded ones.
+
+    summary: the figures that `train` makes of a history.
+    """
+    history = History(steps.to_dict("records"), evaluations.to_dict("records"))
+    try:
+        ours = summary(history)
+    except (KeyError, IndexError, ValueError):  # columns or rows are missing
+        return ["the curves do not hold what the figures are made of"]
+    if len(model.trainings) > 1:
+        ours = {key: value for key, value in ours.items() if key not in BEST}
+    theirs = {key: value for key, value in model.figures.items() if key in ours}
+    return _lines("", theirs, ours, "by the curves")
+
+
+def _result(name: str, model: Model) -> Result:
+    """As `report` has it, of the figures alone."""
+    trainings = [
+        results.Training(training.seed, training.figures.model_dump(), None)
+        for training in model.trainings
+    ]
+    mean = results._mean([training.figures for training in trainings])
+    nothing = pd.DataFrame()
+    return Result(name, model.data.model_dump(), trainings, mean, nothing, nothing, None)
+
+
+def _content(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as metrics.json has it."""
+    judged = {key: getattr(verdict, key) for key in JUDGED}
+    return verdict.target.model_dump() | judged | {"ours_figure": verdict.target.ours}
+
+
+def _lines(
+    where: str, theirs: dict[str, Any], ours: dict[str, Any], whence: str = "by the figures"
+) -> list[str]:
+    return [where + said for said, _ in differences(theirs, ours, whence, ROUNDING)]
