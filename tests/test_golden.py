@@ -39,7 +39,7 @@ CHANGES = [
     ("vit", "vit.train.matrix_lr", 0.0102, 2),
     ("vit", "vit.train.betas", [0.9, 0.999], 3),
     ("vit", "vit.train.weight_decay", 0.01, 3),
-    ("vit", "vit.train.clip_norm", 2.0, 3),
+    ("vit", "vit.train.clip_norm", 5.0, 3),
     ("vit", "vit.train.warmup_steps", 21, 2),
     ("vit", "vit.train.optimizer", "adamw", 2),
     ("vit", "vit.train.batch_size", 65, 1),

@@ -57,14 +57,14 @@ def load(name: str, seeds: list[int]) -> Result:
         name,
         read_json(data_dir(name) / "meta.json"),
         trainings,
-        _mean([training.figures for training in trainings]),
+        mean_of([training.figures for training in trainings]),
         pd.read_csv(results_dir(name) / "history.csv"),
         pd.read_csv(results_dir(name) / "validation.csv"),
         read_json(prediction_dir(name, seeds[0]) / "samples.json"),
     )
 
 
-def _mean(all_figures: list[dict[str, Any]]) -> dict[str, Any]:
+def mean_of(all_figures: list[dict[str, Any]]) -> dict[str, Any]:
     """What is the same for all seeds stays as it is; numbers that differ become their mean."""
     mean = {}
     for key, first in all_figures[0].items():

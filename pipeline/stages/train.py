@@ -76,7 +76,7 @@ def _train(params: Params, name: str, seed: int, data: Path, checkpoint: Checkpo
         models.save(model, objective.model_config, folder)
         write_csv(history.steps, folder / STEPS)
         write_csv(history.evaluations, folder / EVALUATIONS)
-        summary = _summary(model, objective, settings, history, cost)
+        summary = summarize(model, objective, settings, history, cost)
         summary["weights_sha256"] = records.sha256(folder / models.WEIGHTS)
         write_json(summary, folder / "summary.json")
         tracker.metrics({key: summary[key] for key in ("closing_loss", "best_validation_loss")})
@@ -99,7 +99,7 @@ def _train(params: Params, name: str, seed: int, data: Path, checkpoint: Checkpo
     return history
 
 
-def _summary(
+def summarize(
     model: Transformer,
     objective: Objective,
     settings: Training,

@@ -65,7 +65,7 @@ class Again:
 
     def summary(self, history: History) -> dict[str, Any]:
         """What `train` would write of a training with this history."""
-        return stage._summary(self.model, self.objective, self.settings, history, self.cost)
+        return stage.summarize(self.model, self.objective, self.settings, history, self.cost)
 
     def evaluate(self, folder: Path) -> dict[str, Any]:
         """The figures of this training in a report; the model is read from `folder`, as in

@@ -111,7 +111,7 @@ def _result(name: str, model: Model) -> Result:
         results.Training(training.seed, training.figures.model_dump(), None)
         for training in model.trainings
     ]
-    mean = results._mean([training.figures for training in trainings])
+    mean = results.mean_of([training.figures for training in trainings])
     nothing = pd.DataFrame()
     return Result(name, model.data.model_dump(), trainings, mean, nothing, nothing, None)
 

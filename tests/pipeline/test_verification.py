@@ -205,7 +205,7 @@ def everywhere(figure: str, factor: float):
     [
         (lambda c: c.update(targets_met=9), "targets_met: 9 recorded, 0 by the figures"),
         (lambda c: c.update(profile="best"), "profile: 'best' recorded, 'default' by"),
-        (lambda c: c.update(one_class_only=[1]), "one_class_only: [1] recorded, [] by"),
+        (lambda c: c.update(one_class_only=[7]), "one_class_only: [7] recorded, ["),
         (lambda c: c["verdicts"].pop(), "6 verdicts recorded, on 7 targets here"),
         (lambda c: c["verdicts"][1].update(met=True), "gpt training loss: met: True recorded, F"),
         (lambda c: c["verdicts"][1].update(ours=0.1), "gpt training loss: ours: 0.1 recorded, "),
