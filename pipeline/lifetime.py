@@ -58,7 +58,8 @@ def _end(number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
     if _signal:  # it is ending
         return
     _signal = number
-    print("stopped; `dvc repro` goes on from there", file=sys.stderr)
+    # Not print: this may come in the middle of one, which Python does not allow.
+    os.write(2, b"stopped; `dvc repro` goes on from there\n")
     threading.Thread(target=_end_at_last, daemon=True).start()
     if not _unbroken:
         sys.exit(128 + number)
