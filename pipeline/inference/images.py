@@ -32,7 +32,8 @@ def classes(
             yield file, error
             continue
         with torch.inference_mode():
-            chances = images.model(pixels).softmax(-1)[0]
+            scores = images.model(pixels)[0]
+            chances = scores.sigmoid() if images.independent else scores.softmax(-1)
         best = chances.topk(min(top, len(images.classes)))
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         yield file, [(images.classes[index], chance) for index, chance in pairs]

@@ -67,11 +67,15 @@ class TextModel:
 
 @dataclass(frozen=True)
 class ImageModel:
-    """A classifier, the names of its classes by their index, and how its images are prepared."""
+    """A classifier, the names of its classes by their index, and how its images are prepared.
+
+    independent: whether several classes may be right, so that their probabilities do not add up.
+    """
 
     model: Transformer
     classes: list[str]
     preparation: Preparation
+    independent: bool = False
 
 
 def text_model(name: str, source: Path | None) -> TextModel:
@@ -85,10 +89,24 @@ def text_model(name: str, source: Path | None) -> TextModel:
         tokenizer = Tokenizer.from_file(str(data_dir(name) / "tokenizer.json"))
         return TextModel(model, tokenizer, config["length"], special=False)
     model, config = _given(name, source)
-    ends = config.get("eos_token_id")
-    stop = tuple(ends) if isinstance(ends, list) else () if ends is None else (ends,)
     tokenizer, mask = read_tokenizer(source, config)
-    return TextModel(model, tokenizer, _context(model), True, mask, stop)
+    return TextModel(model, tokenizer, _context(model), True, mask, _stop(source, config))
+
+
+def _stop(source: Path, config: dict[str, Any]) -> tuple[int, ...]:
+    """The tokens that end a text; what is said of generation alone goes before the config.json.
+
+    Raises:
+        UserError: they are no tokens.
+    """
+    generation = Settings(source / "generation_config.json")
+    chosen = generation.values if "eos_token_id" in generation.values else config
+    path = generation.path if chosen is generation.values else source / models.CONFIG
+    ends = chosen.get("eos_token_id")
+    ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    if not all(type(end) is int and end >= 0 for end in ends):
+        raise UserError(f"{path}: eos_token_id: expected a token's number, or several, not {ends}")
+    return tuple(ends)
 
 
 def _context(model: Transformer) -> int:
@@ -114,9 +132,13 @@ def image_model(source: Path | None) -> ImageModel:
         preparation = Preparation(size, 2, 1 / 255, meta["mean"], meta["std"])
         return ImageModel(model, meta["classes"], preparation)
     model, config = _given("vit", source)
-    return ImageModel(
-        model, labels(Config(config, models.CONFIG)), read_preparation(source, model.embedding)
-    )
+    classes = labels(Config(config, models.CONFIG))
+    preparation = read_preparation(source, model.embedding)
+    kind = config.get("problem_type")
+    if kind not in (None, "single_label_classification", "multi_label_classification"):
+        raise UserError(f"{source / models.CONFIG}: problem_type: {kind!r} has no probabilities")
+    independent = kind == "multi_label_classification" or len(classes) == 1
+    return ImageModel(model, classes, preparation, independent)
 
 
 def trained(name: str) -> tuple[Transformer, dict[str, Any]]:

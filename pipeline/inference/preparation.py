@@ -68,6 +68,8 @@ def read_preparation(folder: Path, embedding: PatchEmbedding) -> Preparation:
         raise settings.refusal("rescale_factor", "expected a number above 0")
     scale = scale if settings.flag("do_rescale", True) else 1.0
     channels = embedding.patches.in_channels
+    if channels not in (1, 3):
+        raise UserError(f"{folder}: images have 1 or 3 channels, but the model takes {channels}")
     mean, std = (_numbers(settings, f"image_{key}", channels) for key in ("mean", "std"))
     if min(std) <= 0:
         raise settings.refusal("image_std", "expected numbers above 0")

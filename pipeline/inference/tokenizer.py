@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken, Tokenizer, decoders
 from tokenizers.implementations import BertWordPieceTokenizer, ByteLevelBPETokenizer
-from tokenizers.models import WordLevel
+from tokenizers.models import BPE, WordLevel
 from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel, Metaspace
+from tokenizers.processors import BertProcessing
 
 from pipeline.errors import UserError, first_line
 from pipeline.inference.settings import Settings
@@ -19,6 +20,8 @@ SPECIAL = {
                       for name in ("unk", "sep", "pad", "cls", "mask")},
     "GPT2Tokenizer": dict.fromkeys(("unk_token", "bos_token", "eos_token"), "<|endoftext|>"),
 }  # fmt: skip
+# Those that keep a tokenizer.json as it is; '' where a model has no class of its own.
+GENERIC = ("", "PreTrainedTokenizer", "TokenizersBackend")
 SPECIAL_KEYS = ("bos_token", "eos_token", *SPECIAL["BertTokenizer"])
 # How a special token may be found in a text.
 FOUND_BY = {"lstrip", "normalized", "rstrip", "single_word", "special"}
@@ -26,7 +29,7 @@ FOUND_BY = {"lstrip", "normalized", "rstrip", "single_word", "special"}
 WITHOUT_EFFECT = frozenset(
     (
         "backend", "chat_template", "errors", "files_loaded", "from_slow",
-        "full_tokenizer_file", "init_inputs", "is_local", "legacy", "local_files_only", "max_len",
+        "full_tokenizer_file", "init_inputs", "is_local", "local_files_only", "max_len",
         "max_length", "merges_file", "model_input_names", "model_max_length", "name_or_path",
         "pad_to_multiple_of", "pad_token_type_id", "padding_side", "processor_class",
         "sp_model_kwargs", "spaces_between_special_tokens", "special_tokens_map_file", "stride",
@@ -48,12 +51,16 @@ def read_tokenizer(folder: Path, config: dict[str, Any]) -> tuple[Tokenizer, str
         settings.values |= Settings(folder / "special_tokens_map.json").values
     named = settings.take("tokenizer_class") or config.get("tokenizer_class")
     kind = str(named or CLASSES.get(config["model_type"], "")).removesuffix("Fast")
+    if kind not in (*GENERIC, *BUILDERS):
+        raise settings.refusal("tokenizer_class", f"{kind} is not supported")
     tokenizer = _read(folder, kind, settings)
     # One text is encoded at a time, and whole.
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    _normalize(tokenizer, kind, settings)
-    _prefix_space(tokenizer, kind, settings)
+    if kind in BUILDERS:
+        BUILDERS[kind](tokenizer, settings)
+    for key in OF_CLASSES:
+        settings.take(key)  # which the other classes do not read
     mask = _add_special(tokenizer, kind, settings)
     for key, usual in (("do_basic_tokenize", True), ("split_special_tokens", False)):
         settings.expect(key, usual)
@@ -104,31 +111,53 @@ def _require_class(file: Path, kind: str, right: str) -> None:
         raise UserError(f"{file}: of the tokenizer_class {kind!r}, but is read as {right} only")
 
 
-def _normalize(tokenizer: Tokenizer, kind: str, settings: Settings) -> None:
-    """BERT's own normalization, which these keys decide, whatever tokenizer.json says."""
+def _build_bert(tokenizer: Tokenizer, settings: Settings) -> None:
+    """Of its file, transformers keeps the vocabulary; the rest is as these keys say."""
     keys = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
-    known = tokenizer.normalizer
-    if not isinstance(known, BertNormalizer):
-        for key in keys:
-            settings.expect(key, False)
+    lower, strip, chinese = map(settings.flag, keys, (True, None, True))
+    tokenizer.normalizer = BertNormalizer(True, chinese, strip, lower)
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    given, usual = _named(settings), SPECIAL["BertTokenizer"]
+    ends = [str(given.get(key) or usual[key]) for key in ("sep_token", "cls_token")]
+    ids = [tokenizer.token_to_id(end) for end in ends]
+    if None not in ids:
+        tokenizer.post_processor = BertProcessing(*zip(ends, ids, strict=True))
+
+
+def _build_gpt2(tokenizer: Tokenizer, settings: Settings) -> None:
+    """Of its file, transformers keeps the vocabulary and the merges."""
+    tokenizer.normalizer = None
+    tokenizer.pre_tokenizer = ByteLevel(settings.flag("add_prefix_space", False))
+    tokenizer.decoder = decoders.ByteLevel()
+    if isinstance(tokenizer.model, BPE):
+        tokenizer.model.dropout = None
+
+
+def _build_llama(tokenizer: Tokenizer, settings: Settings) -> None:
+    """Likewise, unless the file is one of bytes, which its class is not made for."""
+    if "ByteLevel" in repr(tokenizer.pre_tokenizer):
         return
-    defaults = (known.lowercase, known.strip_accents, known.handle_chinese_chars)
-    if kind == "BertTokenizer":
-        defaults = (True, None, True)
-    lower, strip, chinese = map(settings.flag, keys, defaults)
-    tokenizer.normalizer = BertNormalizer(known.clean_text, chinese, strip, lower)
+    space, legacy = settings.flag("add_prefix_space", None), settings.flag("legacy", False)
+    space = space is not False
+    scheme = ("always" if legacy else "first") if space else "never"
+    tokenizer.normalizer = None
+    tokenizer.pre_tokenizer = Metaspace("▁", scheme, split=False)
+    whole = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    tokenizer.decoder = decoders.Sequence(whole + [decoders.Strip(" ", 1, 0)] * space)
+    if isinstance(tokenizer.model, BPE):
+        tokenizer.model.dropout = None
 
 
-def _prefix_space(tokenizer: Tokenizer, kind: str, settings: Settings) -> None:
-    """A space before the first word, so that it is what it is elsewhere in a text."""
-    given = settings.flag("add_prefix_space", False if kind == "GPT2Tokenizer" else None)
-    known = tokenizer.pre_tokenizer
-    if given is not None and isinstance(known, ByteLevel):
-        tokenizer.pre_tokenizer = ByteLevel(given, use_regex=known.use_regex)
-    elif given is not None and "add_prefix_space" in settings.values:
-        first = tokenizer.encode("a", add_special_tokens=False).tokens[:1]
-        if given != bool(first and first[0].startswith(("Ġ", "▁"))):
-            raise settings.refusal("add_prefix_space", "tokenizer.json does otherwise")
+# The classes of transformers that make anew what a tokenizer.json says besides its vocabulary.
+BUILDERS = {
+    "BertTokenizer": _build_bert,
+    "GPT2Tokenizer": _build_gpt2,
+    "LlamaTokenizer": _build_llama,
+}
+OF_CLASSES = (
+    "add_prefix_space", "do_lower_case", "legacy", "strip_accents", "tokenize_chinese_chars",
+)  # fmt: skip
 
 
 def _add_special(tokenizer: Tokenizer, kind: str, settings: Settings) -> str | None:

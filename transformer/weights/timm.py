@@ -99,6 +99,8 @@ def _check(model: Any) -> None:
         attention = block.attn
         named(attention, "Attention", f"{where}.attn")
         named(block.mlp, "Mlp", f"{where}.mlp")
+        usual = (attention.qkv.in_features // attention.num_heads) ** -0.5
+        require(attention.scale == usual, f"{where}.attn", f"a scale of {attention.scale}")
         require(isinstance(attention.q_norm, nn.Identity), f"{where}.attn", "qk_norm")
         require(isinstance(attention.norm, nn.Identity), f"{where}.attn", "scale_attn_norm")
         require(attention.gate is None, f"{where}.attn", "gated attention")

@@ -76,6 +76,25 @@ def test_classes_without_names_are_called_as_transformers_calls_them(built, run,
     assert dict(found) == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["multi_label_classification", "one class", "regression"])
+def test_classes_that_exclude_each_other_or_do_not(built, run, project, kind):
+    torch.manual_seed(0)
+    count, known = (1, None) if kind == "one class" else (3, kind)
+    config = ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+                       intermediate_size=8, image_size=8, patch_size=4,
+                       num_labels=count, problem_type=known)  # fmt: skip
+    ViTForImageClassification(config).save_pretrained("own")
+    ViTImageProcessor(size=8).save_pretrained("own")
+    if kind == "regression":
+        output = run("classify", IMAGE, "--from", "own", code=1).output
+        assert output == "error: own/config.json: problem_type: 'regression' has no probabilities\n"
+        return
+    theirs = pipeline("image-classification", model=str(project / "own"))
+    expected = {each["label"]: each["score"] for each in theirs(IMAGE)}
+    ((_, found),) = classes((Path(IMAGE),), project / "own", 5)
+    assert dict(found) == pytest.approx(expected, abs=1e-3)
+
+
 @pytest.mark.parametrize(
     "labels", [{"1": "a", "2": "b", "3": "c"}, {"0": "a", "1": "b", "2": None}, ["a", "b", "c"]]
 )

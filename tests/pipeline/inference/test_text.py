@@ -136,6 +136,20 @@ def test_a_character_that_is_not_completed_is_shown(run, project):
     assert run(*command).output == "ab\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}\n"
 
 
+def test_a_text_ends_where_its_generation_config_says(built, run, project):
+    run("export", "--model", "gpt", "gpt2")
+    command = ("generate", "--prompt", PROMPT, "--from", "gpt2", "--tokens", 5, "--temperature", 0)
+    whole = run(*command).output
+    tokenizer = Tokenizer.from_file("gpt2/tokenizer.json")
+    first = tokenizer.encode(whole).ids[len(tokenizer.encode(PROMPT).ids)]
+    path = Path("gpt2/generation_config.json")
+    path.write_text(json.dumps({"eos_token_id": [first]}))
+    assert len(run(*command).output) < len(whole)
+    path.write_text(json.dumps({"eos_token_id": "the"}))
+    output = run(*command, code=1).output
+    assert "generation_config.json: eos_token_id: expected a token's number" in output
+
+
 def test_a_tokenizer_of_more_tokens_than_the_model_has_is_told(built, run, project):
     run("export", "--model", "gpt", "gpt2")
     path = Path("gpt2/tokenizer.json")

@@ -110,20 +110,60 @@ def test_the_prefix_space_of_a_tokenizer_json_is_theirs(gpt2):
         assert agree(gpt2, "a a b")
 
 
-def test_the_prefix_space_of_a_llama_is_that_of_its_file(tmp_path):
+@pytest.mark.parametrize("file", ["as saved", "of an older version"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"add_prefix_space": True},
+        {"add_prefix_space": False},
+        {"legacy": True},
+        {"legacy": True, "add_bos_token": True},
+    ],
+    ids=str,
+)
+def test_a_llama_is_split_as_its_class_does_it(tmp_path, file, settings):
+    """Whatever its tokenizer.json says besides the vocabulary, as Llama 2's does."""
     LlamaConfig().save_pretrained(tmp_path)
     letters = ["<unk>", "<s>", "</s>", "▁", "a", "b", "▁a"]
     tokens = {token: index for index, token in enumerate(letters)}
     LlamaTokenizer(vocab=tokens, merges=[("▁", "a")]).save_pretrained(tmp_path)
     path = tmp_path / "tokenizer_config.json"
-    saved = json.loads(path.read_text())
-    assert saved["add_prefix_space"] is None
-    for settings in ({}, {"add_prefix_space": True}, {"legacy": True, "add_bos_token": True}):
-        path.write_text(json.dumps(saved | settings))
-        assert agree(tmp_path, "a b ab</s>")
-    path.write_text(json.dumps(saved | {"add_prefix_space": False}))
-    with pytest.raises(UserError, match="add_prefix_space: False: tokenizer"):
-        read_tokenizer(tmp_path, {"model_type": "llama"})
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    if file == "of an older version":
+        parts = [{"type": "Prepend", "prepend": "▁"}]
+        parts.append({"type": "Replace", "pattern": {"String": " "}, "content": "▁"})
+        older = {"normalizer": {"type": "Sequence", "normalizers": parts}, "pre_tokenizer": None}
+        path = tmp_path / "tokenizer.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | older))
+    for text in ("a b ab</s>", " a", "a</s>b", "a</s> b", "b"):
+        assert agree(tmp_path, text), text
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"post_processor": None},
+        {"pre_tokenizer": {"type": "Whitespace"}},
+        {"normalizer": {"type": "Lowercase"}},
+        {"decoder": None},
+    ],
+    ids=str,
+)
+def test_a_bert_is_split_and_framed_as_its_class_does_it(bert, changed):
+    whole(bert, **changed)
+    assert agree(bert, TEXT)
+
+
+def test_a_gpt2_is_split_as_its_class_does_it(gpt2):
+    AutoTokenizer.from_pretrained(gpt2).save_pretrained(gpt2)
+    path = gpt2 / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["normalizer"] = {"type": "Lowercase"}
+    content["pre_tokenizer"]["use_regex"] = False
+    content["model"]["dropout"] = 1.0
+    path.write_text(json.dumps(content))
+    assert agree(gpt2, "a a B")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +173,7 @@ def test_the_prefix_space_of_a_llama_is_that_of_its_file(tmp_path):
         ({"never_split": ["the"]}, "never_split: ['the']: not supported"),
         ({"do_lower_case": "yes"}, "do_lower_case: 'yes': expected true or false"),
         ({"word_tokenizer_type": "mecab"}, "unknown keys, which might change the input: word_tok"),
-        ({"tokenizer_class": "BertJapaneseTokenizer"}, "of the tokenizer_class 'BertJapanese"),
+        ({"tokenizer_class": "BertJapaneseTokenizer"}, "BertJapaneseTokenizer is not supported"),
         ({"mask_token": 5}, "mask_token: 5: expected a token"),
         ({"mask_token": ""}, "mask_token: '': expected a token"),
         ({"mask_token": {"content": "x", "found": 1}}, "expected a token"),
@@ -167,10 +207,10 @@ def test_a_file_that_cannot_be_read_is_named(bert, name, content, message):
 
 def test_a_tokenizer_json_says_for_itself_what_its_class_does_not(bert):
     whole(bert, normalizer={"type": "Lowercase"})
-    configure(bert, tokenizer_class="PreTrainedTokenizerFast", mask_token="[MASK]")
-    assert agree(bert, TEXT)
-    configure(bert, tokenizer_class="PreTrainedTokenizerFast", do_lower_case=True)
-    with pytest.raises(UserError, match="do_lower_case: True: not supported; only False is"):
-        read_tokenizer(bert, {"model_type": "bert"})
+    # The keys of other classes change nothing, there as here.
+    for settings in ({}, {"do_lower_case": False}, {"add_prefix_space": True}):
+        known = {"tokenizer_class": "PreTrainedTokenizerFast", "mask_token": "[MASK]"}
+        configure(bert, **known, **settings)
+        assert agree(bert, TEXT)
     ours = Tokenizer.from_file(str(bert / "tokenizer.json"))
     assert ours.encode("The", add_special_tokens=False).tokens == ["the"]

@@ -51,6 +51,13 @@ def test_another_class_is_refused_by_its_name(name):
         from_timm(model)
 
 
+def test_a_scale_of_attention_of_its_own_is_refused():
+    model = timm.create_model("vit_tiny_patch16_224", depth=1)
+    model.blocks[0].attn.scale = 0.1
+    with pytest.raises(ValueError, match=r"^blocks\.0\.attn: a scale of 0\.1 is not supported$"):
+        from_timm(model)
+
+
 def test_images_without_a_patch_are_refused():
     with pytest.raises(ValueError, match="image_size: 2 x 2 pixels hold no patch of 3 x 3"):
         from_timm(vit()(), image_size=2)
