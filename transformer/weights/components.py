@@ -110,6 +110,29 @@ def activation(theirs: Any, where: str, dropout: float = 0.0) -> nn.Module:
     return nn.Sequential(ours, nn.Dropout(dropout)) if dropout else ours
 
 
+def dropout(theirs: nn.Module, where: str) -> float:
+    """The probability; none where there is nothing in place of it, as after tuning for inference.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if type(theirs) is nn.Identity:
+        return 0.0
+    exactly(theirs, nn.Dropout, where)
+    return theirs.p
+
+
+def residual_dropout(block: nn.Module, names: tuple[str, ...], where: str) -> float:
+    """The one probability of the branches of a block; names: of their dropouts, with dots.
+
+    Raises:
+        ValueError: they differ, or one is something else.
+    """
+    found = [dropout(block.get_submodule(name), f"{where}.{name}") for name in names]
+    require(len(set(found)) == 1, where, f"different dropouts of branches, {found},")
+    return found[0]
+
+
 def classifier(theirs: Any, where: str) -> nn.Linear:
     """A matrix with a bias, as ours always has one.
 

@@ -64,7 +64,7 @@ def from_timm(model: Any, image_size: int | tuple[int, int] | None = None) -> Tr
         class_token=model.cls_token is not None,
         positions=LearnedPositions(prefix + new[0] * new[1], d_model) if learned else NoPositions(),
         norm=components.norm(model.norm_pre, "norm_pre"),
-        dropout=model.pos_drop.p,
+        dropout=components.dropout(model.pos_drop, "pos_drop"),
         bias=patches.bias is not None,
     )
     blocks = [_block(block, f"blocks.{i}") for i, block in enumerate(model.blocks)]
@@ -89,7 +89,8 @@ def _check(model: Any) -> None:
     require(not (model.no_embed_class and has_both), "pos_embed", "no_embed_class")
     require(isinstance(model.patch_drop, nn.Identity), "patch_drop", "patch_drop_rate")
     pre_norm = not isinstance(model.norm_pre, nn.Identity)
-    require(not (pre_norm and model.pos_drop.p), "pos_drop", "pos_drop_rate before pre_norm")
+    dropped = components.dropout(model.pos_drop, "pos_drop")
+    require(not (pre_norm and dropped), "pos_drop", "pos_drop_rate before pre_norm")
     require(model.attn_pool is None, "attn_pool", f"global_pool '{model.global_pool}'")
     known = model.global_pool in ("token", "avg", "")
     require(known, "global_pool", f"global_pool '{model.global_pool}'")
@@ -115,17 +116,23 @@ def _block(block: Any, where: str) -> PreNormBlock:
     width = attention.qkv.in_features
     return PreNormBlock(
         SelfAttention(
-            width, attention.num_heads, attention.attn_drop.p, bias=qkv_bias, out_bias=bias
+            width,
+            attention.num_heads,
+            components.dropout(attention.attn_drop, f"{where}.attn.attn_drop"),
+            bias=qkv_bias,
+            out_bias=bias,
         ),
         MLP(
             width,
             mlp.fc1.out_features,
-            components.activation(mlp.act, f"{where}.mlp", mlp.drop1.p),
+            components.activation(
+                mlp.act, f"{where}.mlp", components.dropout(mlp.drop1, f"{where}.mlp.drop1")
+            ),
             bias=mlp.fc1.bias is not None,
         ),
         components.norm(block.norm1, f"{where}.norm1"),
         components.norm(block.norm2, f"{where}.norm2"),
-        mlp.drop2.p,
+        components.residual_dropout(block, ("attn.proj_drop", "mlp.drop2"), where),
         *(
             nn.Identity() if isinstance(scale, nn.Identity) else LayerScale(width, 1.0)
             for scale in (block.ls1, block.ls2)
@@ -137,7 +144,8 @@ def _head(model: Any) -> nn.Module:
     """Without classes, what timm gives in their place: the pooled tokens, or all of them."""
     skip = 0 if model.pool_include_prefix else model.num_prefix_tokens
     poolings = {"token": ClassToken(), "avg": MeanPooling(skip), "": HiddenStates()}
-    pooling, dropout = poolings[model.global_pool], model.head_drop.p
+    pooling = poolings[model.global_pool]
+    dropout = components.dropout(model.head_drop, "head_drop")
     transform = [components.norm(model.fc_norm, "fc_norm"), nn.Dropout(dropout)]
     if not dropout and isinstance(transform[0], nn.Identity):
         transform = []

@@ -94,14 +94,16 @@ def _stack(
 def _block(layer: nn.Module, where: str) -> Block:
     attention = components.self_attention(layer.self_attn, f"{where}.self_attn")
     bias = layer.linear1.bias is not None
-    activation = components.activation(layer.activation, f"{where}.activation", layer.dropout.p)
+    inner = components.dropout(layer.dropout, f"{where}.dropout")
+    activation = components.activation(layer.activation, f"{where}.activation", inner)
     mlp = MLP(layer.linear1.in_features, layer.linear1.out_features, activation, bias)
     norms = [
         components.norm(getattr(layer, name), f"{where}.{name}")
         for name in ("norm1", "norm2", "norm3")
         if hasattr(layer, name)
     ]
-    dropout = layer.dropout1.p
+    branches = ("dropout1", "dropout2", "dropout3")[: len(norms)]
+    dropout = components.residual_dropout(layer, branches, where)
     if isinstance(layer, nn.TransformerDecoderLayer):
         theirs = layer.multihead_attn
         components.plain(theirs, f"{where}.multihead_attn")

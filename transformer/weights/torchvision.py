@@ -59,7 +59,7 @@ def from_torchvision(model: Any, image_size: int | tuple[int, int] | None = None
         class_token=True,
         positions=LearnedPositions(1 + new[0] * new[1], d_model),
         norm=nn.Identity(),
-        dropout=model.encoder.dropout.p,
+        dropout=components.dropout(model.encoder.dropout, "encoder.dropout"),
         bias=patches.bias is not None,
     )
     blocks = [_block(layer, f"{LAYERS}{i}") for i, layer in enumerate(model.encoder.layers)]
@@ -79,18 +79,20 @@ def from_torchvision(model: Any, image_size: int | tuple[int, int] | None = None
 
 def _block(layer: Any, where: str) -> PreNormBlock:
     components.named(layer, "EncoderBlock", where)
-    up, activation, inner, down, outer = layer.mlp
+    up, activation, inner, down, _ = layer.mlp
     return PreNormBlock(
         components.self_attention(layer.self_attention, f"{where}.self_attention"),
         MLP(
             up.in_features,
             up.out_features,
-            components.activation(activation, f"{where}.mlp", inner.p),
+            components.activation(
+                activation, f"{where}.mlp", components.dropout(inner, f"{where}.mlp.2")
+            ),
             bias=down.bias is not None,
         ),
         components.norm(layer.ln_1, f"{where}.ln_1"),
         components.norm(layer.ln_2, f"{where}.ln_2"),
-        outer.p,
+        components.residual_dropout(layer, ("dropout", "mlp.4"), where),
     )
 
 

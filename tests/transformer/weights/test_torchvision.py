@@ -33,6 +33,19 @@ def test_what_ours_has_not_is_refused_by_name():
         from_torchvision(vit()(), image_size=2)
 
 
+def test_dropout_that_was_taken_out_is_none():
+    model = vit(dropout=0.1)()
+    for layer in model.encoder.layers:
+        layer.mlp[2] = layer.mlp[4] = layer.dropout = nn.Identity()
+    assert from_torchvision(model).blocks[0].dropout.p == 0.0
+    model.encoder.layers[0].dropout = nn.Dropout(0.3)
+    with pytest.raises(ValueError, match=r"different dropouts of branches, \[0\.3, 0\.0\], is not"):
+        from_torchvision(model)
+    model.encoder.layers[0].dropout = nn.Dropout1d(0.3)
+    with pytest.raises(ValueError, match=r"\.dropout: Dropout1d in place of Dropout is not"):
+        from_torchvision(model)
+
+
 def test_dropout_is_taken_along():
     ours = from_torchvision(vit(dropout=0.1, attention_dropout=0.2)())
     block = ours.blocks[0]
