@@ -50,7 +50,8 @@ def from_torch(
 ) -> Transformer:
     """A copy of `model` as a Transformer, in evaluation mode.
 
-    What theirs calls the `memory` of a decoder is the `source` of ours.
+    What theirs calls the `memory` of a decoder is the `source` of ours. With `nn.GELU("tanh")`, an
+    encoder of torch's computes the exact GELU where it may take its fast path; ours never does.
 
     pattern: who may look at whom in an encoder, or in a decoder; torch's own take that as a mask
         in every call. Bidirectional by default.
