@@ -1,0 +1,39 @@
+"""A finished project with its report."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline import MODELS
+from pipeline.params import Params
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.prepare import prepare
+from pipeline.stages.report import report
+from pipeline.stages.train import train
+from tests.conftest import ROOT
+from tests.pipeline.verification.reports import REPORT
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """Where the first test that needs a finished project keeps it for the others."""
+    return tmp_path_factory.mktemp("finished") / "project"
+
+
+@pytest.fixture
+def reported(small: Params, project: Path, finished: Path) -> Path:
+    """A project whose three models are trained with two seeds each, and reported."""
+    if finished.exists():
+        shutil.copytree(finished, project, dirs_exist_ok=True)
+        return project
+    params = small.model_copy(update={"seeds": [0, 1], "threads": 1})
+    for name in MODELS:
+        prepare(params, name)
+        train(params, name)
+        evaluate(params, name)
+    shutil.copytree(ROOT / "reports" / "reference", REPORT / "reference")
+    shutil.copy(ROOT / "reports" / "targets.yaml", REPORT)
+    report(params)
+    shutil.copytree(project, finished)
+    return project

@@ -1,0 +1,89 @@
+"""A report that contradicts itself is told so, without a training."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline import verification
+from pipeline.errors import UserError
+from pipeline.paths import model_dir
+from pipeline.verification import derived, recorded, verify
+from tests.pipeline.verification.reports import (
+    METRICS,
+    REPORT,
+    rewrite,
+)
+
+
+def everywhere(figure: str, factor: float):
+    """Change a figure of GPT's wherever metrics.json has it but for the verdicts."""
+
+    def change(content):
+        gpt = content["models"]["gpt"]
+        for figures in (gpt["figures"], *(training["figures"] for training in gpt["trainings"])):
+            figures[figure] *= factor
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c.update(targets_met=9), "targets_met: 9 recorded, 0 by the figures"),
+        (lambda c: c.update(profile="best"), "profile: 'best' recorded, 'default' by"),
+        (lambda c: c.update(one_class_only=[7]), "one_class_only: [7] recorded, ["),
+        (lambda c: c["verdicts"].pop(), "6 verdicts recorded, on 7 targets here"),
+        (lambda c: c["verdicts"][1].update(met=True), "gpt training loss: met: True recorded, F"),
+        (lambda c: c["verdicts"][1].update(ours=0.1), "gpt training loss: ours: 0.1 recorded, "),
+        (lambda c: c["verdicts"][1].update(value=9), "training loss: value: 9 recorded, 0.2291 b"),
+        (lambda c: c["models"]["gpt"]["figures"].update(loss=0.1), "gpt: loss: 0.1 recorded, "),
+        (everywhere("loss", 0.9), "gpt validation loss: ours: "),
+        (everywhere("closing_loss", 0.9), "      the report contradicts itself: closing_loss: "),
+        (everywhere("parameters", 2), "      the report contradicts itself: parameters: "),
+        (
+            lambda c: [t["figures"].pop("loss") for t in c["models"]["gpt"]["trainings"]],
+            "the figures of a training lack 'loss', which means or verdicts are made of",
+        ),
+    ],
+)
+def test_a_report_that_contradicts_itself(reported, capsys, change, said):
+    rewrite(change)
+    capsys.readouterr()
+    assert not verify(REPORT, ["gpt"], 1)
+    out = capsys.readouterr().out
+    assert said in out
+    assert "gpt   identical: 1 step\n" in out
+
+
+def test_other_headline_figures(reported, capsys):
+    file = REPORT / "gpt" / "metrics.json"
+    content = json.loads(file.read_text())
+    content["gpt"] |= {"loss": 0.1, "train_loss_std": 0.5}
+    file.write_text(json.dumps(content))
+    assert not verify(REPORT, ["gpt"], 1)
+    out = capsys.readouterr().out
+    assert f"the report contradicts itself: {file}: loss: 0.1 recorded, " in out
+    assert f"the report contradicts itself: {file}: train_loss_std: 0.5 recorded, " in out
+    for text in ("[]", '{"gpt": {"loss": "low"}}', "{"):
+        file.write_text(text)
+        with pytest.raises(UserError, match=r"gpt/metrics.json: not "):
+            verify(REPORT, ["gpt"], 1)
+
+
+def test_the_best_evaluation_of_a_single_seed(reported):
+    """Curves of one seed tell it, while means over several do not."""
+    report, params = recorded.read(METRICS)
+    model, kept = report.models["gpt"], model_dir("gpt", 0)
+    curves = [recorded.curve(kept / file) for file in ("history.csv", "validation.csv")]
+    again = verification._train(params, "gpt", 0, Path("data/gpt"), 1)
+    single = model.model_copy(
+        update={
+            "trainings": model.trainings[:1],
+            "figures": model.trainings[0].figures.model_dump(),
+        }
+    )
+    assert derived.curve_contradictions(single, *curves, again.summary) == []
+    single.figures["best_validation_loss"] -= 0.1
+    [line] = derived.curve_contradictions(single, *curves, again.summary)
+    assert line.startswith("best_validation_loss: ")

@@ -1,0 +1,121 @@
+"""A report may be anybody's: what is none is told in a line, and nothing in it does harm."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import MODELS
+from pipeline.errors import UserError
+from pipeline.verification import environment, verify
+from tests.pipeline.verification.reports import (
+    METRICS,
+    REPORT,
+    alter_last_bit,
+    rewrite,
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"metrics.json is missing: run `dvc repro` first, or name a report"),
+        ("loss: 1", "not JSON"),
+        ("\N{LATIN SMALL LETTER E WITH ACUTE}".encode("latin-1"), "not JSON"),
+        ("[]", "not a report of this version of the program\n  at the top: "),
+        (
+            '{"git_commit": "0123abc-dirty"}',
+            "`git checkout 0123abc` first\n  finished: field required",
+        ),
+        ('{"git_commit": "abc; reboot"}', "version of the program\n  finished: field required"),
+        ('{"git_commit": 5}', "version of the program\n  finished: field required"),
+        ("[" * 100_000, "not JSON of a report: nested too deeply"),
+        ('{"a":' * 100_000, "not JSON of a report: nested too deeply"),
+        ("9" * 5000, "not JSON: "),
+        (
+            r'{"finished": "", "git_commit": null, "params": {"\u001b[2J": 1}, "profile": "", '
+            r'"targets_met": 0, "targets_comparable": 0, "one_class_only": [], "verdicts": [], '
+            r'"models": {}}',
+            "\n  \N{REPLACEMENT CHARACTER}.2J: unknown key",
+        ),
+    ],
+)
+def test_not_a_report(project, content, message):
+    METRICS.parent.mkdir()
+    if content is not None:
+        METRICS.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=message):
+        verify(REPORT, list(MODELS), 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["params"]["model"].update(n_layer="two"), "model.n_layer: should be a valid"),
+        (lambda c: c["params"]["model"].update(depth=2), "model.depth: unknown key"),
+        (lambda c: c["params"].update(seeds=[0, 1, 2]), r"models.bert: not a training for each"),
+        (lambda c: c["models"].pop("vit"), "models.vit: not a training for each"),
+        (lambda c: c["models"]["gpt"].update(trainings=1), "models.gpt.trainings: "),
+        (lambda c: c["models"]["gpt"]["data"].update(fingerprint="0"), "not the report's data"),
+    ],
+)
+def test_a_report_that_is_not_whole(reported, change, message):
+    rewrite(change)
+    with pytest.raises(UserError, match=message):
+        verify(REPORT, ["gpt"], 1)
+
+
+@pytest.mark.parametrize("commit", ["--output=precious", "HEAD", "abc", "0123abc\n", 5])
+@pytest.mark.parametrize("where", [(), ("models", "gpt", "trainings", 0, "record")])
+def test_a_commit_that_is_none(reported, commit, where):
+    """Git would take the first for an option, and write into that file."""
+    precious = Path("precious")
+    precious.write_text("kept")
+    alter_last_bit("gpt", 1, "loss")
+
+    def change(content):
+        for part in where:
+            content = content[part]
+        content["git_commit"] = commit
+
+    rewrite(change)
+    with pytest.raises(UserError, match="git_commit: ") as told:
+        verify(REPORT, ["gpt"], 1)
+    assert "git checkout" not in str(told.value)
+    environment._code(str(commit))  # nor does git, were it given it
+    assert precious.read_text() == "kept"
+
+
+def test_a_report_does_not_steer_the_terminal(reported, capsys):
+    alter_last_bit("gpt", 1, "loss")
+    bad = "\x1b[2J\ngpt   identical: 8 steps\u202e\ud800"
+
+    def change(content):
+        record = content["models"]["gpt"]["trainings"][0]["record"]
+        content["finished"] = record["device"] = record["versions"][bad] = bad
+
+    rewrite(change)
+    capsys.readouterr()
+    assert not verify(REPORT, ["gpt"], 1)
+    out = capsys.readouterr().out
+    assert out.replace("\n", "").isprintable()
+    assert "\ngpt   identical" not in out
+    file = REPORT / "gpt" / "history.csv"
+    file.write_text(file.read_text().replace("grad_norm", "grad\x1b[2J"))
+    assert not verify(REPORT, ["gpt"], 1)
+    assert capsys.readouterr().out.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "is missing: there is no curve"),
+        ("", "not a curve"),
+        ("step,loss\n1,low", "low"),
+        ("step,loss\n1,2,3", "longer than the header"),
+    ],
+)
+def test_not_a_curve(reported, text, message):
+    file = REPORT / "gpt" / "history.csv"
+    file.unlink() if text is None else file.write_text(text)
+    with pytest.raises(UserError, match=message):
+        verify(REPORT, ["gpt"], 1)

@@ -1,0 +1,225 @@
+"""`verify` on a report that was made here: identical, or where it differs, and why it may."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from safetensors.torch import load_file, save_file
+
+from pipeline import MODELS, records
+from pipeline.errors import UserError
+from pipeline.paths import model_dir
+from pipeline.verification import verify
+from tests.conftest import ROOT
+from tests.pipeline.verification.reports import (
+    METRICS,
+    REPORT,
+    alter_last_bit,
+    files,
+    rewrite,
+    training_figures,
+)
+
+
+def test_everything_is_identical_and_nothing_is_touched(reported, capsys):
+    before = files(reported)
+    capsys.readouterr()
+    assert verify(REPORT, list(MODELS), None)
+    lines = capsys.readouterr().out.splitlines()
+    for name in MODELS:
+        steps, evaluations = (6, 2) if name == "vit" else (8, 2)
+        digests = [records.sha256(model_dir(name, s) / "model.safetensors")[:12] for s in (0, 1)]
+        count = len(training_figures(name, 0)) - 1  # the checksum is told by itself
+        ends = ", ".join(
+            f"weights with seed {s} (SHA-256 {digests[s]}), {count} figures with seed {s}"
+            for s in (0, 1)
+        )
+        said = f"{name:<6}identical: {steps} steps, {evaluations} evaluations, {ends}"
+        assert said in lines
+    assert lines[-1].startswith("not checked: metrics.md and the pictures; ")
+    assert files(reported) == before
+
+
+def test_a_few_steps_are_told_in_one_line_a_model(reported, capsys):
+    shutil.rmtree("data")  # as in a fresh clone: prepared for the occasion
+    before = files(reported)
+    capsys.readouterr()
+    assert verify(REPORT, list(MODELS), 3)
+    first, *lines, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("the report of 20") and first.endswith("profile default")
+    # Three steps are an epoch of this ViT's, and so end with an evaluation.
+    assert lines == [
+        "bert  identical: 3 steps",
+        "gpt   identical: 3 steps",
+        "vit   identical: 3 steps, 1 evaluation",
+    ]
+    assert last.startswith("not checked: the curves after 3 steps, the weights, and figures ")
+    assert files(reported) == before
+
+
+@pytest.mark.parametrize("column", ["loss", "grad_norm"])
+def test_one_bit_at_one_step(reported, capsys, column):
+    alter_last_bit("gpt", 3, column)
+    recorded = pd.read_csv(REPORT / "gpt" / "history.csv")[column][2]
+    assert verify(REPORT, ["gpt"], 2)  # the steps before it
+    capsys.readouterr()
+    assert not verify(REPORT, ["gpt"], 5)
+    _, verdict, detail, *causes, _ = capsys.readouterr().out.splitlines()
+    size = verdict.removeprefix("gpt   equal within ").removesuffix(" (identical: 1 evaluation)")
+    assert 1e-8 < float(size) < 2e-7
+    assert f"5 steps: first differs at step 3 in {column}: {recorded:.9g} recorded, " in detail
+    assert detail.endswith(f", {size} of it; at most {size}")
+    assert causes == [
+        "      may explain it: code: the report does not name its commit",
+    ]
+
+
+def test_one_bit_of_an_evaluation(reported, capsys):
+    file = REPORT / "vit" / "validation.csv"
+    rows = pd.read_csv(file)
+    rows.loc[1, "loss"] *= 1 + 1e-7
+    rows.to_csv(file, index=False)
+    assert not verify(REPORT, ["vit"], 6)
+    out = capsys.readouterr().out
+    assert "(identical: 6 steps)" in out
+    assert "2 evaluations: first differs at step 6 in loss" in out
+
+
+def test_other_parameters(reported, capsys):
+    rewrite(lambda content: content["params"]["gpt"]["train"].update(lr=0.007))
+    assert not verify(REPORT, ["gpt"], 4)
+    out = capsys.readouterr().out
+    assert "gpt   different\n" in out
+    assert "first differs at step 1 in lr: 0.003 recorded, 0.007 now" in out
+
+
+def test_a_curve_of_another_length(reported, capsys):
+    file = REPORT / "gpt" / "history.csv"
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
+    assert not verify(REPORT, ["gpt"], None)
+    out = capsys.readouterr().out
+    assert "not comparable: 7 recorded steps of step, lr, loss, grad_norm, delta_w; now 8" in out
+
+
+@pytest.mark.parametrize("figure", ["loss", "train_loss", "closing_loss", "parameters", "steps"])
+def test_a_figure_that_the_training_does_not_give(reported, capsys, figure):
+    true = training_figures("gpt", 1)[figure]
+
+    def change(content):
+        content["models"]["gpt"]["trainings"][1]["figures"][figure] *= 2
+
+    rewrite(change)
+    capsys.readouterr()
+    assert not verify(REPORT, ["gpt"], None)
+    out = capsys.readouterr().out
+    assert f"      with seed 1, {figure}: {2 * true} recorded, {true} now\n" in out
+    assert "gpt   different (identical: 8 steps, 2 evaluations, weights with seed 0" in out
+    assert f"the report contradicts itself: gpt: {figure}: " in out
+
+
+def test_figures_that_only_one_side_has(reported, capsys):
+    def change(content):
+        figures = content["models"]["vit"]["trainings"][0]["figures"]
+        figures["beauty"] = 1
+        del figures["flops"]
+
+    rewrite(change)
+    assert not verify(REPORT, ["vit"], None)
+    out = capsys.readouterr().out
+    assert "      with seed 0, beauty: 1 recorded, none now\n" in out
+    assert "      with seed 0, flops: none recorded, " in out
+
+
+@pytest.mark.parametrize("damage", ["one bit", "no file"])
+def test_damaged_data(reported, damage):
+    file = Path("data/gpt/tokens.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.unlink() if damage == "no file" else file.write_bytes(content)
+    with pytest.raises(UserError, match=r"^data/gpt is damaged: .* `dvc repro prepare@gpt` .*$"):
+        verify(REPORT, ["gpt"], 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("versions", {"torch": "1.2.3"}, "torch: 1.2.3 then, 2."),
+        ("versions", {"jax": "0.4"}, "jax: 0.4 then, missing now"),
+        ("machine", {"cpu": "Abacus 9", "system": "Linux x86_64"}, "processor: Abacus 9 then, "),
+        ("device", "Voodoo 2", "device: Voodoo 2 then, cpu now"),
+        ("git_commit", "0123456789abcdef", "code: commit 0123456789ab is not in this clone"),
+    ],
+)
+def test_what_may_explain_it(reported, capsys, key, value, said):
+    alter_last_bit("gpt", 1, "loss")
+    training = ("models", "gpt", "trainings", 0, "record")
+
+    def change(content):
+        for part in training:
+            content = content[part]
+        content[key] = value
+
+    rewrite(change)
+    assert not verify(REPORT, ["gpt"], 1)
+    assert f"      may explain it: {said}" in capsys.readouterr().out
+
+
+def test_other_code(reported, capsys):
+    """The report's commit is known, and the code that trains has changed since."""
+    old = subprocess.check_output(
+        ["git", "rev-list", "--max-parents=0", "HEAD"], cwd=ROOT, text=True
+    ).split()[0]
+    alter_last_bit("gpt", 1, "loss")
+    rewrite(lambda c: c["models"]["gpt"]["trainings"][0]["record"].update(git_commit=old))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_DIR", str(ROOT / ".git"))
+        patch.setenv("GIT_WORK_TREE", str(ROOT))
+        assert not verify(REPORT, ["gpt"], 1)
+    assert f"code: not as in commit {old[:12]}" in capsys.readouterr().out
+
+
+def test_other_weights(reported, capsys):
+    """Of the recorded weights one tensor differs from what the training gives."""
+    file = model_dir("vit", 1) / "model.safetensors"
+    tensors = load_file(file)
+    changed = sorted(tensors)[3]
+    tensors[changed][0] += 0.5
+    save_file(tensors, file)
+    digest = records.sha256(file)
+    rewrite(
+        lambda c: c["models"]["vit"]["trainings"][1]["figures"].update(weights_sha256=digest)
+    )
+    assert not verify(REPORT, ["vit"], None)
+    out = capsys.readouterr().out
+    assert "vit   other weights (identical: 6 steps, 2 evaluations, weights with seed 0 (" in out
+    assert f"weights with seed 1: the first tensor that differs is {changed}, by 0.5" in out
+    shutil.rmtree("models")
+    assert not verify(REPORT, ["vit"], None)
+    assert "how much is not known" in capsys.readouterr().out
+
+
+def test_the_command(reported):
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "pipeline", "verify", *arguments],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+
+    shutil.copytree("reports", "somebody/elses")
+    alter_last_bit("gpt", 2, "loss")
+    assert command("--model", "gpt", "--steps", "1").returncode == 0
+    differs = command("--model", "gpt", "--steps", "2")
+    assert (differs.returncode, differs.stderr) == (1, "")
+    assert "first differs at step 2 in loss" in differs.stdout
+    same = command("--model", "gpt", "--all", "--report", "somebody/elses")
+    assert (same.returncode, same.stderr) == (0, "")
+    METRICS.unlink()
+    none = command()
+    assert none.returncode == 1
+    assert none.stderr.startswith("error: reports/metrics.json is missing")
