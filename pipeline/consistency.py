@@ -80,15 +80,16 @@ def _images(name: str, parts: _Parts) -> Iterator[str]:
 
 def _masking(name: str, parts: _Parts) -> Iterator[str]:
     length = parts.data.get("sequence_length")
-    for key in ("mask_fraction", "evaluation_mask_fraction"):
-        fraction = parts.objective.get(key)
-        if not (_positive(length) and isinstance(fraction, float) and 0 < fraction < 1):
+    for key in ("masking", "evaluation_masking"):
+        masking = _section(parts.objective.get(key))
+        fraction = masking.get("fraction")
+        if masking.get("selection") != "exact" or not _positive(length):
             continue
         # One position at least is hidden: that would be a larger fraction than was asked for.
-        if round(fraction * length) == 0:
+        if isinstance(fraction, float) and 0 < fraction < 1 and round(fraction * length) == 0:
             yield (
-                f"{name}.objective.{key}: {fraction} of {name}.data.sequence_length, {length} "
-                f"tokens, is less than half a token; at least {0.5 / length:.2g}"
+                f"{name}.objective.{key}.fraction: {fraction} of {name}.data.sequence_length, "
+                f"{length} tokens, is less than half a token; at least {0.5 / length:.2g}"
             )
 
 

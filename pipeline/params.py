@@ -57,6 +57,8 @@ class ModelParams(Section):
     d_model: _up_to(2**16)
     d_mlp: _up_to(2**18)
     dropout: Probability
+    embedding_dropout: Probability
+    mlp_dropout: Probability
     norm: Literal["layernorm", "rmsnorm"]
     norm_position: Literal["pre", "post"]
     norm_eps: _up_to(1.0)
@@ -68,6 +70,7 @@ class ModelParams(Section):
     bias: bool
     layer_scale: Annotated[float, Field(ge=0, le=100)]
     qk_norm: bool
+    initialization: Literal["scaled_normal", "torch"]
 
 
 def _given(value: Any) -> Any:
@@ -104,18 +107,25 @@ class LanguageModelOverrides(ModelOverrides):
 
 class MaskedLanguageModelOverrides(LanguageModelOverrides):
     prediction_transform: bool
+    head_bias: bool
 
 
 class VitModelOverrides(ModelOverrides):
     patch_size: _up_to(4_096)
     pooling: Literal["cls", "mean"]
+    head_bias: bool
 
 
 class TextData(Section):
     text: Annotated[str, Field(min_length=1)]
-    tokenizer: Literal["word", "char", "wordpiece"]
+    tokenizer: Literal["word", "whitespace", "char", "wordpiece"]
     sequence_length: Annotated[int, Field(ge=2, le=2**17)]
     validation_fraction: Fraction
+
+
+class MaskedTextData(TextData):
+    validation_fraction: Annotated[float, Field(ge=0, lt=1)]
+    examples: Literal["anywhere", "lines"]
 
 
 class ImageData(Section):
@@ -123,11 +133,20 @@ class ImageData(Section):
     image_size: _up_to(4_096)
     test_fraction: Fraction
     split_seed: Seed
+    normalization: Literal["dataset", "none"]
+
+
+class Masking(Section):
+    """Which tokens are hidden, and what stands in their place."""
+
+    fraction: Fraction
+    selection: Literal["exact", "independent"]
+    replacement: Literal["mask", "mixed"]
 
 
 class MaskedLanguageModelling(Section):
-    mask_fraction: Fraction
-    evaluation_mask_fraction: Fraction
+    masking: Masking
+    evaluation_masking: Masking
 
 
 class NextTokenPrediction(Section):
@@ -168,7 +187,7 @@ class EpochTraining(Training):
 
 
 class Bert(Section):
-    data: TextData
+    data: MaskedTextData
     objective: MaskedLanguageModelling
     model: MaskedLanguageModelOverrides
     train: StepTraining

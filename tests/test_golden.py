@@ -51,11 +51,18 @@ CHANGES = [
     ("vit", "model.norm_position", "post", 1),
     ("vit", "model.qk_norm", True, 1),
     ("vit", "model.dropout", 0.01, 1),
+    ("vit", "model.embedding_dropout", 0.01, 1),
+    ("vit", "model.mlp_dropout", 0.01, 1),
     ("vit", "seeds", [1], 1),
-    ("bert", "bert.objective.mask_fraction", 0.45, 1),
+    ("bert", "bert.objective.masking.fraction", 0.45, 1),
+    ("bert", "bert.objective.masking.selection", "independent", 1),
+    ("bert", "bert.objective.masking.replacement", "mixed", 1),
     ("gpt", "gpt.objective.label_smoothing", 0.105, 1),
     ("gpt", "gpt.objective.smooth_towards", "uniform", 1),
     ("gpt", "gpt.model.dropout", 0.102, 1),
+    ("gpt", "gpt.model.embedding_dropout", 0.102, 1),
+    ("vit", "model.initialization", "torch", 1),
+    ("vit", "vit.model.head_bias", False, 2),
 ]
 
 

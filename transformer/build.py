@@ -65,15 +65,17 @@ def bert(
     length: int,
     tie_embeddings: bool = True,
     prediction_transform: bool = False,
+    head_bias: bool = True,
     generator: Generator | None = None,
 ) -> Transformer:
     """An encoder with a masked-LM head (Devlin et al. 2019, "BERT").
 
     inputs (B, T <= length) tokens; logits (N, vocabulary_size) at `positions`.
     prediction_transform: whether BERT's own matrix and norm stand before the decoder.
+    head_bias: whether the decoder has a bias.
     """
     embedding = _token_embedding(architecture, vocabulary_size, length)
-    decoder = _decoder(embedding, vocabulary_size, tie_embeddings, bias=True)
+    decoder = _decoder(embedding, vocabulary_size, tie_embeddings, head_bias)
     activation = ACTIVATIONS[architecture.activation]()
     transform = (
         PredictionTransform(architecture.d_model, activation, _norm(architecture))
@@ -83,7 +85,7 @@ def bert(
     head = MaskedLanguageModelHead(decoder, transform)
     blocks = _blocks(architecture, length)
     model = Transformer(embedding, blocks, _last_norm(architecture), head, Bidirectional())
-    initialize(model, generator)
+    initialize(model, architecture.initialization, generator)
     return model
 
 
@@ -102,7 +104,7 @@ def gpt(
     head = LanguageModelHead(_decoder(embedding, vocabulary_size, tie_embeddings, bias=False))
     blocks = _blocks(architecture, length)
     model = Transformer(embedding, blocks, _last_norm(architecture), head, Causal())
-    initialize(model, generator)
+    initialize(model, architecture.initialization, generator)
     return model
 
 
@@ -113,11 +115,13 @@ def vit(
     channels: int,
     classes: int,
     pooling: str = "cls",
+    head_bias: bool = True,
     generator: Generator | None = None,
 ) -> Transformer:
     """An encoder of image patches with a classifier (Dosovitskiy et al. 2021, "ViT").
 
     inputs (B, channels, image_size, image_size); logits (B, classes).
+    head_bias: whether the classifier has a bias.
     """
     if image_size % patch_size:
         raise ValueError(f"image_size {image_size} is not divisible by patch_size {patch_size}")
@@ -131,12 +135,14 @@ def vit(
         class_token,
         POSITIONS[architecture.positions](length, architecture.d_model),
         _embedding_norm(architecture),
-        architecture.dropout,
+        architecture.embedding_dropout,
     )
-    head = ClassificationHead(architecture.d_model, classes, POOLING[pooling]())
+    head = ClassificationHead(
+        architecture.d_model, classes, POOLING[pooling](), bias=head_bias
+    )
     blocks = _blocks(architecture, length)
     model = Transformer(embedding, blocks, _last_norm(architecture), head, Bidirectional())
-    initialize(model, generator)
+    initialize(model, architecture.initialization, generator)
     return model
 
 
@@ -170,7 +176,7 @@ def encoder_decoder(
         Causal(),
         encoder,
     )
-    initialize(model, generator)
+    initialize(model, architecture.initialization, generator)
     return model
 
 
@@ -184,7 +190,7 @@ def _token_embedding(
         d_model,
         POSITIONS[architecture.positions](length, d_model),
         _embedding_norm(architecture),
-        architecture.dropout,
+        architecture.embedding_dropout,
         # The sinusoids have amplitude 1: scale the token vectors up to them, as the paper does.
         scale=math.sqrt(d_model) if sinusoidal else 1.0,
     )
@@ -255,7 +261,10 @@ def _qk_norm(architecture: Architecture) -> nn.Module:
 
 def _mlp(architecture: Architecture) -> nn.Module:
     a = architecture
-    return MLPS[a.mlp](a.d_model, a.d_mlp, ACTIVATIONS[a.activation](), a.bias)
+    activation = ACTIVATIONS[a.activation]()
+    if a.mlp_dropout:
+        activation = nn.Sequential(activation, nn.Dropout(a.mlp_dropout))
+    return MLPS[a.mlp](a.d_model, a.d_mlp, activation, a.bias)
 
 
 def _norm(architecture: Architecture) -> nn.Module:

@@ -12,7 +12,10 @@ class Architecture:
     n_head: attention heads a block; must divide d_model.
     d_model: width of the residual stream.
     d_mlp: width of the hidden layer of a block's MLP.
-    dropout: probability, on embeddings, attention weights and both residual branches.
+    dropout: probability, on attention weights and both residual branches.
+    embedding_dropout: probability, on the sum of token or patch vectors and positions.
+    mlp_dropout: probability, on the hidden layer of a block's MLP (Vaswani et al. 2017 do not have
+        it; the annotated and torch's own Transformer do).
     norm: LayerNorm, or RMSNorm (Zhang and Sennrich 2019), which leaves out means and biases.
     norm_position: before each sublayer ("pre", GPT-2 and ViT) or after the residual sum ("post",
         the 2017 paper and BERT).
@@ -25,6 +28,8 @@ class Architecture:
         as many as n_head.
     bias: in the blocks' matrices and in LayerNorms.
     layer_scale: start of the learned factors on residual branches; 0 for none.
+    initialization: of the weights, see `initialization.py`: "scaled_normal" as in GPT-2, or
+        "torch", what torch's modules start with.
     qk_norm: RMS-normalise queries and keys per head (Henry et al. 2020, "Query-Key
         Normalization for Transformers"); keeps attention logits bounded at high learning rates.
     """
@@ -34,6 +39,8 @@ class Architecture:
     d_model: int
     d_mlp: int
     dropout: float = 0.0
+    embedding_dropout: float = 0.0
+    mlp_dropout: float = 0.0
     norm: Literal["layernorm", "rmsnorm"] = "layernorm"
     norm_position: Literal["pre", "post"] = "pre"
     norm_eps: float = 1e-5
@@ -45,6 +52,7 @@ class Architecture:
     bias: bool = True
     layer_scale: float = 0.0
     qk_norm: bool = False
+    initialization: Literal["scaled_normal", "torch"] = "scaled_normal"
 
     def __post_init__(self) -> None:
         if self.d_model % self.n_head:

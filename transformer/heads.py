@@ -102,6 +102,7 @@ class ClassificationHead(nn.Module):
     pooling: ClassToken or MeanPooling.
     transform: (B, d_model) to (B, d_hidden), between pooling and classifier; none by default.
     d_hidden: what the classifier takes, where it is not d_model.
+    bias: of the classifier.
     """
 
     def __init__(
@@ -111,11 +112,12 @@ class ClassificationHead(nn.Module):
         pooling: nn.Module,
         transform: nn.Module | None = None,
         d_hidden: int | None = None,
+        bias: bool = True,
     ):
         super().__init__()
         self.pooling = pooling
         self.transform = transform or nn.Identity()
-        self.classifier = nn.Linear(d_hidden or d_model, classes)
+        self.classifier = nn.Linear(d_hidden or d_model, classes, bias=bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, T, d_model) to logits (B, classes)."""

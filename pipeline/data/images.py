@@ -44,7 +44,7 @@ def encode(data: ImageData) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     classes = sorted(set(train[1]))
     _check_classes(data.images, classes, sorted(set(test[1])))
     tensors = _tensors("train", train, classes) | _tensors("test", test, classes)
-    mean, std = _mean_and_deviation(tensors["train_images"])
+    mean, std = NORMALIZATIONS[data.normalization](tensors["train_images"])
     known = IMAGES.get(data.images)
     meta = {
         "kind": "images",
@@ -79,6 +79,14 @@ def _mean_and_deviation(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = shares @ shades
     deviation = np.sqrt((shares * (shades - mean[:, None]) ** 2).sum(axis=1))
     return mean, np.where(deviation < 1e-3, 1.0, deviation)
+
+
+def _as_they_are(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nothing is subtracted, and nothing divided by."""
+    return np.zeros(images.shape[1]), np.ones(images.shape[1])
+
+
+NORMALIZATIONS = {"dataset": _mean_and_deviation, "none": _as_they_are}
 
 
 def _tensors(split: str, images: Split, classes: list[str]) -> dict[str, np.ndarray]:

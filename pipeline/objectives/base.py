@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,13 +16,29 @@ from transformer import Transformer
 Batch = dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Measure:
+    """How a figure is measured, as far as that is code and no parameter.
+
+    Figures that are measured in other ways do not compare, whatever their names.
+
+    split: which examples. dropout: whether it is on. mean_over: what the figure is the mean of.
+    """
+
+    split: str
+    dropout: bool
+    mean_over: str
+
+
 class Objective(ABC):
     """A task: which model, which batches, which loss, which figures.
 
     unit, units_per_example: what throughput counts: "tokens" or "images".
     examples: size of the training split, in sequences or images.
     headline: which figures of `evaluate` people compare runs by.
-    closing_steps: over how many of the last steps the final training loss is averaged.
+    closing_steps: over how many of the last steps the closing figures are averaged.
+    measures: how the figures are measured that a target may be about, by their names.
+    watched: the figure of `validate` by which an evaluation is the best one.
     """
 
     unit: str
@@ -29,6 +46,8 @@ class Objective(ABC):
     examples: int
     headline: tuple[str, ...]
     closing_steps = 100
+    measures: ClassVar[dict[str, Measure]]
+    watched = "loss"
 
     def __init__(self, seed: int, device: torch.device, batch_size: int):
         self.seed = seed
@@ -38,6 +57,10 @@ class Objective(ABC):
     def examples_seen(self, steps: int) -> int:
         """How many examples the first `steps` batches hold."""
         return steps * self.batch_size
+
+    def weight(self, batch: Batch) -> int:
+        """How many things the loss of `batch` is the mean of."""
+        return len(next(iter(batch.values())))
 
     def generator(self, stream: str, *counters: int) -> torch.Generator:
         """The generator of a named random stream at the given counters."""
@@ -66,11 +89,12 @@ class Objective(ABC):
 
     @abstractmethod
     def validate(self, model: Any) -> dict[str, float]:
-        """Figures on the fixed validation set that training watches; at least "loss"."""
+        """Figures that training watches, each on a fixed set: `watched`, and all that a target is
+        about, as `evaluate` measures them."""
 
     @abstractmethod
     def evaluate(self, model: Any) -> dict[str, float]:
-        """Final figures over the whole held-out split, and the trivial baseline."""
+        """Final figures over the whole held-out split, and the trivial baselines."""
 
     @abstractmethod
     def samples(self, model: Any) -> Any:

@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -11,12 +11,21 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.objectives.augmentation import AUGMENTATIONS
-from pipeline.objectives.base import Batch, Objective
+from pipeline.objectives.base import Batch, Measure, Objective
 from pipeline.params import Params
 
-# The reference averages over batches of 32 in file order, the last one smaller.
-REFERENCE_BATCH = 32
 SAMPLES = 24
+
+
+def _mean_of_batch_means(values: Tensor) -> Tensor:
+    """As the reference averages: over batches of 32 in file order, the last one smaller."""
+    return torch.stack([part.mean() for part in values.split(32)]).mean()
+
+
+MEANS = {"images": torch.mean, "batches of 32": _mean_of_batch_means}
+CLOSING = Measure("training", dropout=True, mean_over="batches of the last epoch")
+BATCHES = Measure("test", dropout=False, mean_over="batches of 32")
+IMAGES = Measure("test", dropout=False, mean_over="images")
 
 
 class Classification(Objective):
@@ -25,6 +34,14 @@ class Classification(Objective):
     unit = "images"
     headline = ("loss", "accuracy")
     units_per_example = 1
+    measures: ClassVar = {
+        "closing_cross_entropy": CLOSING,
+        "closing_accuracy": CLOSING,
+        "batch_loss": BATCHES,
+        "batch_accuracy": BATCHES,
+        "loss": IMAGES,
+        "accuracy": IMAGES,
+    }
 
     def __init__(self, params: Params, seed: int, data: Path, device: torch.device):
         super().__init__(seed, device, params.vit.train.batch_size)
@@ -55,6 +72,7 @@ class Classification(Objective):
             "channels": self.meta["channels"],
             "classes": len(self.meta["classes"]),
             "pooling": self.section.model.pooling,
+            "head_bias": self.section.model.head_bias,
         }
 
     def training_batch(self, step: int) -> Batch:
@@ -70,7 +88,8 @@ class Classification(Objective):
         return {"images": self.normalize(images), "labels": self.images["train_labels"][chosen]}
 
     def normalize(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) of bytes to floats of mean 0 and deviation 1 over the training split."""
+        """(B, C, H, W) of bytes to floats: of mean 0 and deviation 1 over the training split, or
+        from 0 to 1, as `normalization` says."""
         return (images.float() / 255 - self.mean) / self.std
 
     def model_inputs(self, batch: Batch) -> dict[str, Any]:
@@ -79,11 +98,17 @@ class Classification(Objective):
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         logits = model(batch["images"]).float()
         labels = batch["labels"]
-        smoothing = self.section.objective.label_smoothing
-        accuracy = (logits.detach().argmax(1) == labels).float().mean()
-        return F.cross_entropy(logits, labels, label_smoothing=smoothing), {"accuracy": accuracy}
+        loss = F.cross_entropy(
+            logits, labels, label_smoothing=self.section.objective.label_smoothing
+        )
+        scores = logits.detach()
+        return loss, {
+            "cross_entropy": F.cross_entropy(scores, labels),
+            "accuracy": (scores.argmax(1) == labels).float().mean(),
+        }
 
     def validate(self, model: Any) -> dict[str, float]:
+        # The closing figures, over the training batches, are the loop's.
         return self._figures(self.logits(model, "test"), self.images["test_labels"])
 
     def evaluate(self, model: Any) -> dict[str, float]:
@@ -116,10 +141,13 @@ class Classification(Objective):
         losses = F.cross_entropy(logits, labels, reduction="none")
         hits = (logits.argmax(1) == labels).float()
         return {
-            "loss": losses.mean().item(),
-            "accuracy": hits.mean().item(),
-            "batch_loss": _mean_of_batch_means(losses),
-            "batch_accuracy": _mean_of_batch_means(hits),
+            name: MEANS[self.measures[name].mean_over](values).item()
+            for name, values in (
+                ("loss", losses),
+                ("accuracy", hits),
+                ("batch_loss", losses),
+                ("batch_accuracy", hits),
+            )
         }
 
     def samples(self, model: Any) -> dict[str, list]:
@@ -145,14 +173,10 @@ class Classification(Objective):
 
     def line(self, step: int, rows: list[dict[str, float]], validation: dict | None) -> str:
         epoch = math.ceil(step / self.steps_per_epoch)
-        loss = sum(row["loss"] for row in rows) / len(rows)
+        loss = sum(row["cross_entropy"] for row in rows) / len(rows)
         accuracy = sum(row["accuracy"] for row in rows) / len(rows)
         text = f"Epoch: {epoch} | train_loss: {loss:.4f} | train_acc: {accuracy:.4f}"
         if validation:
             text += f" | test_loss: {validation['batch_loss']:.4f}"
             text += f" | test_acc: {validation['batch_accuracy']:.4f}"
         return text
-
-
-def _mean_of_batch_means(values: Tensor) -> float:
-    return torch.stack([part.mean() for part in values.split(REFERENCE_BATCH)]).mean().item()

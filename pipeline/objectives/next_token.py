@@ -2,13 +2,13 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.objectives.base import Batch, Objective
+from pipeline.objectives.base import Batch, Measure, Objective
 from pipeline.objectives.text import Tokens, consecutive_windows, evenly
 from pipeline.params import Params
 from pipeline.training.randomness import fixed_generator
@@ -23,6 +23,10 @@ class NextTokenPrediction(Objective):
 
     unit = "tokens"
     headline = ("train_loss", "loss", "perplexity")
+    measures: ClassVar = {
+        "train_loss": Measure("training", dropout=False, mean_over="tokens"),
+        "loss": Measure("validation", dropout=False, mean_over="tokens"),
+    }
 
     def __init__(self, params: Params, seed: int, data: Path, device: torch.device):
         super().__init__(seed, device, params.gpt.train.batch_size)
@@ -73,12 +77,13 @@ class NextTokenPrediction(Objective):
         return model.head.loss(hidden, batch["labels"], self.smoothing), {}
 
     def validate(self, model: Any) -> dict[str, float]:
-        loss, accuracy, _ = self._figures(model, self.tokens.validation)
-        return {"loss": loss, "accuracy": accuracy}
+        loss, accuracy, _ = self._figures(model, "loss")
+        train_loss, _, _ = self._figures(model, "train_loss")
+        return {"loss": loss, "accuracy": accuracy, "train_loss": train_loss}
 
     def evaluate(self, model: Any) -> dict[str, float]:
-        loss, _, count = self._figures(model, self.tokens.validation)
-        train_loss, _, train_count = self._figures(model, self.tokens.train)
+        loss, _, count = self._figures(model, "loss")
+        train_loss, _, train_count = self._figures(model, "train_loss")
         meta = self.tokens.meta
         bytes_per_token = meta["validation_bytes"] / meta["validation_tokens"]
         unigram = self.tokens.unigram_log_probabilities()
@@ -95,15 +100,21 @@ class NextTokenPrediction(Objective):
         }
 
     @torch.inference_mode()
-    def _figures(self, model: Any, text: Tensor) -> tuple[float, float, int]:
-        """Mean loss in nats, accuracy and number of tokens over consecutive windows of a text."""
+    def _figures(self, model: Any, figure: str) -> tuple[float, float, int]:
+        """Mean loss in nats, accuracy and number of tokens over consecutive windows of the text
+        that the measure of `figure` names."""
+        measure = self.measures[figure]
+        text = self.tokens.train if measure.split == "training" else self.tokens.validation
         windows = consecutive_windows(text, self.tokens.length + 1, self.tokens.length)
+        torch.manual_seed(self.generator("evaluation dropout").initial_seed())
+        model.train(measure.dropout)
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         for part in windows.split(EVALUATION_BATCH):
             logits = model(part[:, :-1]).float().flatten(0, 1)
             labels = part[:, 1:].flatten()
             loss = F.cross_entropy(logits, labels, reduction="sum")
             sums += torch.stack((loss, (logits.argmax(-1) == labels).sum()))
+        model.eval()
         count = len(windows) * self.tokens.length
         loss, accuracy = (sums / count).tolist()
         return loss, accuracy, count

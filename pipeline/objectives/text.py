@@ -10,6 +10,9 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from pipeline.errors import UserError
+from pipeline.training.randomness import generator
+
 
 class Tokens:
     """The prepared text of `prepare`.
@@ -25,6 +28,8 @@ class Tokens:
         self.validation = tensors["validation"].long().to(device)
         self.length: int = self.meta["sequence_length"]
         self.vocabulary_size: int = self.meta["vocabulary_size"]
+        # Where lines of the training text begin, empty ones too; kept only if examples begin there.
+        self.lines = tensors.get("train_lines")
         self._tokenizer_file = folder / "tokenizer.json"
 
     @cached_property
@@ -32,15 +37,70 @@ class Tokens:
         """Text to tokens and back."""
         return Tokenizer.from_file(str(self._tokenizer_file))
 
-    def random_windows(self, count: int, length: int, generator: torch.Generator) -> Tensor:
+    def random_windows(self, count: int, length: int, random: torch.Generator) -> Tensor:
         """`count` windows of the training text at random offsets: (count, length)."""
-        starts = torch.randint(len(self.train) - length + 1, (count, 1), generator=generator)
+        starts = torch.randint(len(self.train) - length + 1, (count, 1), generator=random)
         return self.train[(starts + torch.arange(length)).to(self.train.device)]
 
     def unigram_log_probabilities(self) -> Tensor:
         """Log frequencies of the training text with one added to every count: (vocabulary,)."""
         counts = torch.bincount(self.train, minlength=self.vocabulary_size).double() + 1
         return (counts / counts.sum()).log()
+
+
+class Anywhere:
+    """Examples that begin anywhere in the training text, drawn with replacement."""
+
+    def __init__(self, tokens: Tokens):
+        self.tokens = tokens
+        self.count = len(tokens.train) // tokens.length
+
+    def draw(self, step: int, batch_size: int, seed: int) -> Tensor:
+        """The examples of a step: (batch_size, length)."""
+        random = generator(seed, "data order", step)
+        return self.tokens.random_windows(batch_size, self.tokens.length, random)
+
+    def all(self) -> Tensor:
+        """The whole training text, once: (count, length)."""
+        return consecutive_windows(self.tokens.train, self.tokens.length)
+
+
+class LineStarts:
+    """Examples that begin where a line begins and run on into the next ones, past the end of the
+    text from its beginning. In each epoch each line begins one, in a new order; examples that
+    do not fill a batch are left out.
+
+    Raises:
+        UserError: the text has fewer lines than a batch has examples.
+    """
+
+    def __init__(self, tokens: Tokens):
+        self.tokens = tokens
+        self.count = len(tokens.lines)
+        self._wrapped = torch.cat((tokens.train, tokens.train[: tokens.length]))
+
+    def draw(self, step: int, batch_size: int, seed: int) -> Tensor:
+        """The examples of a step: (batch_size, length)."""
+        if batch_size > self.count:
+            raise UserError(
+                f"bert.train.batch_size: {batch_size:,}, but the text has {self.count:,} lines for "
+                "examples to begin at; use a smaller batch, or bert.data.examples: anywhere"
+            )
+        epoch, position = divmod(step, self.count // batch_size)
+        order = torch.randperm(self.count, generator=generator(seed, "data order", epoch))
+        chosen = order[position * batch_size :][:batch_size]
+        return self._windows(self.tokens.lines[chosen])
+
+    def all(self) -> Tensor:
+        """An example for each line, in order: (count, length)."""
+        return self._windows(self.tokens.lines)
+
+    def _windows(self, starts: Tensor) -> Tensor:
+        places = starts.long()[:, None] + torch.arange(self.tokens.length)
+        return self._wrapped[places.to(self._wrapped.device)]
+
+
+EXAMPLES = {"anywhere": Anywhere, "lines": LineStarts}
 
 
 def consecutive_windows(tokens: Tensor, length: int, stride: int | None = None) -> Tensor:

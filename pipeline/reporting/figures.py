@@ -59,24 +59,26 @@ def _axes(file: Path, title: str, panels: int = 1) -> Iterator[list[Axes]]:
 
 
 def _language_model(result: Result, reached: ModelTargets, file: Path) -> Path:
-    """Loss by the tokens seen: the one axis on which runs with other batches compare."""
+    """Loss by the tokens seen: the one axis on which runs with other batches compare.
+
+    What the targets are compared with is drawn in full colour; the loss that the training
+    minimises, with its masks, dropout and label smoothing, is another one and stands behind.
+    """
     reference = targets.curve(result.name)
-    per_step = reached.budget / reached.steps
+    per_step = reached.cost.units / reached.cost.steps
     ours_per_step = result.figures["tokens"] / result.figures["steps"]
     with _axes(file, f"{result.name.upper()}: loss by tokens seen") as (axes,):
-        ours = result.history
-        tokens = ours["step"] * ours_per_step
-        axes.plot(tokens, ours["loss"], color=OURS, alpha=0.2, linewidth=0.8)
-        axes.plot(tokens, _smooth(ours["loss"]), color=OURS, label="training batches")
-        validation = result.validation
-        axes.plot(
-            validation["step"] * ours_per_step,
-            validation["loss"],
-            color=HELD_OUT,
-            marker="o",
-            markersize=3,
-            label="held out",
-        )
+        ours, evaluated = result.history, result.validation
+        label = "training batches, the loss that is minimised"
+        axes.plot(ours["step"] * ours_per_step, _smooth(ours["loss"]), color=MUTED, label=label)
+        marks = {"marker": "o", "markersize": 3}
+        for key, color, label in (
+            ("train_loss", OURS, "training text, measured as the target is"),
+            ("loss", HELD_OUT, "held-out text"),
+        ):
+            if key in evaluated:
+                tokens = evaluated["step"] * ours_per_step
+                axes.plot(tokens, evaluated[key], color=color, label=label, **marks)
         axes.plot(
             reference["step"] * per_step,
             reference["loss"],
@@ -86,7 +88,7 @@ def _language_model(result: Result, reached: ModelTargets, file: Path) -> Path:
         )
         for target in reached.targets:
             _target(axes, target.value, f"target, {target.name} {target.value:g}")
-        _baseline(axes, result.figures["baseline_loss"], "unigram frequencies alone")
+        _baseline(axes, result.figures["baseline_train_loss"], "unigram frequencies alone")
         axes.set(xlabel="tokens", ylabel="loss (nats)")
         if result.name == "bert":
             axes.set(xscale="log")
@@ -105,8 +107,10 @@ def _vit(result: Result, reached: ModelTargets, file: Path) -> Path:
     ours = history.groupby(np.ceil(history["step"] / per_epoch)).mean()
     tested = result.validation["step"] / per_epoch
     with _axes(file, "ViT: loss and accuracy by epoch", panels=2) as both:
-        for axes, key in zip(both, ("loss", "accuracy"), strict=True):
-            axes.plot(ours.index, ours[key], color=OURS, label="training")
+        for axes, key, logged in zip(
+            both, ("loss", "accuracy"), ("cross_entropy", "accuracy"), strict=True
+        ):
+            axes.plot(ours.index, ours[logged], color=OURS, label="training batches")
             axes.plot(tested, result.validation[f"batch_{key}"], color=HELD_OUT, label="test")
             for split, style in (("train", "-"), ("test", ":")):
                 axes.plot(

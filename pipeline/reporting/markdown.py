@@ -9,11 +9,13 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.params import Params
+from pipeline.reporting import time_to_target
 from pipeline.reporting.markup import fenced, number, plain, prefixed, table
+from pipeline.reporting.opening import TITLES, cost, counted, margin, opening, times_fewer
 from pipeline.reporting.results import Result, Training
-from pipeline.reporting.verdicts import Verdict, one_class_only, tally
+from pipeline.reporting.targets import ModelTargets
+from pipeline.reporting.verdicts import Verdict, one_class_only
 
-TITLES = {"bert": "BERT", "gpt": "GPT", "vit": "ViT"}
 HIDDEN = "■"
 
 
@@ -21,6 +23,7 @@ def render(
     params: Params,
     results: dict[str, Result],
     verdicts: list[Verdict],
+    reached: dict[str, ModelTargets],
     pictures: dict[str, list[Path]],
     environment: dict[str, Any],
     command: list[str],
@@ -32,9 +35,10 @@ def render(
     """
     sections = [
         "# One Transformer, trained as BERT, GPT and ViT\n",
-        f"Profile **{plain(params.profile)}**, {_seeds(params)}, {environment['finished']}. "
-        f"{_tally(verdicts)}\n",
+        f"Profile **{plain(params.profile)}**, {_seeds(params)}, {environment['finished']}.\n",
+        opening(params, results, verdicts, reached),
         _verdict_table(verdicts),
+        _time_table(results, reached),
         _reading(verdicts, results),
     ]
     for name, result in results.items():
@@ -52,22 +56,6 @@ def render(
     return "\n".join(sections)
 
 
-def _tally(verdicts: list[Verdict]) -> str:
-    met, comparable = tally(verdicts)
-    bracketed = len(verdicts) - comparable
-    text = (
-        f"**{met} of {comparable} comparable targets met.**"
-        if comparable
-        else "**No target is comparable like for like on this data.**"
-    )
-    if bracketed:
-        text += (
-            f" {bracketed} verdicts in brackets are on other data or another budget than the "
-            "target's and do not count."
-        )
-    return text
-
-
 def _verdict_table(verdicts: list[Verdict]) -> str:
     several = len(verdicts[0].values) > 1
     rows = []
@@ -77,7 +65,7 @@ def _verdict_table(verdicts: list[Verdict]) -> str:
                 TITLES[verdict.model],
                 verdict.target.name,
                 number(verdict.target.value),
-                number(verdict.ours) + (f" ± {verdict.margin:.4f}" if several else ""),
+                number(verdict.ours) + margin(verdict),
                 *([f"{verdict.deviation:.4f}"] if several else []),
                 f"{verdict.difference:+.4f}",
                 verdict,
@@ -89,6 +77,48 @@ def _verdict_table(verdicts: list[Verdict]) -> str:
     header = ["model", "measure", "target", "ours", *spread, "difference", "verdict"]
     align = "llrr" + "r" * several + "rlrl"
     return table([*header, "trivial baseline", "like for like"], rows, align)
+
+
+def _time_table(results: dict[str, Result], reached: dict[str, ModelTargets]) -> str:
+    """When each target was first reached."""
+    rows = []
+    for name, result in results.items():
+        theirs, unit = reached[name].cost, result.figures["unit"]
+        for target in reached[name].targets:
+            found = time_to_target.moments(result, [target])
+            moment = time_to_target.median(found)
+            seen = sum(each is not None for each in found)
+            rows.append(
+                [
+                    TITLES[name],
+                    target.name,
+                    f"{seen} of {counted(len(found), 'seed')}",
+                    *(
+                        (
+                            f"{moment.step:,}",
+                            cost(moment, unit),
+                            times_fewer(theirs.units, moment.units),
+                            times_fewer(theirs.flops, moment.flops),
+                        )
+                        if moment
+                        else ("never", "", "", "")
+                    ),
+                ]
+            )
+    header = ["model", "time to target", "reached by", "step", "after"]
+    header += ["tokens or images", "operations"]
+    said = (
+        "The first evaluation at which a training is at its target or past it, by the evaluation "
+        "that the target is about; of several seeds the median, in which a seed that never gets "
+        "there is the latest. Tokens, images and operations are compared with those of the "
+        "reference's whole training: "
+        + "; ".join(
+            f"{TITLES[name]} {each.cost.steps:,} steps, {each.cost.units:,} "
+            f"{results[name].figures['unit']}, {prefixed(each.cost.flops)}FLOP"
+            for name, each in reached.items()
+        )
+    )
+    return table(header, rows, "lllrrrr") + f"\n{said}.\n"
 
 
 def _reading(verdicts: list[Verdict], results: dict[str, Result]) -> str:
@@ -117,8 +147,8 @@ def _reading(verdicts: list[Verdict], results: dict[str, Result]) -> str:
     )
     lines.append(
         "- A GPT validation loss near the baseline beside a small training loss is memorisation. "
-        f"Ours was lowest, {number(gpt['best_validation_loss'])}, at step "
-        f"{gpt['best_validation_step']} of {gpt['steps']}."
+        f"Ours was lowest, {number(gpt['best_loss'])}, at step {gpt['best_step']:,.0f} of "
+        f"{gpt['steps']:,}."
     )
     lines.append(
         "- The reference's ViT learnt nothing: its test accuracies 0.5417, 0.2604 and 0.1979 are "
@@ -148,15 +178,20 @@ def _model(result: Result, pictures: list[Path]) -> str:
 def _figures(result: Result) -> list[tuple[str, str]]:
     figures = result.figures
     unit = figures["unit"]
-    rows = [(label, _spread(result, key)) for key, label in FIGURES[result.name].items()]
+    # A text without a held-out part has no figures of it.
+    rows = [
+        (label, _spread(result, key))
+        for key, label in FIGURES[result.name].items()
+        if key in figures
+    ]
+    if "best_loss" in figures:
+        step = f"at step {figures['best_step']:,.0f}"
+        best = f"{_spread(result, 'best_loss')} {step}"
+        rows.append(("best held-out loss during training", best))
+    epochs = figures["epochs"]
     rows += [
-        (
-            "best held-out loss during training",
-            f"{_spread(result, 'best_validation_loss')} at step "
-            f"{figures['best_validation_step']:,.0f}",
-        ),
         ("steps", f"{figures['steps']:,}, batches of {figures['batch_size']:,}"),
-        (unit, f"{figures[unit]:,} ({figures['epochs']:.3g} epochs)"),
+        (unit, f"{figures[unit]:,} ({epochs:.3g} {'epoch' if epochs == 1 else 'epochs'})"),
         ("parameters", f"{figures['parameters']:,}"),
         (
             "floating-point operations",
@@ -184,7 +219,10 @@ def _spread(result: Result, key: str) -> str:
     values = result.values(key)
     if len(values) == 1:
         return number(values[0])
-    return f"{number(statistics.fmean(values))} (deviation {number(statistics.stdev(values))})"
+    mean = statistics.fmean(values)
+    if statistics.stdev(values) == 0:
+        return f"{number(values[0])} with every seed"
+    return f"{number(mean)} (deviation {statistics.stdev(values):.2g})"
 
 
 def _seeds(params: Params) -> str:
@@ -218,7 +256,8 @@ def _bert_samples(result: Result, pictures: list[Path]) -> str:
             mark = "+" if answer == words[0][0] else "-"
             guesses = "  ".join(f"{word} {chance:.0%}" for word, chance in words)
             lines.append(f"  {mark} {answer:<14} {guesses}")
-    said = f"Held-out lines; what stands at each {HIDDEN}, and the likeliest words:\n\n"
+    lines_of = "Held-out lines" if "loss" in result.figures else "Lines of the text"
+    said = f"{lines_of}; what stands at each {HIDDEN}, and the likeliest words:\n\n"
     return said + fenced("\n".join(lines[1:]))
 
 
@@ -241,6 +280,7 @@ FIGURES = {
         "top1": "held-out accuracy",
         "top5": "held-out accuracy, among the first five",
         "train_loss": "training loss",
+        "baseline_train_loss": "training loss of the word frequencies alone",
         "baseline_loss": "held-out loss of the word frequencies alone",
     },
     "gpt": {

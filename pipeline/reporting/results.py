@@ -7,7 +7,14 @@ from typing import Any
 import pandas as pd
 
 from pipeline import records
-from pipeline.paths import data_dir, model_dir, prediction_dir, read_json, results_dir
+from pipeline.paths import (
+    data_dir,
+    model_dir,
+    prediction_dir,
+    predictions_dir,
+    read_json,
+    results_dir,
+)
 
 
 @dataclass(frozen=True)
@@ -16,24 +23,28 @@ class Training:
 
     figures: of training and evaluation, by name.
     record: how it came about; None where this machine does not know.
+    evaluations: a row for each evaluation during training.
     """
 
     seed: int
     figures: dict[str, Any]
     record: dict[str, Any] | None
+    evaluations: pd.DataFrame
 
 
 @dataclass(frozen=True)
 class Result:
     """Everything about one model, trained once for every seed.
 
-    data: meta.json of `prepare`. figures: as in Training, where seeds differ their mean.
+    data: meta.json of `prepare`. measures: how figures are measured, see `objectives.base.Measure`.
+    figures: as in Training, where seeds differ their mean.
     history, validation: a row a step, and a row an evaluation, as means over the seeds.
     samples: of the first seed; see `Objective.samples`.
     """
 
     name: str
     data: dict[str, Any]
+    measures: dict[str, dict[str, Any]]
     trainings: list[Training]
     figures: dict[str, Any]
     history: pd.DataFrame
@@ -52,10 +63,12 @@ def load(name: str, seeds: list[int]) -> Result:
         folder, made = model_dir(name, seed), prediction_dir(name, seed)
         figures = read_json(folder / "summary.json") | read_json(made / "figures.json")
         record = records.read("train", f"{name}-{seed}", folder / "model.safetensors")
-        trainings.append(Training(seed, figures, record))
+        evaluations = pd.read_csv(folder / "validation.csv")
+        trainings.append(Training(seed, figures, record, evaluations))
     return Result(
         name,
         read_json(data_dir(name) / "meta.json"),
+        read_json(predictions_dir(name) / "measures.json"),
         trainings,
         mean_of([training.figures for training in trainings]),
         pd.read_csv(results_dir(name) / "history.csv"),

@@ -4,7 +4,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from pipeline import MODELS, yaml_file
 from pipeline.errors import UserError
@@ -29,19 +36,46 @@ class Target(Section):
     measured: str
     ours: str
     how: str
+    measure: dict[str, str | bool]
     baseline: str
+
+    def reached_by(self, value: float) -> bool:
+        """Whether `value` is at the target or past it."""
+        return value <= self.value if self.better == "lower" else value >= self.value
+
+
+class Cost(Section):
+    """Of the reference's training: steps, tokens or images, floating-point operations."""
+
+    steps: PositiveInt
+    tokens: PositiveInt | None = None
+    images: PositiveInt | None = None
+    flops: PositiveInt
+
+    @property
+    def units(self) -> int:
+        """Tokens or images."""
+        units = self.tokens or self.images
+        assert units is not None
+        return units
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> "Cost":
+        if (self.tokens is None) == (self.images is None):
+            raise ValueError("expected either tokens or images")
+        return self
 
 
 class ModelTargets(Section):
     """A model's targets, and what makes a comparison with them like for like.
 
-    conditions: values of parameters, by their path within the model's section.
-    steps, budget: optimizer steps of the reference, and tokens or images it was trained on.
+    data, measure: values of parameters, by their path within the model's section; the first of
+        `data` names the text or the images.
     """
 
-    conditions: dict[str, Any]
-    steps: PositiveInt
-    budget: PositiveInt
+    data: Annotated[dict[str, Any], Field(min_length=1)]
+    measure: dict[str, Any]
+    cost: Cost
     targets: Annotated[list[Target], Field(min_length=1)]
 
 

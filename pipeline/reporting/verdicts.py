@@ -9,6 +9,7 @@ from typing import Any
 from scipy.stats import t as student_t
 
 from pipeline.params import Params
+from pipeline.reporting.markup import prefixed
 from pipeline.reporting.results import Result
 from pipeline.reporting.targets import ModelTargets, Target
 
@@ -69,7 +70,7 @@ class Verdict:
 
     @property
     def like_for_like(self) -> bool:
-        """Same data, same tokens, same measure, no larger budget: only such a verdict counts."""
+        """Same data, same measure, no larger budget: only such a verdict counts."""
         return not self.differences
 
     def __str__(self) -> str:
@@ -79,14 +80,14 @@ class Verdict:
 
 def judge(params: Params, result: Result, targets: ModelTargets) -> list[Verdict]:
     """A verdict for each target of one model."""
-    differences = _differences(params, result, targets)
+    shared = _differences(params, result, targets)
     return [
         Verdict(
             result.name,
             target,
             result.values(target.ours),
             result.figures[target.baseline],
-            differences,
+            shared + _measured_differently(result.measures[target.ours], target),
         )
         for target in targets.targets
     ]
@@ -108,15 +109,40 @@ def one_class_only(result: Result) -> list[int]:
 
 
 def _differences(params: Params, result: Result, targets: ModelTargets) -> list[str]:
+    """What makes no comparison with the model's targets like for like."""
     section = params.section(result.name).model_dump()
-    differences = []
-    for path, expected in targets.conditions.items():
-        found: Any = reduce(lambda part, key: part[key], path.split("."), section)
-        if found != expected:
-            note = result.data["note"] if path in ("data.text", "data.images") else None
-            differences.append(note or f"{path} is {found}, not {expected}")
-    unit = result.figures["unit"]
-    seen = result.figures[unit]
-    if seen > targets.budget:
-        differences.append(f"longer: {seen:,} {unit}, the reference {targets.budget:,}")
+    source, *others = targets.data
+    note = result.data["note"]
+    if _value(section, source) != targets.data[source]:
+        # Other data: how these are split and encoded is no further difference.
+        differences = [note or f"{source} is {_value(section, source)}"]
+    else:
+        differences = _unmet(section, {path: targets.data[path] for path in others})
+    differences += _unmet(section, targets.measure)
+    ours, theirs = result.figures["flops"], targets.cost.flops
+    if ours > theirs:
+        differences.append(
+            f"larger budget: {prefixed(ours)}FLOP, the reference {prefixed(theirs)}FLOP"
+        )
     return differences
+
+
+def _unmet(section: dict[str, Any], conditions: dict[str, Any]) -> list[str]:
+    return [
+        f"{path} is {found}, not {expected}"
+        for path, expected in conditions.items()
+        if (found := _value(section, path)) != expected
+    ]
+
+
+def _value(section: dict[str, Any], path: str) -> Any:
+    return reduce(lambda part, key: part[key], path.split("."), section)
+
+
+def _measured_differently(measure: dict[str, Any], target: Target) -> list[str]:
+    """Where the code says another thing of our figure than the target asks for."""
+    return [
+        f"{target.ours}: {key.replace('_', ' ')} is {measure.get(key)}, not {expected}"
+        for key, expected in target.measure.items()
+        if measure.get(key) != expected
+    ]

@@ -1,11 +1,13 @@
 """evaluate: models/<name> on the whole held-out split, with samples of what it does."""
 
 import statistics
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pipeline import models, records, tracking
 from pipeline.objectives import build as build_objective
+from pipeline.objectives.base import Objective
 from pipeline.params import Params
 from pipeline.paths import (
     data_dir,
@@ -31,19 +33,21 @@ def evaluate(params: Params, name: str) -> None:
     """
     data = require(data_dir(name), f"dvc repro prepare@{name}")
     fingerprint = read_json(data / "meta.json")["fingerprint"]
-    scored, predictions, headline = [], [], ()
+    scored, predictions = [], []
     for seed in params.seeds:
         require(model_dir(name, seed), f"dvc repro train@{name}")
-        figures, rows, headline = _evaluate(params, name, seed, data)
+        objective, figures, rows = _evaluate(params, name, seed, data)
         scored.append(figures)
         predictions += rows
         # The training is in dvc.lock by now: its last state is of no more use.
         Checkpoint(name, identity(params, name, seed, fingerprint)).remove()
     if predictions:
         write_csv(predictions, predictions_dir(name) / "predictions.csv")
+    measures = {figure: asdict(measure) for figure, measure in objective.measures.items()}
+    write_json(measures, predictions_dir(name) / "measures.json")
     # Under the model's name: DVC's tables then have columns such as bert.loss.
     metrics = {}
-    for key in headline:
+    for key in objective.headline:
         values = [figures[key] for figures in scored]
         metrics[key] = statistics.fmean(values)
         if len(values) > 1:
@@ -54,8 +58,8 @@ def evaluate(params: Params, name: str) -> None:
 
 def _evaluate(
     params: Params, name: str, seed: int, data: Path
-) -> tuple[dict[str, float], list[dict[str, Any]], tuple[str, ...]]:
-    """Figures, predictions and the names of the headline figures, of one seed."""
+) -> tuple[Objective, dict[str, float], list[dict[str, Any]]]:
+    """The objective, its figures and its predictions, of one seed."""
     folder, made = model_dir(name, seed), prediction_dir(name, seed)
     device = devices.prepare(params)
     objective = build_objective(name, params, seed, data, device)
@@ -75,4 +79,4 @@ def _evaluate(
         tracker.files(made, "predictions")
     content = {"seconds": dict(clock.seconds), "device": devices.name(device)}
     records.write("evaluate", f"{name}-{seed}", made / "figures.json", content)
-    return figures, predictions, objective.headline
+    return objective, figures, predictions

@@ -8,8 +8,18 @@ from typing import Any
 from pipeline import MODELS, records, tracking
 from pipeline.params import Params
 from pipeline.paths import REPORTS, predictions_dir, require, write_json
-from pipeline.reporting import figures, markdown, reproduction, results, targets, verdicts
+from pipeline.reporting import (
+    figures,
+    markdown,
+    reproduction,
+    results,
+    targets,
+    time_to_target,
+    verdicts,
+)
 from pipeline.reporting.results import Result
+from pipeline.reporting.targets import ModelTargets
+from pipeline.reporting.time_to_target import Moment
 from pipeline.reporting.verdicts import Verdict
 
 
@@ -40,9 +50,12 @@ def report(params: Params) -> None:
         "git_commit": records.git_commit(),
     }
     command = reproduction.command(params, environment["git_commit"])
-    text = markdown.render(params, found, judged, pictures, environment, command)
+    text = markdown.render(params, found, judged, reached, pictures, environment, command)
     (REPORTS / "metrics.md").write_text(text, "utf-8")
-    write_json(_content(params, found, judged, environment, command), REPORTS / "metrics.json")
+    times = {name: _times(found[name], reached[name]) for name in MODELS}
+    content = _content(params, found, judged, times, environment, command)
+    write_json(content, REPORTS / "metrics.json")
+    write_json(_medians(times), REPORTS / "time_to_target.json")
     met, comparable = verdicts.tally(judged)
     for verdict in judged:
         name, target = f"{verdict.model} {verdict.target.name}", verdict.target.value
@@ -65,10 +78,32 @@ def report(params: Params) -> None:
         tracker.files(folder, "figures")
 
 
+def _times(result: Result, reached: ModelTargets) -> dict[str, list[dict[str, Any] | None]]:
+    """When each target was reached with every seed, by our name of the figure; `all` at once."""
+    return {
+        key: [moment and asdict(moment) for moment in time_to_target.moments(result, wanted)]
+        for key, wanted in time_to_target.wanted(reached).items()
+    }
+
+
+def _medians(times: dict[str, dict[str, list[dict[str, Any] | None]]]) -> dict[str, Any]:
+    """For DVC's tables: the median over the seeds, without times; a target that is not reached
+    has none."""
+    medians: dict[str, Any] = {}
+    for name, of_model in times.items():
+        for key, found in of_model.items():
+            moment = time_to_target.median([Moment(**each) if each else None for each in found])
+            if moment:
+                reached = {"steps": moment.step, "units": moment.units, "flops": moment.flops}
+                medians.setdefault(name, {})[f"{key}_reached"] = reached
+    return medians
+
+
 def _content(
     params: Params,
     found: dict[str, Result],
     judged: list[Verdict],
+    times: dict[str, dict[str, list[dict[str, Any] | None]]],
     environment: dict[str, Any],
     command: list[str],
 ) -> dict[str, Any]:
@@ -99,8 +134,13 @@ def _content(
         "models": {
             name: {
                 "data": result.data,
+                "measures": result.measures,
+                "time_to_target": times[name],
                 "figures": result.figures,
-                "trainings": [asdict(training) for training in result.trainings],
+                "trainings": [
+                    {"seed": each.seed, "figures": each.figures, "record": each.record}
+                    for each in result.trainings
+                ],
             }
             for name, result in found.items()
         },

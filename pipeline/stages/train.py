@@ -79,7 +79,8 @@ def _train(params: Params, name: str, seed: int, data: Path, checkpoint: Checkpo
         summary = summarize(model, objective, settings, history, cost)
         summary["weights_sha256"] = records.sha256(folder / models.WEIGHTS)
         write_json(summary, folder / "summary.json")
-        tracker.metrics({key: summary[key] for key in ("closing_loss", "best_validation_loss")})
+        ended = ("closing_loss", f"best_{objective.watched}")
+        tracker.metrics({key: summary[key] for key in ended})
         tracker.model(folder, data)
         records.write(
             "train",
@@ -87,6 +88,8 @@ def _train(params: Params, name: str, seed: int, data: Path, checkpoint: Checkpo
             folder / models.WEIGHTS,
             {
                 "seconds": {k: round(v, 3) for k, v in clock.seconds.items()},
+                # Seconds of training at each evaluation, for the time to a target.
+                "marks": {step: round(seconds, 3) for step, seconds in clock.marks.items()},
                 "throughput": summary[objective.unit] / clock.seconds["train"],
                 "unit": objective.unit,
                 "device": devices.name(device),
@@ -109,9 +112,9 @@ def summarize(
     """Size and cost of the training, and how it ended."""
     steps = Plan.of(settings, objective).steps
     examples = objective.examples_seen(steps)
-    closing = history.steps[-objective.closing_steps :]
-    best = min(history.evaluations, key=lambda row: row["loss"])
-    summary = {
+    last = history.steps[-1]
+    best = min(history.evaluations, key=lambda row: row[objective.watched])
+    return {
         "steps": steps,
         "batch_size": settings.batch_size,
         "examples": examples,
@@ -120,18 +123,12 @@ def summarize(
         objective.unit: examples * objective.units_per_example,
         "parameters": parameter_count(model),
         "flops_per_step": flops_per_step,
-        "flops": flops_per_step * steps,
-        "closing_steps": len(closing),
-        "closing_loss": _mean(closing, "loss"),
-        "final_loss": closing[-1]["loss"],
-        "final_delta_w": closing[-1]["delta_w"],
-        "best_validation_loss": best["loss"],
-        "best_validation_step": best["step"],
+        # The last batch of an epoch may be smaller.
+        "flops": round(flops_per_step * examples / settings.batch_size),
+        "closing_steps": min(objective.closing_steps, len(history.steps)),
+        **history.closing(objective.closing_steps),
+        "final_loss": last["loss"],
+        "final_delta_w": last["delta_w"],
+        f"best_{objective.watched}": best[objective.watched],
+        "best_step": best["step"],
     }
-    if "accuracy" in closing[-1]:
-        summary["closing_accuracy"] = _mean(closing, "accuracy")
-    return summary
-
-
-def _mean(rows: list[Row], key: str) -> float:
-    return sum(row[key] for row in rows) / len(rows)

@@ -9,10 +9,15 @@ from contextlib import contextmanager
 class Clock:
     """Wall seconds by activity. One activity runs at a time; an inner one stops the outer.
 
-    `seconds` may be saved and given to a new Clock, which then goes on from there.
+    `seconds` and `marks` may be saved and given to a new Clock, which then goes on from there.
+
+    marks: seconds of training at the steps that were marked.
     """
 
-    def __init__(self, seconds: dict[str, float] | None = None):
+    def __init__(
+        self, seconds: dict[str, float] | None = None, marks: dict[int, float] | None = None
+    ):
+        self.marks = marks or {}
         self.seconds: dict[str, float] = defaultdict(float, seconds or {})
         self._running: list[str] = []
         self._since = time.perf_counter()
@@ -27,6 +32,10 @@ class Clock:
         finally:
             self._settle()
             self._running.pop()
+
+    def mark(self, step: int) -> None:
+        """Note how long the training has taken up to `step`, all else left out."""
+        self.marks[step] = self.seconds["train"]
 
     def _settle(self) -> None:
         now = time.perf_counter()

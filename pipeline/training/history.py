@@ -36,6 +36,12 @@ class History:
         self._pending.append((known, on_device))
         self._watch(on_device["loss"])
 
+    def closing(self, count: int) -> Row:
+        """Means of what the task logs over the last `count` steps: `closing_loss`, and so on."""
+        rows = self.steps[-count:]
+        names = [name for name in rows[0] if name not in ("step", "lr", "grad_norm", "delta_w")]
+        return {f"closing_{name}": sum(row[name] for row in rows) / len(rows) for name in names}
+
     def _watch(self, loss: Tensor) -> None:
         """Notice a diverged loss a few steps later, without waiting for the device."""
         if loss.is_cuda:

@@ -78,7 +78,7 @@ def train(
             optimizer.load_state_dict(saved)
     start = state["step"] if state else 0
     history = History(**state["history"]) if state else History()
-    clock = Clock(state["seconds"] if state else None)
+    clock = Clock(state["seconds"], state["marks"]) if state else Clock()
     units_per_step = settings.batch_size * objective.units_per_example
     if settings.compile:
         # Objectives call `encode` and the head's own loss, rather than `forward`.
@@ -109,9 +109,11 @@ def train(
             if evaluate:
                 with clock.measure("evaluate"):
                     model.eval()
-                    validation = {"step": step, **objective.validate(model)}
+                    closing = history.closing(objective.closing_steps)
+                    validation = {"step": step, **closing, **objective.validate(model)}
                     model.train()
                 history.evaluations.append(validation)
+                clock.mark(step)
             with clock.measure("log"):
                 if evaluate:
                     publish(history.steps, history.evaluations)
@@ -132,6 +134,7 @@ def train(
                                 "evaluations": history.evaluations,
                             },
                             "seconds": dict(clock.seconds),
+                            "marks": clock.marks,
                         }
                     )
     history.flush()
@@ -148,10 +151,12 @@ def _step(
     """Forward, backward, update; the figures stay on the device."""
     torch.manual_seed(derive(objective.seed, "dropout", step))
     batch = objective.training_batch(step - 1)
-    size = len(next(iter(batch.values())))
+    weight = objective.weight(batch)
     figures: dict[str, Tensor] = {}
     for part in split(batch, settings.accumulate):
-        share = len(next(iter(part.values()))) / size
+        share = objective.weight(part) / weight
+        if share == 0:  # nothing of it is asked for
+            continue
         with torch.autocast(
             objective.device.type, torch.bfloat16, enabled=settings.precision == "bf16"
         ):

@@ -22,6 +22,7 @@ from pipeline.objectives import build as build_objective
 from pipeline.objectives.base import Objective
 from pipeline.params import Params, Training
 from pipeline.paths import data_dir, model_dir, read_json
+from pipeline.reporting import results, targets
 from pipeline.stages import train as stage
 from pipeline.stages.prepare import prepare
 from pipeline.training import device as devices
@@ -195,10 +196,19 @@ def _verify(
                 weights = Path(temporary) / f"seed-{training.seed}" / models.WEIGHTS
                 _compare_weights(training, name, weights, found)
                 _compare_figures(training, ours, found)
+            trainings = [
+                results.Training(seed, ours, None, pd.DataFrame(history.evaluations))
+                for seed, ours, history in zip(params.seeds, figures, histories, strict=True)
+            ]
+            found.contradictions += derived.time_contradictions(
+                model, targets.load()[name], trainings
+            )
     # Of any seed: what depends on the seed is in the curves.
-    found.contradictions = derived.curve_contradictions(
+    found.contradictions += derived.measure_contradictions(model, again.objective.measures)
+    found.contradictions += derived.curve_contradictions(
         model, known["history.csv"], known["validation.csv"], again.summary
-    ) + derived.headline_contradictions(
+    )
+    found.contradictions += derived.headline_contradictions(
         name, model, folder / "metrics.json", again.objective.headline
     )
     return found

@@ -2,15 +2,18 @@
 
 import statistics
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pipeline import MODELS
+from pipeline.objectives.base import Measure
 from pipeline.params import Params
-from pipeline.reporting import results, targets, verdicts
-from pipeline.reporting.results import Result
+from pipeline.reporting import results, targets, time_to_target, verdicts
+from pipeline.reporting.results import Result, Training
+from pipeline.reporting.targets import ModelTargets
 from pipeline.reporting.verdicts import Verdict
 from pipeline.training.history import History
 from pipeline.verification import recorded
@@ -20,7 +23,7 @@ from pipeline.verification.recorded import Model, Report
 # Curves have nine significant digits, and the mean of rounded figures is not the rounded mean.
 ROUNDING = 1e-7
 # Of the lowest loss of each seed, the mean curve of several does not tell the mean.
-BEST = ("best_validation_loss", "best_validation_step")
+BEST = ("best_loss", "best_train_loss", "best_step")
 JUDGED = (
     "model", "ours", "values", "margin", "baseline", "difference", "outcome", "met",
     "like_for_like", "differences",
@@ -84,6 +87,31 @@ def headline_contradictions(
     return _lines(f"{file}: ", recorded.headline(file, name), ours)
 
 
+def measure_contradictions(model: Model, measures: dict[str, Measure]) -> list[str]:
+    """Where figures are not measured as the report says, which the verdicts rest on."""
+    ours = {figure: asdict(measure) for figure, measure in measures.items()}
+    return _lines("measure of ", model.measures, ours, "by the code")
+
+
+def time_contradictions(model: Model, reached: ModelTargets, again: list[Training]) -> list[str]:
+    """Where the times to the targets are not those of the trainings.
+
+    again: the trainings as they came out now.
+    """
+    ours = {
+        key: [
+            moment and {"step": moment.step, "units": moment.units, "flops": moment.flops}
+            for moment in (time_to_target.first_moment(each, wanted) for each in again)
+        ]
+        for key, wanted in time_to_target.wanted(reached).items()
+    }
+    theirs = {
+        key: [moment and moment.model_dump() for moment in found]
+        for key, found in model.time_to_target.items()
+    }
+    return _lines("time to target, ", theirs, ours, "by the trainings")
+
+
 def curve_contradictions(
     model: Model,
     steps: pd.DataFrame,
@@ -107,13 +135,14 @@ def curve_contradictions(
 
 def _result(name: str, model: Model) -> Result:
     """As `report` has it, of the figures alone."""
+    nothing = pd.DataFrame()
     trainings = [
-        results.Training(training.seed, training.figures.model_dump(), None)
+        results.Training(training.seed, training.figures.model_dump(), None, nothing)
         for training in model.trainings
     ]
     mean = results.mean_of([training.figures for training in trainings])
-    nothing = pd.DataFrame()
-    return Result(name, model.data.model_dump(), trainings, mean, nothing, nothing, None)
+    data = model.data.model_dump()
+    return Result(name, data, model.measures, trainings, mean, nothing, nothing, None)
 
 
 def _content(verdict: Verdict) -> dict[str, Any]:

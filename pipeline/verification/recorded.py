@@ -65,10 +65,21 @@ class Trained(BaseModel):
     record: Record | None
 
 
+class Reached(BaseModel):
+    """When a training got to a target."""
+
+    step: int
+    units: int
+    flops: int
+
+
 class Model(BaseModel):
-    """One of the three models. figures: as means over its trainings."""
+    """One of the three models. measures: how figures are measured. figures: as means over its
+    trainings."""
 
     data: Data
+    measures: dict[str, dict[str, Value]]
+    time_to_target: dict[str, list[Reached | None]]
     figures: dict[str, Number | str]
     trainings: list[Trained]
 
@@ -83,7 +94,7 @@ class Report(BaseModel):
     targets_met: int
     targets_comparable: int
     one_class_only: list[int]
-    verdicts: list[dict[str, Value | list[Value]]]
+    verdicts: list[dict[str, Value | list[Value] | dict[str, Value]]]
     models: dict[str, Model]
 
 

@@ -148,9 +148,10 @@ def test_sizes_that_are_absurd_together(raw):
 def test_values_that_do_not_go_together(raw):
     raw["gpt"]["train"] |= {"steps": 10, "warmup_steps": 11}
     raw["bert"]["data"]["sequence_length"] = 3
+    raw["bert"]["objective"]["masking"]["fraction"] = 0.05
     message = errors(raw)
     assert "gpt.train.warmup_steps: 11, longer than the training, 10 steps" in message
-    where = "bert.objective.evaluation_mask_fraction: 0.15 of bert.data.sequence_length, 3 tokens"
+    where = "bert.objective.masking.fraction: 0.05 of bert.data.sequence_length, 3 tokens"
     assert where in message
     assert "at least 0.17" in message
     assert "2 errors" in message

@@ -52,6 +52,28 @@ def test_every_variant_runs_forwards_and_backwards(norm_position, positions, var
         assert all(p.grad is not None for p in model.parameters())
 
 
+def test_each_dropout_acts_where_it_says():
+    """By the modules that draw: the embedding, the hidden layer of an MLP, the branches."""
+
+    def dropouts(**probabilities):
+        model = transformer.bert(Architecture(2, 2, 8, 16, **probabilities), 50, 12)
+        modules = {k: m.p for k, m in model.named_modules() if isinstance(m, torch.nn.Dropout)}
+        found = {key for key, p in modules.items() if p}
+        return found | {f"{i} attention" for i, b in enumerate(model.blocks) if b.attention.dropout}
+
+    assert dropouts() == set()
+    assert dropouts(embedding_dropout=0.1) == {"embedding.dropout"}
+    assert dropouts(mlp_dropout=0.1) == {f"blocks.{i}.mlp.activation.1" for i in (0, 1)}
+    branches = {f"blocks.{i}.dropout" for i in (0, 1)}
+    assert dropouts(dropout=0.1) == branches | {f"{i} attention" for i in (0, 1)}
+
+
+def test_heads_without_a_bias():
+    bert = transformer.bert(SMALL, 50, 12, head_bias=False)
+    vit = transformer.vit(SMALL, 8, 4, channels=1, classes=3, head_bias=False)
+    assert (bert.head.decoder.bias, vit.head.classifier.bias) == (None, None)
+
+
 def test_every_part_of_the_architecture_is_in_encoder_and_decoder():
     parts = Architecture(2, 4, 16, 32, qk_norm=True, n_kv_head=2, layer_scale=0.1)
     model = transformer.encoder_decoder(parts, 40, 50, 12)

@@ -1,5 +1,6 @@
 """Texts: the published figures of the real ones, and refusals by name and place."""
 
+import hashlib
 import math
 import os
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from pipeline.data import text, tokenization
 from pipeline.errors import UserError
-from pipeline.params import TextData
+from pipeline.params import MaskedTextData, TextData
 
 MIRROR = os.environ.get("DATA_MIRROR")
 
@@ -37,6 +38,63 @@ def test_the_references_text_has_its_37443_tokens(monkeypatch):
     tensors, meta, _ = text.encode(data("english", "wordpiece", 64, 0.1))
     assert len(tensors["train"]) + len(tensors["validation"]) == 37_443
     assert meta["vocabulary_size"] == 30_522
+
+
+T8_VOCABULARY = "15de741af6b71fd62e5584cac22b73cb744674393171a56afb22688c903bf284"
+
+
+def masked_data(name: str, fraction: float = 0.0, length: int = 4) -> MaskedTextData:
+    return MaskedTextData(
+        text=name,
+        tokenizer="whitespace",
+        sequence_length=length,
+        validation_fraction=fraction,
+        examples="lines",
+    )
+
+
+@pytest.mark.skipif(not MIRROR, reason="t8.shakespeare.txt is on no package index")
+def test_the_references_plays_have_its_vocabulary_word_for_word(monkeypatch):
+    """A public repository of the exercise has its vocabulary as a file, here its SHA-256; the
+    order of equally frequent words is that of their first appearance."""
+    monkeypatch.chdir(Path(__file__).parents[3])
+    tensors, meta, tokenizer = text.encode(masked_data("t8.shakespeare", length=20))
+    assert (len(tensors["train"]), len(tensors["validation"])) == (1_174_244, 0)
+    words = sorted(tokenizer.get_vocab(), key=tokenizer.token_to_id)[3:]
+    assert len(words) == 23_945
+    assert hashlib.sha256("\n".join(words).encode()).hexdigest() == T8_VOCABULARY
+    assert meta["unigram_entropy"] == pytest.approx(6.290, abs=0.0005)
+    assert len(tensors["train_lines"]) == 124_457  # the last one empty
+
+
+def test_whitespace_words_are_split_at_spaces_and_at_the_references_marks_alone():
+    tokenizer = tokenization.whitespace(["It's e-mail_x (a) \u2014 2|3\nEnd."])
+    words = ["it", "'", "s", "e", "-", "mail_x", "(", "a", ")", "\u2014", "2|3", "end", "."]
+    assert tokenizer.encode("It's e-mail_x (a) \u2014 2|3\nEnd.").tokens == words
+
+
+def test_equally_frequent_whitespace_words_keep_their_order():
+    tokenizer = tokenization.whitespace(["z y y x z a"])
+    words = sorted(tokenizer.get_vocab(), key=tokenizer.token_to_id)
+    assert words == ["[PAD]", "[UNK]", "[MASK]", "z", "y", "x", "a"]
+
+
+def test_lines_begin_where_they_begin_and_an_empty_one_with_the_next(project):
+    (project / "own.txt").write_text("a b c\n\nd e\n f")
+    tensors, _, _ = text.encode(masked_data("own.txt"))
+    assert tensors["train_lines"].tolist() == [0, 3, 3, 5]
+
+
+def test_no_line_of_the_held_out_part_begins_an_example(project):
+    (project / "own.txt").write_text("a b c d e\n" * 4)
+    tensors, _, _ = text.encode(masked_data("own.txt", fraction=0.5))
+    assert (len(tensors["train"]), tensors["train_lines"].tolist()) == (10, [0, 5])
+
+
+def test_a_text_without_a_held_out_part(project):
+    (project / "own.txt").write_text("a b c d e f g h")
+    tensors, meta, _ = text.encode(masked_data("own.txt"))
+    assert (len(tensors["train"]), meta["validation_tokens"]) == (8, 0)
 
 
 def test_the_last_part_of_each_document_is_held_out(project):
@@ -72,7 +130,7 @@ def test_unknown_words_are_counted_not_lost():
     ("content", "message"),
     [
         (b"good\nbad \xff", r"own.txt: not UTF-8 text \(line 2, byte 9\)"),
-        (b"a", "the training part has 1 tokens, too few"),
+        (b"a", "the training part has 0 tokens, too few"),
         (b"a b c d e f g h i j k l", "the validation part has 3 tokens, too few"),
     ],
 )
@@ -85,5 +143,5 @@ def test_a_text_that_does_not_do(project, content, message):
 def test_a_name_that_is_neither_known_nor_a_file(project):
     with pytest.raises(UserError, match=r"no text 'shakespear'.*did you mean 'shakespeare'"):
         text.encode(data("shakespear"))
-    with pytest.raises(UserError, match="known texts: shakespeare, hamlet"):
+    with pytest.raises(UserError, match=r"known texts: shakespeare, t8.shakespeare, hamlet"):
         text.encode(data("nothing/like/it.txt"))

@@ -41,6 +41,35 @@ def test_normalized_images_have_mean_zero_and_deviation_one(plain):
     torch.testing.assert_close(deviation, torch.ones(3).double(), rtol=0, atol=1e-4)
 
 
+def test_pixels_that_are_not_normalized_are_from_0_to_1(small):
+    changed = small.model_dump(exclude_none=True)
+    changed["vit"]["data"]["normalization"] = "none"
+    plain = objective_of(validate(changed))
+    images = plain.images["train_images"]
+    assert torch.equal(plain.normalize(images), images.float() / 255)
+
+
+def test_the_loss_is_smoothed_and_the_cross_entropy_beside_it_is_not(small):
+    changed = small.model_dump(exclude_none=True)
+    changed["vit"]["objective"]["label_smoothing"] = 0.2
+    objective = objective_of(validate(changed))
+    model, batch = objective.build_model().eval(), objective.training_batch(0)
+    loss, figures = objective.loss(model, batch)
+    logs = model(batch["images"]).log_softmax(1)
+    plain = -logs.gather(1, batch["labels"][:, None]).mean()
+    torch.testing.assert_close(figures["cross_entropy"], plain.detach())
+    torch.testing.assert_close(loss, 0.8 * plain - 0.2 * logs.mean())
+
+
+def test_figures_are_means_over_what_their_measure_says(plain, monkeypatch):
+    labels = torch.tensor([0] * 25 + [1] * 19 + [2] * 31)
+    logits = torch.zeros(75, 3)
+    logits[:, 2] = 1
+    over_images = plain.measures | {"batch_accuracy": plain.measures["accuracy"]}
+    monkeypatch.setattr(type(plain), "measures", over_images)
+    assert plain._figures(logits, labels)["batch_accuracy"] == pytest.approx(31 / 75)
+
+
 def test_the_references_three_accuracies(plain):
     """25 pizza, 19 steak, 31 sushi in batches of 32, 32, 11: the only values in its log."""
     labels = torch.tensor([0] * 25 + [1] * 19 + [2] * 31)
@@ -85,7 +114,7 @@ def test_augmentation_draws_from_a_stream_of_its_own(small):
 
 
 def test_the_log_line_is_the_references(plain):
-    rows = [{"loss": 1.0, "accuracy": 0.25}, {"loss": 1.2, "accuracy": 0.75}]
+    rows = [{"cross_entropy": 1.0, "accuracy": 0.25}, {"cross_entropy": 1.2, "accuracy": 0.75}]
     validation = {"batch_loss": 1.0538, "batch_accuracy": 0.54167}
     expected = "Epoch: 14 | train_loss: 1.1000 | train_acc: 0.5000 | "
     expected += "test_loss: 1.0538 | test_acc: 0.5417"

@@ -5,8 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.objectives import build
+from pipeline.objectives.base import Measure, split
+from pipeline.params import validate
+from pipeline.paths import data_dir
 from pipeline.stages.prepare import prepare
-from pipeline.training.randomness import fixed_generator
 
 CPU = torch.device("cpu")
 
@@ -14,33 +16,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def objective(small):
     prepare(small, "bert")
-    from pipeline.paths import data_dir
-
     return build("bert", small, 0, data_dir("bert"), CPU)
-
-
-def test_labels_are_what_stood_there_and_the_rest_is_untouched(objective):
-    sequences = objective.tokens.random_windows(500, 8, objective.generator("test"))
-    batch = objective._mask(sequences, 0.4, fixed_generator("test"))
-    assert batch["positions"].shape == (500, 3)  # round(0.4 * 8) in each
-    assert all(len(set(row)) == 3 for row in batch["positions"].tolist())
-    assert torch.equal(sequences.gather(1, batch["positions"]), batch["labels"])
-    visible = torch.ones_like(sequences, dtype=torch.bool).scatter(1, batch["positions"], False)
-    assert torch.equal(batch["inputs"][visible], sequences[visible])
-
-
-def test_eighty_ten_ten(objective):
-    """Devlin et al. 2019, section 3.1: 80% [MASK], 10% a random token, 10% the token itself."""
-    sequences = objective.tokens.random_windows(20_000, 8, objective.generator("test"))
-    batch = objective._mask(sequences, 0.4, fixed_generator("test"))
-    shown = batch["inputs"].gather(1, batch["positions"])
-    masked = (shown == objective.tokens.meta["special"]["mask"]).float().mean().item()
-    kept = (shown == batch["labels"]).float().mean().item()
-    vocabulary = objective.tokens.vocabulary_size
-    # A random token is [MASK] or the right one as often as any other.
-    assert masked == pytest.approx(0.8 + 0.1 / vocabulary, abs=0.01)
-    same_by_chance = 0.1 / vocabulary
-    assert kept == pytest.approx(0.1 + same_by_chance, abs=0.01)
 
 
 def test_a_step_has_one_batch_and_steps_differ(objective):
@@ -59,13 +35,12 @@ def test_the_untrained_model_knows_the_frequencies(objective):
 def test_figures_against_a_plain_computation(objective):
     model = objective.build_model().eval()
     held_out = objective.held_out
+    hidden = held_out["hidden"]
     with torch.no_grad():
-        logits = model(held_out["inputs"]).gather(
-            1, held_out["positions"][..., None].expand(-1, -1, objective.tokens.vocabulary_size)
-        )
-    labels = held_out["labels"]
-    expected = F.cross_entropy(logits.flatten(0, 1), labels.flatten())
-    ranks = (logits > logits.gather(2, labels[..., None])).sum(2)
+        logits = model(held_out["inputs"])[hidden]
+    labels = held_out["labels"][hidden]
+    expected = F.cross_entropy(logits, labels)
+    ranks = (logits > logits.gather(1, labels[:, None])).sum(1)
     figures = objective.evaluate(model)
     assert figures["loss"] == pytest.approx(expected.item(), rel=1e-5)
     assert figures["top1"] == pytest.approx((ranks == 0).float().mean().item(), abs=1e-6)
@@ -79,6 +54,61 @@ def test_samples_show_the_hidden_words_in_order(objective):
         for best in sample["predictions"]:
             chances = [chance for _, chance in best]
             assert chances == sorted(chances, reverse=True)
+
+
+def test_the_evaluation_hides_each_word_by_itself_behind_the_mask_token(objective):
+    """As the reference does: no hidden word stands in its place, no number of them is fixed."""
+    for masked in (objective.train, objective.held_out):
+        shown = masked["inputs"][masked["hidden"]]
+        assert (shown == objective.tokens.meta["special"]["mask"]).all()
+        assert len(masked["hidden"].sum(1).unique()) > 2
+
+
+def test_micro_batches_count_by_their_hidden_words(objective):
+    batch = objective.training_batch(0)
+    parts = list(split(batch, 4))
+    assert sum(map(objective.weight, parts)) == objective.weight(batch) == batch["hidden"].sum()
+    model = objective.build_model().eval()
+    with torch.no_grad():
+        whole, _ = objective.loss(model, batch)
+        shares = [objective.loss(model, part)[0] * objective.weight(part) for part in parts]
+    torch.testing.assert_close(sum(shares) / objective.weight(batch), whole)
+
+
+def test_dropout_in_the_evaluation_is_on_where_the_measure_says_so(small, project, monkeypatch):
+    prepare(small, "bert")
+    raw = small.model_dump(exclude_none=True)
+    raw["model"]["dropout"] = 0.5
+    objective = build("bert", validate(raw), 0, data_dir("bert"), CPU)
+    model = objective.build_model().eval()
+    noisy, again = (objective.evaluate(model)["train_loss"] for _ in range(2))
+    assert noisy == again
+    off = Measure("training", dropout=False, mean_over="hidden tokens")
+    monkeypatch.setattr(type(objective), "measures", {"train_loss": off})
+    assert objective.evaluate(model)["train_loss"] != noisy
+    assert not model.training
+
+
+def test_without_a_held_out_part_the_training_text_is_watched(small, project):
+    raw = small.model_dump(exclude_none=True)
+    raw["bert"]["data"]["validation_fraction"] = 0.0
+    params = validate(raw)
+    prepare(params, "bert")
+    objective = build("bert", params, 0, data_dir("bert"), CPU)
+    model = objective.build_model().eval()
+    assert objective.watched == "train_loss"
+    assert objective.validate(model).keys() == {"train_loss"}
+    assert objective.evaluate(model).keys() == {"train_loss", "baseline_train_loss"}
+    assert objective.samples(model)
+
+
+def test_a_head_without_a_bias_starts_at_random(small, project):
+    raw = small.model_dump(exclude_none=True)
+    raw["bert"]["model"] |= {"head_bias": False, "tie_embeddings": False}
+    params = validate(raw)
+    prepare(params, "bert")
+    model = build("bert", params, 0, data_dir("bert"), CPU).build_model()
+    assert model.head.decoder.bias is None
 
 
 def test_the_log_line_is_the_references(objective):

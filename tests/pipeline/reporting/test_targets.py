@@ -21,9 +21,9 @@ def test_values_and_budgets():
         "gpt": [0.2291, 7.0340],
         "vit": [1.1145, 0.2734, 1.0538, 0.5417],
     }
-    assert found["bert"].budget == 10_000 * 1024 * 20
-    assert found["gpt"].budget == 500 * 32 * 64
-    assert found["vit"].budget == 42 * 225
+    assert found["bert"].cost.tokens == found["bert"].cost.units == 10_000 * 1024 * 20
+    assert found["gpt"].cost.tokens == 500 * 32 * 64
+    assert found["vit"].cost.images == found["vit"].cost.units == 42 * 225
 
 
 def test_curves_cover_what_was_logged():
@@ -45,6 +45,8 @@ def test_curves_cover_what_was_logged():
         ("value: 4.3", "value: low", "targets.0.value: Input should be a valid number"),
         ("better: lower", "beter: lower", "targets.0.better: Field required"),
         ("\ngpt:", "\ngtp:", "no section 'gpt'"),
+        ("    tokens: 204800000", "    words: 204800000", "cost.words: Extra inputs"),
+        ("    images: 9450", "    tokens: 1\n    images: 9450", "expected either tokens or images"),
     ],
 )
 def test_a_broken_file_is_refused(tmp_path, old, new, message):

@@ -1,12 +1,22 @@
 """Verdicts: who is better, and which comparisons count."""
 
+import copy
+from dataclasses import asdict
+
 import pandas as pd
 import pytest
+import torch
+from ruamel.yaml import YAML
 
+import transformer
+from pipeline.objectives.classification import Classification
+from pipeline.objectives.masked_lm import MaskedLanguageModelling
+from pipeline.objectives.next_token import NextTokenPrediction
 from pipeline.params import validate
 from pipeline.reporting import targets, verdicts
 from pipeline.reporting.results import Result, Training
 from tests.conftest import ROOT
+from transformer import Architecture, flops_per_step
 
 
 @pytest.fixture
@@ -15,22 +25,30 @@ def reached(monkeypatch):
     return targets.load()
 
 
-def gpt(train_loss: float, loss: float, tokens: int = 1_024_000, note: str | None = None) -> Result:
+# As the objectives say of their figures.
+MEASURES = {
+    "bert": {figure: asdict(each) for figure, each in MaskedLanguageModelling.measures.items()},
+    "gpt": {figure: asdict(each) for figure, each in NextTokenPrediction.measures.items()},
+    "vit": {figure: asdict(each) for figure, each in Classification.measures.items()},
+}
+
+
+def gpt(train_loss: float, loss: float, flops: float = 1e12, note: str | None = None) -> Result:
     figures = {
         "train_loss": train_loss,
         "loss": loss,
         "baseline_train_loss": 6.6,
         "baseline_loss": 7.1,
-        "unit": "tokens",
-        "tokens": tokens,
+        "flops": flops,
     }
     return result("gpt", {"note": note}, [figures])
 
 
-def result(name: str, data: dict, figures: list[dict]) -> Result:
-    trainings = [Training(seed, each, None) for seed, each in enumerate(figures)]
+def result(name: str, data: dict, figures: list[dict], measures: dict | None = None) -> Result:
     empty = pd.DataFrame()
-    return Result(name, data, trainings, figures[0], empty, empty, [])
+    trainings = [Training(seed, each, None, empty) for seed, each in enumerate(figures)]
+    measured = measures or MEASURES[name]
+    return Result(name, data, measured, trainings, figures[0], empty, empty, [])
 
 
 def like_the_reference(raw):
@@ -66,13 +84,109 @@ def test_other_data_do_not_count(raw, reached):
     assert verdicts.tally(judged) == (0, 0)
 
 
-def test_other_tokens_and_a_larger_budget_do_not_count(raw, reached):
-    raw["gpt"]["data"]["sequence_length"] = 128
-    judged = verdicts.judge(like_the_reference(raw), gpt(0.1, 1.0, 2_000_000), reached["gpt"])
-    assert judged[0].differences == [
-        "data.sequence_length is 128, not 64",
-        "longer: 2,000,000 tokens, the reference 1,024,000",
-    ]
+def test_a_larger_budget_does_not_count(raw, reached):
+    judged = verdicts.judge(like_the_reference(raw), gpt(0.1, 1.0, 410e12), reached["gpt"])
+    assert judged[0].differences == ["larger budget: 410 TFLOP, the reference 409 TFLOP"]
+    assert str(judged[0]) == "(met)"
+
+
+@pytest.fixture
+def reference(raw):
+    """The parameters of the profile `reference`, whose every comparison is like for like."""
+
+    def lay(over, under):
+        for key, value in over.items():
+            if isinstance(value, dict):
+                lay(value, under.setdefault(key, {}))
+            else:
+                under[key] = value
+
+    lay(YAML(typ="safe", pure=True).load((ROOT / "profile" / "reference.yaml").read_text()), raw)
+    return raw
+
+
+def perfect(name: str, reached, measures: dict | None = None) -> Result:
+    """A result that meets every target of the model."""
+    figures = {target.ours: target.value for target in reached[name].targets}
+    figures |= {target.baseline: 9.0 for target in reached[name].targets} | {"flops": 1e9}
+    return result(name, {"note": None}, [figures], measures)
+
+
+CONDITIONS = [
+    ("bert", "data.text", "tinyshakespeare"),
+    ("bert", "data.tokenizer", "word"),
+    ("bert", "data.sequence_length", 32),
+    ("bert", "data.validation_fraction", 0.1),
+    ("bert", "data.examples", "anywhere"),
+    ("bert", "objective.evaluation_masking.fraction", 0.1),
+    ("bert", "objective.evaluation_masking.selection", "exact"),
+    ("bert", "objective.evaluation_masking.replacement", "mixed"),
+    ("gpt", "data.text", "hamlet"),
+    ("gpt", "data.tokenizer", "char"),
+    ("gpt", "data.sequence_length", 128),
+    ("gpt", "data.validation_fraction", 0.2),
+    ("vit", "data.images", "mnist"),
+]
+
+
+def test_every_condition_of_the_targets_is_tried(reached):
+    tried = {(name, path) for name, path, _ in CONDITIONS}
+    named = {(name, path) for name, each in reached.items() for path in each.data | each.measure}
+    assert tried == named
+
+
+@pytest.mark.parametrize(("name", "path", "value"), CONDITIONS, ids=lambda value: str(value))
+def test_a_condition_that_does_not_hold_puts_every_verdict_in_brackets(
+    reference, reached, name, path, value
+):
+    def outcomes() -> set[str]:
+        judged = verdicts.judge(validate(reference), perfect(name, reached), reached[name])
+        return set(map(str, judged))
+
+    assert outcomes() == {"met"}
+    section = reference[name]
+    *parts, last = path.split(".")
+    for part in parts:
+        section = section[part]
+    section[last] = value
+    assert outcomes() == {"(met)"}
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt", "vit"])
+@pytest.mark.parametrize("key", ["split", "dropout", "mean_over"])
+def test_a_figure_measured_in_another_way_stands_in_brackets(reference, reached, name, key):
+    for target in reached[name].targets:
+        measures = copy.deepcopy(MEASURES[name])
+        measures[target.ours][key] = "something else"
+        judged = verdicts.judge(
+            validate(reference), perfect(name, reached, measures), reached[name]
+        )
+        assert {v.target.name for v in judged if not v.like_for_like} == {target.name}
+        (changed,) = (verdict for verdict in judged if not verdict.like_for_like)
+        said = f"{key.replace('_', ' ')} is something else, not {target.measure[key]}"
+        assert changed.differences == [f"{target.ours}: {said}"]
+
+
+def test_the_budgets_are_the_operations_of_the_references_recipe(reference, reached):
+    """Counted by torch on the profile's models, whose BERT here scores every token."""
+    params = validate(reference)
+    sizes = {
+        "bert": {"vocabulary_size": 23_948, "length": 20, "tie_embeddings": False},
+        "gpt": {"vocabulary_size": 30_522, "length": 64, "tie_embeddings": False},
+        "vit": {"image_size": 224, "patch_size": 16, "channels": 3, "classes": 3},
+    }
+    with torch.device("meta"):
+        inputs = {
+            "bert": torch.zeros(1, 20, dtype=torch.long),
+            "gpt": torch.zeros(1, 64, dtype=torch.long),
+            "vit": torch.zeros(1, 3, 224, 224),
+        }
+        for name, cost in ((name, each.cost) for name, each in reached.items()):
+            architecture = Architecture(**params.architecture(name).model_dump())
+            model = getattr(transformer, name)(architecture, **sizes[name])
+            examples = cost.units / (inputs[name].numel() if cost.tokens else 1)
+            counted = flops_per_step(model, inputs[name]) * examples
+            assert cost.flops == pytest.approx(counted, rel=0.005), name
 
 
 def test_a_classifier_with_one_answer_is_flagged():

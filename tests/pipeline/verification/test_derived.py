@@ -40,6 +40,10 @@ def everywhere(figure: str, factor: float):
         (lambda c: c["models"]["gpt"]["figures"].update(loss=0.1), "gpt: loss: 0.1 recorded, "),
         (everywhere("loss", 0.9), "gpt validation loss: ours: "),
         (everywhere("closing_loss", 0.9), "      the report contradicts itself: closing_loss: "),
+        (
+            lambda c: c["models"]["gpt"]["measures"]["loss"].update(dropout=True),
+            "the report contradicts itself: measure of loss: ",
+        ),
         (everywhere("parameters", 2), "      the report contradicts itself: parameters: "),
         (
             lambda c: [t["figures"].pop("loss") for t in c["models"]["gpt"]["trainings"]],
@@ -54,6 +58,15 @@ def test_a_report_that_contradicts_itself(reported, capsys, change, said):
     out = capsys.readouterr().out
     assert said in out
     assert "gpt   identical: 1 step\n" in out
+
+
+def test_a_time_to_target_that_the_training_does_not_give(reported, capsys):
+    def sooner(content):
+        content["models"]["gpt"]["time_to_target"]["loss"][0] = {"step": 1, "units": 1, "flops": 1}
+
+    rewrite(sooner)
+    assert not verify(REPORT, ["gpt"], None)
+    assert "the report contradicts itself: time to target, loss: " in capsys.readouterr().out
 
 
 def test_other_headline_figures(reported, capsys):
@@ -84,6 +97,6 @@ def test_the_best_evaluation_of_a_single_seed(reported):
         }
     )
     assert derived.curve_contradictions(single, *curves, again.summary) == []
-    single.figures["best_validation_loss"] -= 0.1
+    single.figures["best_loss"] -= 0.1
     [line] = derived.curve_contradictions(single, *curves, again.summary)
-    assert line.startswith("best_validation_loss: ")
+    assert line.startswith("best_loss: ")

@@ -1,0 +1,75 @@
+"""When a training first got to a target."""
+
+import pandas as pd
+import pytest
+
+from pipeline.reporting import time_to_target
+from pipeline.reporting.results import Result, Training
+from pipeline.reporting.targets import Target
+from pipeline.reporting.time_to_target import Moment
+
+
+def target(ours: str, value: float, better: str = "lower") -> Target:
+    words = dict.fromkeys(("name", "source", "measured", "how", "baseline"), "x")
+    return Target(value=value, better=better, ours=ours, measure={}, **words)
+
+
+LOSS, ACCURACY = target("loss", 4.0), target("accuracy", 0.5, "higher")
+
+
+def training(losses: list[float], accuracies: list[float] | None = None, record=None) -> Training:
+    rows = {"step": [10 * (i + 1) for i in range(len(losses))], "loss": losses}
+    if accuracies:
+        rows["accuracy"] = accuracies
+    figures = {"steps": 100, "unit": "tokens", "tokens": 5_000, "flops": 2_000_000}
+    return Training(0, figures, record, pd.DataFrame(rows))
+
+
+def test_the_first_evaluation_at_the_target_counts_not_a_later_one():
+    found = time_to_target.first_moment(training([5.0, 4.0, 4.5, 3.0]), [LOSS])
+    assert found == Moment(step=20, units=1_000, flops=400_000, seconds=None)
+
+
+def test_seconds_are_those_of_training_at_that_step():
+    record = {"marks": {"10": 1.5, "20": 3.25}}
+    assert time_to_target.first_moment(training([5.0, 3.9], record=record), [LOSS]).seconds == 3.25
+
+
+def test_a_target_that_is_not_reached_has_no_moment():
+    assert time_to_target.first_moment(training([5.0, 4.1]), [LOSS]) is None
+
+
+def test_of_an_accuracy_the_first_that_is_as_high():
+    found = time_to_target.first_moment(training([9.0, 9.0], [0.4, 0.5]), [ACCURACY])
+    assert found.step == 20
+
+
+def test_several_targets_count_when_all_are_reached_at_once():
+    """Each is reached at some evaluation; both only at the third."""
+    both = training([3.0, 5.0, 3.5], [0.1, 0.9, 0.6])
+    assert time_to_target.first_moment(both, [LOSS, ACCURACY]).step == 30
+
+
+@pytest.mark.parametrize(
+    ("steps", "middle"),
+    [
+        ([30], 30),
+        ([10, 30], 30),
+        ([30, 10, 20], 20),
+        ([10, None, 20], 20),
+        ([10, None, None], None),
+    ],
+)
+def test_a_seed_that_never_gets_there_is_the_latest_of_the_median(steps, middle):
+    found = [step and Moment(step, step, step, None) for step in steps]
+    moment = time_to_target.median(found)
+    assert (moment and moment.step) == middle
+
+
+def test_every_seed_is_looked_at():
+    nothing = pd.DataFrame()
+    trainings = [training([3.0]), training([5.0, 3.0]), training([5.0])]
+    result = Result("bert", {}, {}, trainings, {}, nothing, nothing, None)
+    found = time_to_target.moments(result, [LOSS])
+    assert [moment and moment.step for moment in found] == [10, 20, None]
+    assert time_to_target.span(found) == (found[0], None)
