@@ -22,6 +22,20 @@ def raw() -> dict[str, Any]:
     return copy.deepcopy(YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text()))
 
 
+def with_profile(raw: dict[str, Any], name: str) -> dict[str, Any]:
+    """`raw` with a profile laid over it, as `-S +profile=name` does."""
+
+    def lay(over: dict[str, Any], under: dict[str, Any]) -> None:
+        for key, value in over.items():
+            if isinstance(value, dict):
+                lay(value, under.setdefault(key, {}))
+            else:
+                under[key] = value
+
+    lay(YAML(typ="safe", pure=True).load((ROOT / "profile" / f"{name}.yaml").read_text()), raw)
+    return raw
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project to run stages in, with a cache and a database of its own."""

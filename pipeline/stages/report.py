@@ -1,6 +1,7 @@
 """report: what the other stages left, beside the reference's figures."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -64,6 +65,9 @@ def report(params: Params) -> None:
     print(f"in brackets: other data than the target's. All of it: {REPORTS / 'metrics.md'}")
     with tracking.Tracker("report", params) as tracker:
         tracker.metrics({"targets_met": met, "targets_comparable": comparable})
+        tracker.metrics(
+            {f"{name}.{key}": value for name, of in times.items() for key, value in _flat(of)}
+        )
         # Also where DVC's cache spared the training: the runs in which these models came about.
         tracker.tags(
             {
@@ -84,6 +88,15 @@ def _times(result: Result, reached: ModelTargets) -> dict[str, list[dict[str, An
         key: [moment and asdict(moment) for moment in time_to_target.moments(result, wanted)]
         for key, wanted in time_to_target.wanted(reached).items()
     }
+
+
+def _flat(of_model: dict[str, list[dict[str, Any] | None]]) -> Iterator[tuple[str, float]]:
+    """Median costs of getting to each target, seconds included, by name."""
+    for key, found in of_model.items():
+        moment = time_to_target.median([Moment(**each) if each else None for each in found])
+        for what, value in asdict(moment).items() if moment else ():
+            if value is not None:
+                yield f"{key}_reached.{what}", value
 
 
 def _medians(times: dict[str, dict[str, list[dict[str, Any] | None]]]) -> dict[str, Any]:

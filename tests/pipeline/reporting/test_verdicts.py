@@ -6,7 +6,6 @@ from dataclasses import asdict
 import pandas as pd
 import pytest
 import torch
-from ruamel.yaml import YAML
 
 import transformer
 from pipeline.objectives.classification import Classification
@@ -15,7 +14,7 @@ from pipeline.objectives.next_token import NextTokenPrediction
 from pipeline.params import validate
 from pipeline.reporting import targets, verdicts
 from pipeline.reporting.results import Result, Training
-from tests.conftest import ROOT
+from tests.conftest import ROOT, with_profile
 from transformer import Architecture, flops_per_step
 
 
@@ -93,16 +92,7 @@ def test_a_larger_budget_does_not_count(raw, reached):
 @pytest.fixture
 def reference(raw):
     """The parameters of the profile `reference`, whose every comparison is like for like."""
-
-    def lay(over, under):
-        for key, value in over.items():
-            if isinstance(value, dict):
-                lay(value, under.setdefault(key, {}))
-            else:
-                under[key] = value
-
-    lay(YAML(typ="safe", pure=True).load((ROOT / "profile" / "reference.yaml").read_text()), raw)
-    return raw
+    return with_profile(raw, "reference")
 
 
 def perfect(name: str, reached, measures: dict | None = None) -> Result:
