@@ -134,8 +134,9 @@ def _write(rows: dict[str, str]) -> None:
     lines = [
         "# Recipes for ViT, by cross-validation inside the 225 training photographs",
         "",
-        f"{FOLDS} folds, a seed each; accuracy per image and loss on the fold that is left out; the "
-        "operations are those of a training on all 225. The 75 test photographs are not looked at. "
+        f"{FOLDS} folds, a seed each; accuracy per image and loss on the fold that is left out; "
+        "the operations are those of a training on all 225. The 75 test photographs are not looked "
+        "at. "
         "Written by `./run python -m benchmarks.vit_cross_validation` on "
         f"{machine['cores']} cores of an {machine['cpu']}.",
         "",
