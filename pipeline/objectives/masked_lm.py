@@ -15,7 +15,7 @@ from pipeline.training.randomness import fixed_generator
 from transformer import Transformer
 
 WATCHED_SEQUENCES = 1024  # of the held-out text, during training
-TRAIN_SEQUENCES = 16384  # of the training text, in the final evaluation
+TRAIN_SEQUENCES = 8192  # of the training text, in each evaluation
 EVALUATION_BATCH = 256
 SAMPLES = 6
 
