@@ -18,7 +18,6 @@ import torch
 
 import transformer
 from pipeline import records
-from pipeline.objectives.augmentation import import_transforms
 from transformer import Architecture
 from transformer.generate import Sampling, generate
 from transformer.weights import to_huggingface
@@ -50,7 +49,6 @@ def recompute(
 
 def theirs(model: transformer.Transformer) -> Callable[[list[int], int], list[int]]:
     """The same weights in transformers, with `generate` as it is called there."""
-    import_transforms()
     from transformers import AutoModelForCausalLM
 
     with tempfile.TemporaryDirectory() as folder:

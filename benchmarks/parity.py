@@ -5,9 +5,10 @@
 
 import importlib.metadata
 from collections import defaultdict
+from importlib import import_module
 from pathlib import Path
 
-from pipeline.objectives.augmentation import import_transforms
+from tests.transformer.weights.parity import errors
 
 LIBRARIES = ("huggingface", "timm", "torchvision", "torch_nn")
 PACKAGES = ("torch", "torchvision", "timm", "transformers")
@@ -15,11 +16,6 @@ PACKAGES = ("torch", "torchvision", "timm", "transformers")
 
 def main() -> None:
     """Measure all cases of the tests, print and write the table."""
-    import_transforms()  # before transformers and timm, which import torchvision
-    from importlib import import_module
-
-    from tests.transformer.weights.parity import errors
-
     rows = ["| family | source and variant | inputs | outputs | gradients |",
             "| --- | --- | --- | ---: | ---: |"]  # fmt: skip
     worst = defaultdict(float)

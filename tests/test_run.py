@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,36 @@ import pytest
 from pipeline import plots
 from tests import repository
 
+# What `./run` puts among the packages by itself.
+HOOK = ("torchvision_without_cuda.py", "torchvision_without_cuda.pth")
+USERS_OF_TORCHVISION = """
+import timm, torch, torchvision
+from transformers import AutoImageProcessor, AutoModelForImageClassification, ViTConfig
+from torchvision.transforms import v2
+from transformer.weights import from_timm, from_torchvision
+
+images = v2.Resize(224)(torch.zeros(2, 3, 24, 24))
+theirs = timm.create_model("vit_tiny_patch16_224", depth=1)
+print(list(from_timm(theirs)(images).shape))
+theirs = torchvision.models.VisionTransformer(224, 16, 1, 3, 48, 48)
+print(list(from_torchvision(theirs)(images).shape))
+theirs = AutoModelForImageClassification.from_config(ViTConfig(num_hidden_layers=1, num_labels=9))
+print(list(theirs(images).logits.shape))
+"""
+
 
 def clone(folder: Path) -> Path:
+    """A fresh clone whose packages are links to those of this environment."""
     repository.make(folder)
-    environment = folder / ".venv"
-    environment.mkdir()
-    for part in Path(sys.prefix).iterdir():
-        if part.name != "requirements.lock":
+    environment, prefix = folder / ".venv", Path(sys.prefix)
+    packages = environment / Path(sysconfig.get_path("purelib")).relative_to(prefix)
+    packages.mkdir(parents=True)
+    for part in prefix.iterdir():
+        if part.name not in ("lib", "lib64", "requirements.lock"):
             (environment / part.name).symlink_to(part)
+    for part in Path(sysconfig.get_path("purelib")).iterdir():
+        if part.name not in HOOK:
+            (packages / part.name).symlink_to(part)
     shutil.copy(folder / "requirements.lock", environment)  # the sign that it is complete
     return folder
 
@@ -39,6 +62,28 @@ def test_a_dvc_lock_that_was_cut_off_is_put_right_on_the_way(tmp_path):
     (folder / "dvc.lock").write_bytes(whole[: len(whole) // 2])
     assert "dvc.lock was cut off" in repository.run(folder, "./run", "dvc", "stage", "list")
     assert (folder / "dvc.lock").read_bytes() == whole
+
+
+def test_libraries_that_import_torchvision_work_also_beside_a_cpu_build(tmp_path):
+    folder = clone(tmp_path / "clone")
+    printed = repository.run(folder, "./run", "python", "-W", "error", "-c", USERS_OF_TORCHVISION)
+    assert printed.splitlines()[-3:] == ["[2, 1000]", "[2, 1000]", "[2, 9]"]
+
+
+def test_an_environment_without_torch_starts_as_before(tmp_path):
+    """What `./run` adds costs the start of Python nothing: it imports nothing by itself."""
+    folder = clone(tmp_path / "clone")
+    code = "import sys; print('torchvision_without_cuda' in sys.modules, 'torch' in sys.modules)"
+    assert repository.run(folder, "./run", "python", "-c", code).endswith("True False\n")
+
+
+def test_a_build_that_is_not_known_is_refused(tmp_path):
+    folder = clone(tmp_path / "clone")
+    environment = repository.environment() | {"TORCH_BUILD": "gpu"}
+    command = ["./run", "true"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "error: TORCH_BUILD=gpu: expected cpu or cuda\n"
 
 
 def test_offline_plots_are_there_with_their_setting_or_not_at_all(project, monkeypatch):

@@ -1,36 +1,11 @@
 """Random changes of training images, a batch at a time, with torchvision's transforms."""
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 GROUP = 4  # images that share the random changes
-# Keeps the schemas below registered for the life of the process.
-_SCHEMAS = torch.library.Library("torchvision", "FRAGMENT")
-
-
-def import_transforms():
-    """torchvision.transforms.v2, also beside a torch without CUDA.
-
-    The x86-64 Linux wheels of torchvision link CUDA libraries. Where those are missing the
-    compiled operators do not load, and the import fails over two schemas that the transforms
-    never use: declare them first.
-    """
-    folder = Path(importlib.util.find_spec("torchvision").submodule_search_locations[0])
-    try:
-        for library in folder.glob("_C*.so"):
-            torch.ops.load_library(library)
-    except OSError:
-        arguments = "(Tensor dets, Tensor scores, float iou_threshold)"
-        for name in ("nms", "qnms"):
-            if not hasattr(torch.ops.torchvision, name):
-                _SCHEMAS.define(f"{name}{arguments} -> Tensor")
-    from torchvision.transforms import v2
-
-    return v2
 
 
 class Augmentation:
@@ -57,13 +32,15 @@ def none(size: int) -> Callable[[Tensor], Tensor]:
 
 def digits(size: int) -> Augmentation:
     """Small rotations, shifts and scalings: no mirror image, a mirrored 2 is no digit."""
-    v2 = import_transforms()
+    from torchvision.transforms import v2
+
     return Augmentation(v2.RandomAffine(degrees=10, translate=(0.1, 0.1), scale=(0.9, 1.1)))
 
 
 def photos(size: int) -> Augmentation:
     """Crops, mirror images and colours."""
-    v2 = import_transforms()
+    from torchvision.transforms import v2
+
     return Augmentation(
         v2.Compose(
             [

@@ -23,7 +23,9 @@ def prepare(params: Params) -> torch.device:
     torch.utils.deterministic.fill_uninitialized_memory = False
     available = torch.cuda.is_available()
     if params.device == "cuda" and not available:
-        raise UserError("params.yaml: device: cuda, but torch sees no CUDA GPU; use auto or cpu")
+        said = "params.yaml: device: cuda, but torch sees no CUDA GPU; use auto or cpu"
+        build = "" if torch.version.cuda else ", or `rm -r .venv && TORCH_BUILD=cuda ./run`"
+        raise UserError(said + build)
     return torch.device("cpu" if params.device == "cpu" or not available else "cuda")
 
 

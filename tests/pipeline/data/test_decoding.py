@@ -12,7 +12,6 @@ from PIL import Image
 
 from pipeline.data.decoding import decode, read
 from pipeline.errors import UserError
-from pipeline.objectives.augmentation import import_transforms
 
 NOISE = np.random.default_rng(0).integers(0, 256, (13, 17, 3)).astype(np.uint8)
 
@@ -48,7 +47,6 @@ def test_colours_come_through_as_they_are(form):
 
 
 def test_photographs_decode_as_torchvision_decodes_them(tmp_path):
-    import_transforms()
     from torchvision.datasets.folder import default_loader
 
     smooth = Image.fromarray(NOISE).resize((64, 48))

@@ -9,7 +9,6 @@ from PIL import Image
 
 from pipeline.data import images
 from pipeline.errors import UserError
-from pipeline.objectives.augmentation import import_transforms
 
 
 @pytest.fixture
@@ -45,7 +44,6 @@ def test_files_that_are_no_images_by_their_names_are_told(own, capsys):
 
 
 def test_folders_inside_of_a_class_in_torchvisions_order(own):
-    import_transforms()
     from torchvision.datasets import ImageFolder
 
     names = ("z.png", "inner/y.png", "inner/deep/x.png", "inner-2/w.PNG", "Über/v.png", "数.png")

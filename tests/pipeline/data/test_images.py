@@ -9,7 +9,6 @@ from PIL import Image
 
 from pipeline.data import images
 from pipeline.errors import UserError
-from pipeline.objectives.augmentation import import_transforms
 from pipeline.params import ImageData
 
 MIRROR = os.environ.get("DATA_MIRROR")
@@ -47,7 +46,6 @@ def test_the_references_photographs(monkeypatch):
 
 
 def test_order_is_that_of_torchvisions_imagefolder(project):
-    import_transforms()
     from torchvision.datasets import ImageFolder
 
     for split in ("train", "test"):

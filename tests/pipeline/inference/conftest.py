@@ -8,13 +8,10 @@ from click.testing import CliRunner, Result
 from pipeline import MODELS, models
 from pipeline.cli import main
 from pipeline.objectives import build
-from pipeline.objectives.augmentation import import_transforms
 from pipeline.params import validate
 from pipeline.paths import data_dir, model_dir
 from pipeline.stages.prepare import prepare
 from pipeline.training import device as devices
-
-import_transforms()  # transformers imports torchvision, which may need help beside a CPU torch
 
 
 @pytest.fixture
