@@ -24,20 +24,42 @@ class LearnedPositions(nn.Embedding):
         return x + self.weight[_rows(self.weight, x, position_ids)]
 
 
-class SinusoidalPositions(nn.Module):
+class Tables(nn.Module):
+    """Buffers with values that follow from the sizes of a model, and so are not in its checkpoint.
+
+    They are float32, whatever the default type and the type of the parameters, and keep their
+    values: `to`, `half`, `to_empty` and their like move them to another device, and no more. On
+    the meta device, which has no values, they stay where they are.
+    """
+
+    def keep(self, name: str, table: Tensor) -> None:
+        """Make `table` the attribute `name`, on torch's default device."""
+        device = torch.get_default_device()
+        table = table if device.type == "meta" else table.to(device)
+        self.register_buffer(name, table, persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Tables":
+        tables = dict(self._buffers)
+        super()._apply(fn, recurse)  # what torch's own methods, such as `to`, are made of
+        for name, table in tables.items():
+            device = self._buffers[name].device
+            self._buffers[name] = table if device.type == "meta" else table.to(device)
+        return self
+
+
+class SinusoidalPositions(Tables):
     """Fixed sines and cosines (Vaswani et al. 2017, "Attention Is All You Need", section 3.5)."""
 
     def __init__(self, length: int, d_model: int):
         super().__init__()
-        position = torch.arange(length)[:, None]
-        frequency = torch.exp(torch.arange(0, d_model, 2) * (-math.log(10_000.0) / d_model))
-        angles = position * frequency
-        table = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)
-        self.register_buffer("table", table, persistent=False)
+        frequency = torch.exp(_range(0, d_model, 2) * (-math.log(10_000.0) / d_model))
+        angles = _range(length)[:, None] * frequency
+        self.keep("table", torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1))
 
     def forward(self, x: Tensor, position_ids: Tensor | None = None) -> Tensor:
         """(B, T, d_model) with the vectors of its positions added; see LearnedPositions."""
-        return x + self.table[_rows(self.table, x, position_ids)]
+        rows = _rows(self.table, x, position_ids)
+        return (x + self.table.to(x.device)[rows]).to(x.dtype)
 
 
 class NoPositions(nn.Module):
@@ -48,7 +70,7 @@ class NoPositions(nn.Module):
         return x
 
 
-class Rotary(nn.Module):
+class Rotary(Tables):
     """Queries and keys turned by an angle that grows with their position, so that their product
     depends on the distance alone (Su et al. 2021, "RoFormer", section 3.2).
 
@@ -71,16 +93,18 @@ class Rotary(nn.Module):
         self.scaling = scaling
         frequencies = rotary_frequencies(d_head, theta)
         frequencies = scaling(frequencies) if scaling else frequencies
-        angles = torch.arange(length)[:, None] * frequencies
-        self.register_buffer("cosine", angles.cos(), persistent=False)
-        self.register_buffer("sine", angles.sin(), persistent=False)
+        angles = _range(length)[:, None] * frequencies
+        self.keep("cosine", angles.cos())
+        self.keep("sine", angles.sin())
 
     def forward(self, x: Tensor, position_ids: Tensor | None = None) -> Tensor:
         """Queries or keys (B, n_head, T, d_head), turned; position_ids as in LearnedPositions."""
         rows = _rows(self.sine, x, position_ids)
-        cosine, sine = (table[rows].unsqueeze(-3) for table in (self.cosine, self.sine))
+        tables = (self.cosine.to(x.device), self.sine.to(x.device))
+        cosine, sine = (table[rows].unsqueeze(-3) for table in tables)
         first, second = x.chunk(2, dim=-1)
-        return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
+        turned = (first * cosine - second * sine, second * cosine + first * sine)
+        return torch.cat(turned, dim=-1).to(x.dtype)
 
 
 class NoRotation(nn.Module):
@@ -92,8 +116,15 @@ class NoRotation(nn.Module):
 
 
 def rotary_frequencies(d_head: int, theta: float = 10_000.0) -> Tensor:
-    """theta^(-2i / d_head) for i = 0 .. d_head / 2 - 1 (Su et al. 2021, section 3.3)."""
-    return 1.0 / theta ** (torch.arange(0, d_head, 2) / d_head)
+    """theta^(-2i / d_head) for i = 0 .. d_head / 2 - 1, in float32 on the CPU (Su et al. 2021,
+    section 3.3)."""
+    return 1.0 / theta ** (_range(0, d_head, 2) / d_head)
+
+
+def _range(*limits: int) -> Tensor:
+    """torch.arange of what a table is computed from: in float32 on the CPU, also where torch's
+    defaults are others."""
+    return torch.arange(*limits, dtype=torch.float32, device="cpu")
 
 
 def _rows(table: Tensor, x: Tensor, position_ids: Tensor | None) -> Tensor | slice:
