@@ -21,6 +21,7 @@ from pipeline.paths import (
 from pipeline.training import checkpoint as checkpoints
 from pipeline.training import device as devices
 from pipeline.training.checkpoint import Checkpoint, identity
+from pipeline.training.compilation import require_compiler
 from pipeline.training.history import History, Row, mean, write_csv
 from pipeline.training.loop import Plan
 from pipeline.training.loop import train as run_loop
@@ -33,7 +34,8 @@ def train(params: Params, name: str) -> None:
     """Train the model `name`, or go on where an interrupted training of the same stopped.
 
     Raises:
-        UserError: its data is not prepared, another process trains it, or the training diverged.
+        UserError: its data is not prepared, another process trains it, it is to be compiled where
+            there is no compiler, or the training diverged.
     """
     data = require(data_dir(name), f"dvc repro prepare@{name}")
     fingerprint = read_json(data / "meta.json")["fingerprint"]
@@ -54,11 +56,12 @@ def train(params: Params, name: str) -> None:
 
 def _train(params: Params, name: str, seed: int, data: Path, checkpoint: Checkpoint) -> History:
     """One training, with one seed; writes the folder of the model."""
-    device = devices.prepare(params)
+    device, settings = devices.prepare(params), params.section(name).train
+    if settings.compile:
+        require_compiler(name, device)
     objective = build_objective(name, params, seed, data, device)
     model = objective.build_model()
     cost = flops_per_step(model, **objective.model_inputs(objective.training_batch(0)))
-    settings = params.section(name).train
     folder = model_dir(name, seed)
     with tracking.Tracker("train", params, name, seed, checkpoint.training_id) as tracker:
         tracker.params({"parameters": parameter_count(model), "flops_per_step": cost})

@@ -27,6 +27,7 @@ from pipeline.stages import train as stage
 from pipeline.stages.prepare import prepare
 from pipeline.training import device as devices
 from pipeline.training.checkpoint import NoCheckpoint
+from pipeline.training.compilation import require_compiler
 from pipeline.training.history import History, mean, write_csv
 from pipeline.training.loop import Plan
 from pipeline.training.loop import train as run_loop
@@ -254,11 +255,12 @@ def _compare_weights(training: Trained, name: str, file: Path, found: Findings) 
 def _train(
     params: Params, name: str, seed: int, data: Path, steps: int | None
 ) -> Again:
-    device = devices.prepare(params)
+    device, settings = devices.prepare(params), params.section(name).train
+    if settings.compile:
+        require_compiler(name, device)
     objective = build_objective(name, params, seed, data, device)
     model = objective.build_model()
     cost = flops_per_step(model, **objective.model_inputs(objective.training_batch(0)))
-    settings = params.section(name).train
     total = Plan.of(settings, objective).steps
     history, _ = run_loop(
         f"{name}, seed {seed}, again",
