@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from transformer.attention import SelfAttention
 from transformer.weights.links import Link
@@ -69,23 +70,70 @@ def exactly(module: object, wanted: type, where: str) -> None:
     Raises:
         ValueError: it is of another class.
     """
-    found = type(module)
-    require(found is wanted, where, f"{found.__name__} in place of {wanted.__name__}")
+    named(module, where, f"{wanted.__module__}.{wanted.__name__}")
 
 
-def named(module: object, wanted: str, where: str) -> None:
-    """The same by the name of the class, where its library is not needed.
+def named(module: object, where: str, *wanted: str) -> None:
+    """The same by the path of the class, of which there may be several, where its library is not
+    needed.
 
     Raises:
         ValueError: it is of another class.
     """
-    name = type(module).__name__
-    require(name == wanted, where, f"{name} in place of {wanted}")
+    right, found = wanted[0].rpartition(".")[2], type(module).__name__
+    found = path(module) if found == right else found
+    require(path(module) in wanted, where, f"{found} in place of {right}")
+
+
+def unmodified(model: nn.Module, harmless: tuple[str, ...] = ()) -> None:
+    """Refuse a model that does more than its classes say.
+
+    harmless: how the names of libraries begin whose hooks change no output.
+
+    Raises:
+        ValueError: a part has a forward pass or a hook of its own.
+    """
+    for name, module in model.named_modules():
+        forward = vars(module).get("forward")
+        kept = forward is None or getattr(forward, "__func__", None) is type(module).forward
+        require(kept, name or "the model", "a forward pass of its own")
+        hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
+        allowed = all(getattr(hook, "__module__", "").startswith(harmless) for hook in hooks)
+        require(allowed, name or "the model", "a hook of its forward pass")
+
+
+def linear(theirs: Any, where: str) -> nn.Linear:
+    """A matrix, with or without a bias.
+
+    Raises:
+        ValueError: it is none.
+    """
+    exactly(theirs, nn.Linear, where)
+    return theirs
+
+
+def patches(theirs: Any, where: str) -> nn.Conv2d:
+    """The projection of patches that lie side by side.
+
+    Raises:
+        ValueError: it is another convolution.
+    """
+    exactly(theirs, nn.Conv2d, where)
+    require(theirs.stride == theirs.kernel_size, where, "overlapping patches")
+    require(theirs.padding in ("valid", (0, 0)), where, f"a padding of {theirs.padding}")
+    require(theirs.dilation == (1, 1), where, f"a dilation of {theirs.dilation}")
+    require(theirs.groups == 1, where, f"{theirs.groups} groups")
+    return theirs
+
+
+def is_nothing(theirs: object) -> bool:
+    """Whether it is torch's Identity, and no subclass of it."""
+    return type(theirs) is nn.Identity
 
 
 def norm(theirs: nn.Module | None, where: str) -> nn.Module:
     """LayerNorm or RMSNorm of the same width and eps, with or without a bias; or none."""
-    if theirs is None or isinstance(theirs, nn.Identity):
+    if theirs is None or is_nothing(theirs):
         return nn.Identity()
     affine = getattr(theirs, "weight", None) is not None
     if path(theirs) in LAYER_NORMS:
@@ -116,7 +164,7 @@ def dropout(theirs: nn.Module, where: str) -> float:
     Raises:
         ValueError: it is something else.
     """
-    if type(theirs) is nn.Identity:
+    if is_nothing(theirs):
         return 0.0
     exactly(theirs, nn.Dropout, where)
     return theirs.p
@@ -139,14 +187,14 @@ def classifier(theirs: Any, where: str) -> nn.Linear:
     Raises:
         ValueError: it is none.
     """
-    exactly(theirs, nn.Linear, where)
-    require(theirs.bias is not None, where, "a classifier without a bias")
+    require(linear(theirs, where).bias is not None, where, "a classifier without a bias")
     return theirs
 
 
 def plain(theirs: nn.MultiheadAttention, where: str) -> None:
     """Require an attention of torch's without its rarer options."""
     exactly(theirs, nn.MultiheadAttention, where)
+    exactly(theirs.out_proj, NonDynamicallyQuantizableLinear, f"{where}.out_proj")
     require(theirs._qkv_same_embed_dim, where, "kdim or vdim other than the width")
     require(theirs.bias_k is None, where, "add_bias_kv")
     require(not theirs.add_zero_attn, where, "add_zero_attn")

@@ -12,9 +12,14 @@ from transformer.model import Transformer
 from transformer.patterns import Bidirectional
 from transformer.positions import LearnedPositions, NoPositions
 from transformer.weights import components
-from transformer.weights.components import named, require
+from transformer.weights.components import is_nothing, linear, named, require
 from transformer.weights.links import Link, in_blocks, load
 from transformer.weights.resizing import pair, resize, sizes
+
+# Where timm has its classes; of attention, today and before.
+MODELS, LAYERS = "timm.models.vision_transformer", "timm.layers"
+ATTENTION = (f"{LAYERS}.attention.Attention", f"{MODELS}.Attention")
+LAYER_SCALE = (f"{LAYERS}.layer_scale.LayerScale", f"{MODELS}.LayerScale")
 
 LINKS = (
     Link("embedding.patches", "patch_embed.proj"),
@@ -49,9 +54,10 @@ def from_timm(model: Any, image_size: int | tuple[int, int] | None = None) -> Tr
         ValueError: it is of another class, or has a part that ours has no component for; it is
             named.
     """
-    components.require_class(model, "timm.models.vision_transformer.VisionTransformer")
+    components.require_class(model, f"{MODELS}.VisionTransformer")
+    components.unmodified(model)
     _check(model)
-    patches = model.patch_embed.proj
+    patches = components.patches(model.patch_embed.proj, "patch_embed.proj")
     trained = pair(model.patch_embed.img_size, "img_size")
     size, old, new = sizes(trained, patches.kernel_size, image_size)
     prefix, d_model = model.num_prefix_tokens, model.embed_dim
@@ -80,64 +86,70 @@ def from_timm(model: Any, image_size: int | tuple[int, int] | None = None) -> Tr
 def _check(model: Any) -> None:
     """Refuse by name what this model has and ours has not."""
     embed = model.patch_embed
-    named(embed, "PatchEmbed", "patch_embed")
-    require(embed.proj.stride == embed.proj.kernel_size, "patch_embed", "overlapping patches")
-    require(isinstance(embed.norm, nn.Identity), "patch_embed.norm", "a norm of patches alone")
+    named(embed, "patch_embed", f"{LAYERS}.patch_embed.PatchEmbed")
+    require(is_nothing(embed.norm), "patch_embed.norm", "a norm of patches alone")
     require(not embed.dynamic_img_pad, "patch_embed", "dynamic_img_pad")
     require(model.reg_token is None, "reg_token", "reg_tokens")
     has_both = model.cls_token is not None and model.pos_embed is not None
     require(not (model.no_embed_class and has_both), "pos_embed", "no_embed_class")
-    require(isinstance(model.patch_drop, nn.Identity), "patch_drop", "patch_drop_rate")
-    pre_norm = not isinstance(model.norm_pre, nn.Identity)
+    require(is_nothing(model.patch_drop), "patch_drop", "patch_drop_rate")
+    pre_norm = not is_nothing(model.norm_pre)
     dropped = components.dropout(model.pos_drop, "pos_drop")
     require(not (pre_norm and dropped), "pos_drop", "pos_drop_rate before pre_norm")
     require(model.attn_pool is None, "attn_pool", f"global_pool '{model.global_pool}'")
     known = model.global_pool in ("token", "avg", "")
     require(known, "global_pool", f"global_pool '{model.global_pool}'")
+    components.exactly(model.blocks, nn.Sequential, "blocks")
     for i, block in enumerate(model.blocks):
         where = f"blocks.{i}"
-        named(block, "Block", where)
+        named(block, where, f"{MODELS}.Block")
         attention = block.attn
-        named(attention, "Attention", f"{where}.attn")
-        named(block.mlp, "Mlp", f"{where}.mlp")
-        usual = (attention.qkv.in_features // attention.num_heads) ** -0.5
+        named(attention, f"{where}.attn", *ATTENTION)
+        named(block.mlp, f"{where}.mlp", f"{LAYERS}.mlp.Mlp")
+        width = linear(attention.qkv, f"{where}.attn.qkv").in_features
+        usual = (width // attention.num_heads) ** -0.5
         require(attention.scale == usual, f"{where}.attn", f"a scale of {attention.scale}")
-        require(isinstance(attention.q_norm, nn.Identity), f"{where}.attn", "qk_norm")
-        require(isinstance(attention.norm, nn.Identity), f"{where}.attn", "scale_attn_norm")
+        normless = is_nothing(attention.q_norm) and is_nothing(attention.k_norm)
+        require(normless, f"{where}.attn", "qk_norm")
+        require(is_nothing(attention.norm), f"{where}.attn", "scale_attn_norm")
         require(attention.gate is None, f"{where}.attn", "gated attention")
-        require(isinstance(block.mlp.norm, nn.Identity), f"{where}.mlp", "scale_mlp_norm")
+        require(is_nothing(block.mlp.norm), f"{where}.mlp", "scale_mlp_norm")
         for path in (block.drop_path1, block.drop_path2):
-            require(isinstance(path, nn.Identity), where, "drop_path_rate")
+            require(is_nothing(path), where, "drop_path_rate")
 
 
 def _block(block: Any, where: str) -> PreNormBlock:
     attention, mlp = block.attn, block.mlp
-    qkv_bias, bias = attention.qkv.bias is not None, attention.proj.bias is not None
-    width = attention.qkv.in_features
+    qkv, out = attention.qkv, linear(attention.proj, f"{where}.attn.proj")
+    up, down = linear(mlp.fc1, f"{where}.mlp.fc1"), linear(mlp.fc2, f"{where}.mlp.fc2")
+    inner = components.dropout(mlp.drop1, f"{where}.mlp.drop1")
     return PreNormBlock(
         SelfAttention(
-            width,
+            qkv.in_features,
             attention.num_heads,
             components.dropout(attention.attn_drop, f"{where}.attn.attn_drop"),
-            bias=qkv_bias,
-            out_bias=bias,
+            bias=qkv.bias is not None,
+            out_bias=out.bias is not None,
         ),
         MLP(
-            width,
-            mlp.fc1.out_features,
-            components.activation(
-                mlp.act, f"{where}.mlp", components.dropout(mlp.drop1, f"{where}.mlp.drop1")
-            ),
-            bias=mlp.fc1.bias is not None,
+            up.in_features,
+            up.out_features,
+            components.activation(mlp.act, f"{where}.mlp", inner),
+            bias=down.bias is not None,
         ),
         components.norm(block.norm1, f"{where}.norm1"),
         components.norm(block.norm2, f"{where}.norm2"),
         components.residual_dropout(block, ("attn.proj_drop", "mlp.drop2"), where),
-        *(
-            nn.Identity() if isinstance(scale, nn.Identity) else LayerScale(width, 1.0)
-            for scale in (block.ls1, block.ls2)
-        ),
+        *(_scale(getattr(block, name), f"{where}.{name}") for name in ("ls1", "ls2")),
     )
+
+
+def _scale(theirs: Any, where: str) -> nn.Module:
+    """The learned factors of a branch, or none."""
+    if is_nothing(theirs):
+        return nn.Identity()
+    named(theirs, where, *LAYER_SCALE)
+    return LayerScale(len(theirs.gamma), 1.0)
 
 
 def _head(model: Any) -> nn.Module:
@@ -147,9 +159,9 @@ def _head(model: Any) -> nn.Module:
     pooling = poolings[model.global_pool]
     dropout = components.dropout(model.head_drop, "head_drop")
     transform = [components.norm(model.fc_norm, "fc_norm"), nn.Dropout(dropout)]
-    if not dropout and isinstance(transform[0], nn.Identity):
+    if not dropout and is_nothing(transform[0]):
         transform = []
-    if isinstance(model.head, nn.Identity):
+    if is_nothing(model.head):
         return nn.Sequential(pooling, *transform) if transform else pooling
     require(bool(model.global_pool), "global_pool", "a classifier without a global_pool")
     classes = components.classifier(model.head, "head").out_features

@@ -59,6 +59,9 @@ def from_torch(
     Raises:
         ValueError: the model has a part that ours has no component for; it is named.
     """
+    if type(model) not in (nn.Transformer, *LAYERS):
+        raise ValueError(f"{type(model).__name__} is not one of torch's three transformers")
+    components.unmodified(model)
     pattern = pattern or Bidirectional()
     if type(model) is nn.Transformer:
         components.exactly(model.encoder, nn.TransformerEncoder, "encoder")
@@ -72,10 +75,8 @@ def from_torch(
     elif type(model) is nn.TransformerDecoder:
         nothing = Transformer(Vectors(), [], nn.Identity(), HiddenStates(), Bidirectional())
         ours, links = _stack(model, pattern, "", nothing), _links(model, "", "")
-    elif type(model) is nn.TransformerEncoder:
-        ours, links = _stack(model, pattern, ""), _links(model, "", "")
     else:
-        raise ValueError(f"{type(model).__name__} is not one of torch's three transformers")
+        ours, links = _stack(model, pattern, ""), _links(model, "", "")
     load(ours, _tensors(model), links)
     return ours.eval()
 
@@ -84,6 +85,7 @@ def _stack(
     model: nn.Module, pattern: AttentionPattern, where: str, encoder: Transformer | None = None
 ) -> Transformer:
     kind = LAYERS[type(model)]
+    components.exactly(model.layers, nn.ModuleList, f"{where}layers")
     blocks = []
     for i, layer in enumerate(model.layers):
         components.exactly(layer, kind, f"{where}layers.{i}")
@@ -94,10 +96,12 @@ def _stack(
 
 def _block(layer: nn.Module, where: str) -> Block:
     attention = components.self_attention(layer.self_attn, f"{where}.self_attn")
-    bias = layer.linear1.bias is not None
+    up = components.linear(layer.linear1, f"{where}.linear1")
+    down = components.linear(layer.linear2, f"{where}.linear2")
+    bias = down.bias is not None
     inner = components.dropout(layer.dropout, f"{where}.dropout")
     activation = components.activation(layer.activation, f"{where}.activation", inner)
-    mlp = MLP(layer.linear1.in_features, layer.linear1.out_features, activation, bias)
+    mlp = MLP(up.in_features, up.out_features, activation, bias)
     norms = [
         components.norm(getattr(layer, name), f"{where}.{name}")
         for name in ("norm1", "norm2", "norm3")

@@ -15,6 +15,7 @@ from transformer.weights import components
 from transformer.weights.links import Link, in_blocks, load
 from transformer.weights.resizing import pair, resize, sizes
 
+MODELS = "torchvision.models.vision_transformer"
 POSITIONS = "encoder.pos_embedding"
 LAYERS = "encoder.layers.encoder_layer_"
 LINKS = (
@@ -43,11 +44,13 @@ def from_torchvision(model: Any, image_size: int | tuple[int, int] | None = None
         ValueError: it is of another class, or has a part that ours has no component for; it is
             named.
     """
-    components.require_class(model, "torchvision.models.vision_transformer.VisionTransformer")
-    where = "conv_proj"
-    components.require(isinstance(model.conv_proj, nn.Conv2d), where, "a convolutional stem")
-    patches = model.conv_proj
-    components.require(patches.stride == patches.kernel_size, where, "overlapping patches")
+    components.require_class(model, f"{MODELS}.VisionTransformer")
+    components.unmodified(model)
+    stem = type(model.conv_proj) is nn.Sequential
+    components.require(not stem, "conv_proj", "a convolutional stem")
+    patches = components.patches(model.conv_proj, "conv_proj")
+    components.named(model.encoder, "encoder", f"{MODELS}.Encoder")
+    components.exactly(model.encoder.layers, nn.Sequential, "encoder.layers")
     trained = pair(model.image_size, "image_size")
     size, old, new = sizes(trained, patches.kernel_size, image_size)
     d_model = model.hidden_dim
@@ -78,16 +81,19 @@ def from_torchvision(model: Any, image_size: int | tuple[int, int] | None = None
 
 
 def _block(layer: Any, where: str) -> PreNormBlock:
-    components.named(layer, "EncoderBlock", where)
-    up, activation, inner, down, _ = layer.mlp
+    components.named(layer, where, f"{MODELS}.EncoderBlock")
+    mlp = f"{where}.mlp"
+    components.named(layer.mlp, mlp, f"{MODELS}.MLPBlock")
+    components.require(len(layer.mlp) == 5, mlp, f"an MLP of {len(layer.mlp)} parts, not 5,")
+    up = components.linear(layer.mlp[0], f"{mlp}.0")
+    inner = components.dropout(layer.mlp[2], f"{mlp}.2")
+    down = components.linear(layer.mlp[3], f"{mlp}.3")
     return PreNormBlock(
         components.self_attention(layer.self_attention, f"{where}.self_attention"),
         MLP(
             up.in_features,
             up.out_features,
-            components.activation(
-                activation, f"{where}.mlp", components.dropout(inner, f"{where}.mlp.2")
-            ),
+            components.activation(layer.mlp[1], mlp, inner),
             bias=down.bias is not None,
         ),
         components.norm(layer.ln_1, f"{where}.ln_1"),
@@ -100,10 +106,11 @@ def _head(model: Any) -> nn.Module:
     """A classifier, with `representation_size` behind a hidden layer; or the class token alone,
     where Identity stands in the place of the classifier."""
     heads, where, pooling = model.heads, "heads", ClassToken()
-    names = [name for name, _ in heads.named_children()]
+    whole = type(heads) is nn.Sequential
+    names = [name for name, _ in heads.named_children()] if whole else []
     if names == ["pre_logits", "act", "head"]:
         hidden, classifier = heads.pre_logits, components.classifier(heads.head, "heads.head")
-        components.exactly(hidden, nn.Linear, "heads.pre_logits")
+        components.linear(hidden, "heads.pre_logits")
         components.exactly(heads.act, nn.Tanh, "heads.act")
         return ClassificationHead(
             model.hidden_dim,
@@ -114,7 +121,7 @@ def _head(model: Any) -> nn.Module:
         )
     if names == ["head"]:
         heads, where = heads.head, "heads.head"
-    if isinstance(heads, nn.Identity):
+    if components.is_nothing(heads):
         return pooling
     classes = components.classifier(heads, where).out_features
     return ClassificationHead(model.hidden_dim, classes, pooling)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
+    BertConfig,
     BertForMaskedLM,
     GPT2LMHeadModel,
     LlamaForCausalLM,
@@ -125,6 +126,8 @@ def test_folders_that_hold_no_model(folder, tmp_path):
         from_huggingface("bert-base-uncased")
     with pytest.raises(ValueError, match="expected a folder or a model of transformers, not int"):
         from_huggingface(7)
+    with pytest.raises(ValueError, match="a folder or a model of transformers, not BertConfig"):
+        from_huggingface(BertConfig())
     saved = folder(BERT)
     with pytest.raises(ValueError, match="a BertForMaskedLM takes no images"):
         from_huggingface(saved, image_size=8)

@@ -38,17 +38,17 @@ def from_huggingface(
     image_size: int | tuple[int, int] | None = None,
     drop: tuple[str, ...] = (),
 ) -> Transformer:
-    """A model of transformers as a Transformer, in evaluation mode and float32.
+    """A model of transformers as a Transformer, in evaluation mode and of torch's default type.
 
-    source: a folder, or the model as an object.
+    source: a folder, or the model as an object, as its class makes it of its configuration.
     image_size: of the images, where a ViT is to take others than it was trained on: its
         positions are interpolated as transformers does.
     drop: beginnings of the names of tensors to leave out where they are there, such as the head
         of another task.
 
     Raises:
-        ValueError: the folder holds no such model, or something in its configuration or weights
-            that would not be honoured.
+        ValueError: the folder holds no such model, or something in its configuration, its weights
+            or the parts of the object would not be honoured; it is named.
     """
     with folder_of(source) as folder:
         config, tensors = Config(read_config(folder), CONFIG), read_tensors(folder)

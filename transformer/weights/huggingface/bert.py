@@ -160,7 +160,7 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     block = kind if kind in MODEL_TYPES else PostNormBlock
     body = found.body(model, TokenEmbedding, block, SelfAttention, MLP, nn.LayerNorm, Bidirectional)
     embedding, transform = model.embedding, model.head.transform
-    right = isinstance(transform, PredictionTransform)
+    right = type(transform) is PredictionTransform and type(transform[0]) is nn.Linear
     found.require(right, "prediction_transform: a head without its matrix and norm")
     if right:
         alike = found.activation(transform[1]) == body.activation

@@ -8,7 +8,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
+
+from transformer.weights.components import path
+from transformer.weights.huggingface.objects import unchanged
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
@@ -55,16 +58,17 @@ def folder_of(source: Path | str | Any) -> Iterator[Path]:
     of a model of transformers writes: in memory the tensors of some have names of their own.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither, or a model that was changed since it was made.
     """
     if isinstance(source, Path | str):
         yield Path(source)
-    elif hasattr(source, "save_pretrained"):
+    elif isinstance(source, nn.Module) and path(source).startswith("transformers.models."):
+        unchanged(source)
         with TemporaryDirectory() as folder:
             source.save_pretrained(folder)
             yield Path(folder)
     else:
-        kind = type(source).__name__
+        kind = path(source) if isinstance(source, nn.Module) else type(source).__name__
         raise ValueError(f"expected a folder or a model of transformers, not {kind}")
 
 

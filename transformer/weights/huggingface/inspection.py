@@ -1,16 +1,26 @@
 """Whether a family of transformers can express a model of ours: what it cannot is named."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from transformer.attention import Attention
+from transformer.attention import Attention, StackedLinear
 from transformer.layers import MLP, Block, GatedMLP, PostNormBlock
 from transformer.model import Transformer
 from transformer.patterns import AttentionPattern
 from transformer.positions import LearnedPositions, NoRotation, Rotary
+from transformer.weights.components import is_nothing, patches, path, unmodified
+
+# What stands in our modules under these names.
+PLACES = {
+    **dict.fromkeys(("out", "q", "up", "gate", "down", "decoder", "classifier"), nn.Linear),
+    **dict.fromkeys(("qkv", "kv"), StackedLinear),
+    **dict.fromkeys(("tokens", "token_types"), nn.Embedding),
+    "patches": nn.Conv2d,
+    "dropout": nn.Dropout,
+}
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,7 @@ class Inspection:
         Raises:
             ValueError: a part is none of this project, so that nothing can be asked of it.
         """
+        self._exact(model)
         blocks, attentions = self._parts(model, embedding)
         self.require(model.encoder is None, "an encoder beside the decoder")
         kind = type(model.pattern).__name__
@@ -87,10 +98,10 @@ class Inspection:
             self.require(type(each) is block, f"norm_position: {kind}")
             self.require(type(each.mlp) is mlp, f"mlp: {type(each.mlp).__name__}")
             scales = (each.attention_scale, each.mlp_scale)
-            self.require(all(isinstance(s, nn.Identity) for s in scales), "layer_scale")
+            self.require(all(map(is_nothing, scales)), "layer_scale")
         for each in attentions:
             self.require(isinstance(each, attention), f"n_kv_head: {type(each).__name__}")
-            plain = isinstance(each.qk_norm, nn.Identity)
+            plain = is_nothing(each.qk_norm)
             self.require(plain, "qk_norm: normalised queries and keys")
             right = type(each.rotation) is (Rotary if rotary else NoRotation)
             self.require(right, f"positions: {'not ' if rotary else ''}rotary")
@@ -111,6 +122,24 @@ class Inspection:
             self.one("dropout", (b.dropout.p for b in blocks)),
             self.one("dropout of attention", (a.dropout for a in attentions)),
         )
+
+    def _exact(self, model: Transformer) -> None:
+        """Require parts of this project and of torch, as they were made."""
+        self._try(lambda: unmodified(model))
+        for name, part in model.named_modules():
+            known = path(part).startswith(("transformer.", "torch.nn.modules."))
+            wanted = PLACES.get(name.rpartition(".")[2], type(part))
+            self.require(known and type(part) is wanted, f"{name}: {path(part)}")
+            if type(part) is nn.Conv2d:
+                self._try(lambda name=name, part=part: patches(part, name))
+        self.finish()
+
+    def _try(self, check: Callable[[], Any]) -> None:
+        """Refuse what `check` raises an error about."""
+        try:
+            check()
+        except ValueError as error:
+            self.require(False, str(error))
 
     def _parts(
         self, model: Transformer, embedding: type[nn.Module]
@@ -142,7 +171,7 @@ class Inspection:
     def norms(self, model: Transformer) -> list[nn.Module]:
         """All norms of the residual stream."""
         stream = [n for b in model.blocks for n in (b.attention_norm, b.mlp_norm)]
-        rest = [m for m in (model.embedding.norm, model.norm) if not isinstance(m, nn.Identity)]
+        rest = [m for m in (model.embedding.norm, model.norm) if not is_nothing(m)]
         return stream + rest
 
     def activation(self, activation: nn.Module) -> str:
@@ -163,7 +192,7 @@ class Inspection:
     def learned_positions(self, positions: nn.Module) -> None:
         """Require a learned table."""
         kind = type(positions).__name__
-        self.require(isinstance(positions, LearnedPositions), f"positions: {kind}, not learned")
+        self.require(type(positions) is LearnedPositions, f"positions: {kind}, not learned")
 
     def unscaled(self, model: Transformer, body: Body) -> None:
         """Require that attention divides by the square root of d_head."""
@@ -176,4 +205,4 @@ def does_nothing(module: nn.Module) -> bool:
     """Whether the output is the input, in training as well."""
     if isinstance(module, nn.Sequential):
         return all(does_nothing(part) for part in module)
-    return isinstance(module, nn.Identity) or (isinstance(module, nn.Dropout) and not module.p)
+    return is_nothing(module) or (type(module) is nn.Dropout and not module.p)
