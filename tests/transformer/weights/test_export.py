@@ -1,9 +1,12 @@
 """Models of ours as folders of transformers: the Auto classes open them, with equal outputs."""
 
+import copy
 import json
+import os
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
@@ -19,10 +22,12 @@ from transformer import Architecture
 from transformer.patterns import Bidirectional
 from transformer.weights import from_huggingface, from_timm, to_huggingface
 
-SIZES = {"n_layer": 2, "n_head": 2, "d_model": 12, "d_mlp": 20, "dropout": 0.1}
-LLAMA = {
+SIZES = {"n_layer": 2, "n_head": 2, "d_model": 12, "d_mlp": 20, "dropout": 0.1,
+         "embedding_dropout": 0.1}  # fmt: skip
+NO_DROPOUT = {"dropout": 0.0, "embedding_dropout": 0.0}
+LLAMA = NO_DROPOUT | {
     "norm": "rmsnorm", "positions": "rotary", "mlp": "gated", "activation": "silu",
-    "bias": False, "dropout": 0.0, "rope_theta": 50.0, "norm_eps": 1e-3,
+    "bias": False, "rope_theta": 50.0, "norm_eps": 1e-3,
 }  # fmt: skip
 
 
@@ -91,6 +96,42 @@ def test_theirs_gives_the_outputs_of_ours(make, opens, inputs, name, tmp_path):
     assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     x = inputs()
     assert relative(ours(x), theirs.eval()(x).logits) < 1e-5
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
+@pytest.mark.parametrize(
+    ("make", "opens", "inputs"),
+    [
+        (lambda: bert(**NO_DROPOUT), AutoModelForMaskedLM, tokens),
+        (lambda: bert(norm_position="pre", **NO_DROPOUT), AutoModelForMaskedLM, tokens),
+        (lambda: gpt(**NO_DROPOUT), AutoModelForCausalLM, tokens),
+        (lambda: gpt(**LLAMA), AutoModelForCausalLM, tokens),
+        (lambda: vit(**NO_DROPOUT), AutoModelForImageClassification, images),
+    ],
+    ids=["bert", "bert, norms first", "gpt", "llama", "vit"],
+)
+def test_theirs_trains_as_ours(make, opens, inputs, optimizer, tmp_path):
+    """A BERT of theirs without its token type, which ours does not have."""
+    torch.manual_seed(0)
+    ours = make()
+    to_huggingface(ours, tmp_path)
+    theirs = opens.from_pretrained(tmp_path)
+    if hasattr(theirs, "bert"):
+        theirs.bert.embeddings.token_type_embeddings.requires_grad_(False)
+    x, before = inputs(), copy.deepcopy(ours)
+    for model, logits in ((ours, lambda m: m(x)), (theirs, lambda m: m(x).logits)):
+        steps = optimizer(model.train().parameters(), lr=0.01, weight_decay=0.1)
+        labels = torch.arange(logits(model).numel() // logits(model).shape[-1]) % 5
+        for _ in range(3):
+            steps.zero_grad()
+            F.cross_entropy(logits(model).flatten(0, -2), labels).backward()
+            steps.step()
+    theirs.save_pretrained(tmp_path / "trained")
+    again = dict(from_huggingface(tmp_path / "trained").named_parameters())
+    assert again.keys() == dict(ours.named_parameters()).keys()
+    for name, parameter in ours.named_parameters():
+        moved = (parameter - before.get_parameter(name)).norm()
+        assert (again[name] - parameter).norm() <= 1e-3 * moved, name
 
 
 @pytest.mark.parametrize(
@@ -196,6 +237,17 @@ def test_parts_that_theirs_has_not_are_all_refused_by_name(make, parts, tmp_path
     for part in parts:
         assert part in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o007])
+def test_files_are_for_those_that_new_files_are_for(umask, tmp_path):
+    before = os.umask(umask)
+    try:
+        to_huggingface(gpt(), tmp_path / "out")
+    finally:
+        os.umask(before)
+    for file in (tmp_path / "out").iterdir():
+        assert file.stat().st_mode & 0o777 == 0o666 & ~umask, file
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ Transformer).
 """
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,8 @@ def to_huggingface(
 ) -> str:
     """Write `model` as config.json and model.safetensors, which transformers' Auto classes open.
 
+    A BERT without token types gets one there that training would change, see `bert.describe`.
+
     settings: further keys of config.json, such as id2label.
     Returns the name of the class that it is there.
 
@@ -93,6 +96,8 @@ def to_huggingface(
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    # safetensors writes files that nobody but their owner reads.
+    shutil.copymode(folder / CONFIG, folder / WEIGHTS)
     return config["architectures"][0]
 
 

@@ -65,6 +65,8 @@ def clean(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
         }
     length = config.count("max_position_embeddings", 512)
     tensors = without_constants(tensors, {"bert.embeddings.position_ids": is_range(length)})
+    if _has_no_types(tensors, config):
+        tensors = {name: tensor for name, tensor in tensors.items() if name != TYPES}
     if config.flag("tie_word_embeddings", True):
         bias = "cls.predictions.bias"
         copies = {"cls.predictions.decoder.weight": WORDS, "cls.predictions.decoder.bias": bias}
@@ -95,7 +97,7 @@ def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Tran
         LearnedPositions(config.count("max_position_embeddings", 512), d_model),
         nn.Identity() if pre else norm(),
         dropout,
-        token_types=config.count("type_vocab_size", 2),
+        token_types=config.count("type_vocab_size", 2) if TYPES in tensors else 0,
         padding_id=config.padding(vocabulary_size, 0),
     )
     blocks = [
@@ -119,6 +121,18 @@ def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Tran
     else:
         head = HiddenStates()
     return Transformer(embedding, blocks, norm() if pre else nn.Identity(), head, Bidirectional())
+
+
+def _has_no_types(tensors: dict[str, Tensor], config: Config) -> bool:
+    """Whether there is one type of tokens, of zeros, as `describe` writes it for a model without:
+    it adds nothing, and a type that is there is no longer zero after a step of training.
+
+    Raises:
+        ValueError: the types are missing.
+    """
+    if TYPES not in tensors:
+        raise ValueError(f"missing tensors: {TYPES} (see type_vocab_size)")
+    return config.count("type_vocab_size", 2) == 1 and not tensors[TYPES].any()
 
 
 def links(model: Transformer) -> list[Link]:
@@ -149,6 +163,9 @@ def links(model: Transformer) -> list[Link]:
 
 def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The config.json of the BERT that is `model`, and tensors that ours does not have.
+
+    A model without token types is given one there, of zeros. It changes no output, but training
+    there changes it, unless `token_type_embeddings.requires_grad_(False)` keeps it as it is.
 
     Raises:
         ValueError: BERT cannot express a part of the model; all of them are named.
