@@ -267,4 +267,4 @@ def export(model: str, folder: Path) -> None:
     """Write a trained model into FOLDER, for Hugging Face transformers."""
     from pipeline.inference.export import export as write
 
-    click.echo(f"{folder}: a {write(model, folder)}")
+    click.echo(f"{folder}: a {write(model, folder)}; its README.md shows how to use it")

@@ -10,16 +10,19 @@ from torch import nn
 
 from pipeline.data import tokenization
 from pipeline.errors import UserError, is_full_disk
+from pipeline.inference import readme
 from pipeline.inference.loading import ImageModel, TextModel, image_model, text_model
 from pipeline.paths import write_json
 from transformer.weights import to_huggingface
 
+README = {"bert": readme.of_masked_lm, "gpt": readme.of_causal_lm}
 # Of red, green and blue in a grey of equal brightness, as Pillow converts (ITU-R 601-2).
 BRIGHTNESS = (0.299, 0.587, 0.114)
 
 
 def export(name: str, folder: Path) -> str:
-    """Write the trained model `name` with its tokenizer, or the preparation of its images.
+    """Write the trained model `name` with its tokenizer, or the preparation of its images, and a
+    README.md that shows its use.
 
     Returns the class of transformers that it is there.
 
@@ -30,31 +33,8 @@ def export(name: str, folder: Path) -> str:
     try:
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
             raise UserError(f"{folder}: is there already; name a new or an empty folder")
-        if name == "vit":
-            images = image_model(None)
-            labels = {str(index): label for index, label in enumerate(images.classes)}
-            inverse = {label: int(index) for index, label in labels.items()}
-            settings = {"id2label": labels, "label2id": inverse}
-            if len(images.preparation.mean) == 1:
-                images = _in_colour(images)
-            how = images.preparation
-            written = to_huggingface(images.model, folder, settings)
-            preparation = {
-                "image_processor_type": "ViTImageProcessor",
-                "do_resize": True,
-                "size": dict(zip(("height", "width"), how.size, strict=True)),
-                "resample": how.resample,
-                "do_rescale": True,
-                "rescale_factor": how.scale,
-                "do_normalize": True,
-                "image_mean": how.mean,
-                "image_std": how.std,
-            }
-            write_json(preparation, folder / "preprocessor_config.json")
-        else:
-            text = text_model(name, None)
-            written = to_huggingface(text.model, folder)
-            _tokenizer(text, folder)
+        written, page = _classifier(folder) if name == "vit" else _language_model(name, folder)
+        (folder / "README.md").write_text(page, "utf-8")
     except ValueError as error:
         raise UserError(f"models/{name} cannot be exported: {error}") from None
     except OSError as error:
@@ -62,6 +42,38 @@ def export(name: str, folder: Path) -> str:
             raise
         raise UserError(f"{error.filename or folder}: {error.strerror}") from None
     return written
+
+
+def _classifier(folder: Path) -> tuple[str, str]:
+    """Write the ViT; returns the class that it is there, and the README.md."""
+    images = image_model(None)
+    labels = {str(index): label for index, label in enumerate(images.classes)}
+    inverse = {label: int(index) for index, label in labels.items()}
+    grey = len(images.preparation.mean) == 1
+    images = _in_colour(images) if grey else images
+    how = images.preparation
+    written = to_huggingface(images.model, folder, {"id2label": labels, "label2id": inverse})
+    preparation = {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": dict(zip(("height", "width"), how.size, strict=True)),
+        "resample": how.resample,
+        "do_rescale": True,
+        "rescale_factor": how.scale,
+        "do_normalize": True,
+        "image_mean": how.mean,
+        "image_std": how.std,
+    }
+    write_json(preparation, folder / "preprocessor_config.json")
+    return written, readme.of_classifier(images, written, grey)
+
+
+def _language_model(name: str, folder: Path) -> tuple[str, str]:
+    """Write a BERT or a GPT, likewise."""
+    text = text_model(name, None)
+    written = to_huggingface(text.model, folder)
+    _tokenizer(text, folder)
+    return written, README[name](text, written)
 
 
 def _in_colour(images: ImageModel) -> ImageModel:
@@ -88,6 +100,8 @@ def _tokenizer(text: TextModel, folder: Path) -> None:
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": text.context,
+        # Not those of token types, which GPT-2 would take for further words.
+        "model_input_names": ["input_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
         **{f"{key}_token": name for key, name in special.items()},
     }

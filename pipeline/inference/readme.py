@@ -1,0 +1,98 @@
+"""README.md of an exported model: what it is, and how it is used in Hugging Face transformers."""
+
+from safetensors.numpy import load_file
+
+from pipeline.inference.loading import ImageModel, TextModel
+from pipeline.paths import data_dir, read_json
+
+WORDS = 6  # of the example
+FILL_MASK = """
+from transformers import pipeline
+
+fill_mask = pipeline("fill-mask", model=".")  # the folder of this file
+for guess in fill_mask({text!r}, top_k=3):
+    print(f"{{guess['score']:.1%}}  {{guess['token_str']}}")
+"""
+GENERATE = """
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = "."  # of this file
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForCausalLM.from_pretrained(folder)
+prompt = tokenizer({text!r}, return_tensors="pt")
+tokens = model.generate(**prompt, max_length={context}, do_sample=True, temperature=0.8)
+print(tokenizer.decode(tokens[0]))
+"""
+CLASSIFY = """
+from PIL import Image
+from transformers import pipeline
+
+classify = pipeline("image-classification", model=".")  # the folder of this file
+image = Image.new("RGB", ({width}, {height}), "white")  # or Image.open("photo.jpg")
+for guess in classify(image, top_k=3):
+    print(f"{{guess['score']:.1%}}  {{guess['label']}}")
+"""
+NO_TOKEN_TYPES = """
+## Training it further
+
+The model has no token types. transformers gives every BERT at least one, whose vector is zero here
+and changes no output. Keep it out of the training:
+
+```python
+from transformers import AutoModelForMaskedLM
+
+model = AutoModelForMaskedLM.from_pretrained(".")
+model.bert.embeddings.token_type_embeddings.requires_grad_(False)
+```
+"""
+GREY_AS_COLOUR = """
+The model was trained on grey images. Here it takes red, green and blue, which transformers'
+pipelines give it, and weighs them to the same grey. A training here changes the three weights
+apart from each other.
+"""
+
+
+def of_masked_lm(text: TextModel, written: str) -> str:
+    """README.md of the BERT trained here; written: the class of transformers."""
+    ids = _example("bert", text.context)
+    ids[len(ids) // 2] = text.tokenizer.token_to_id(text.mask)
+    masked = text.tokenizer.decode(ids, skip_special_tokens=False)
+    reads = f"It guesses hidden words in texts of up to {text.context} tokens."
+    notes = NO_TOKEN_TYPES if text.model.embedding.token_types is None else ""
+    return _page("bert", "fill-mask", written, reads, FILL_MASK.format(text=masked), notes)
+
+
+def of_causal_lm(text: TextModel, written: str) -> str:
+    """README.md of the GPT, likewise."""
+    prompt = text.tokenizer.decode(_example("gpt", text.context))
+    reads = f"It continues a text, and sees {text.context} tokens at most."
+    sample = GENERATE.format(text=prompt, context=text.context)
+    return _page("gpt", "text-generation", written, reads, sample)
+
+
+def of_classifier(images: ImageModel, written: str, grey: bool) -> str:
+    """README.md of the ViT, likewise; grey: whether it was trained on images without colours."""
+    height, width = images.preparation.size
+    count = len(images.classes)
+    reads = f"It tells {count} classes apart, in images resized to {height} x {width} pixels."
+    sample = CLASSIFY.format(height=height, width=width)
+    notes = GREY_AS_COLOUR if grey else ""
+    return _page("vit", "image-classification", written, reads, sample, notes)
+
+
+def _page(name: str, task: str, written: str, reads: str, sample: str, notes: str = "") -> str:
+    """The head is what the Hub of Hugging Face reads: the library and the task."""
+    meta = read_json(data_dir(name) / "meta.json")
+    return (
+        f"---\nlibrary_name: transformers\npipeline_tag: {task}\n---\n\n"
+        f"# {written}\n\n"
+        f"Trained on {meta['title']} (licence: {meta['licence']}).\n{reads}\n\n"
+        f"```python{sample}```\n{notes}"
+    )
+
+
+def _example(name: str, context: int) -> list[int]:
+    """The first tokens of the part of the data that is held out, or else of the training's."""
+    tokens = load_file(data_dir(name) / "tokens.safetensors")
+    held_out = tokens["validation"] if len(tokens["validation"]) else tokens["train"]
+    return held_out[: min(WORDS, context)].tolist()
