@@ -6,25 +6,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from transformer.build import ACTIVATIONS
+from transformer.weights.huggingface.keys import has_no_effect
 from transformer.weights.resizing import Grid, pair
 
-# What neither the forward pass nor its gradients depend on.
-WITHOUT_EFFECT = frozenset(
-    (
-        "_name_or_path", "name_or_path", "architectures", "model_type", "transformers_version",
-        "dtype", "torch_dtype", "initializer_range", "use_cache", "bos_token_id",
-        "eos_token_id", "sep_token_id", "decoder_start_token_id", "id2label", "label2id",
-        "num_labels", "_num_labels", "problem_type", "finetuning_task", "tokenizer_class",
-        "task_specific_params", "prefix", "gradient_checkpointing", "return_dict",
-        "output_attentions", "output_hidden_states", "chunk_size_feed_forward",
-        "classifier_dropout", "encoder_stride", "summary_activation", "summary_first_dropout",
-        "summary_proj_to_labels", "summary_type", "summary_use_proj", "reorder_and_upcast_attn",
-        "_attn_implementation_autoset",
-        # Written by older versions or for other programs; no code of transformers reads them.
-        "is_llama_config", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers",
-        "pooler_size_per_head",
-    )
-)  # fmt: skip
 # What other values of would change the model; these are the ones that it is built for.
 EXPECTED = {
     "is_decoder": False,
@@ -168,7 +152,7 @@ class Config:
         for key, expected in EXPECTED.items():
             if self.take(key, expected) not in (expected, None):
                 raise self.refusal(key, f"only {expected!r} is")
-        unknown = sorted(self._left - WITHOUT_EFFECT)
+        unknown = sorted(key for key in self._left if not has_no_effect(key))
         if unknown:
             raise ValueError(
                 f"{self.where}: unknown keys, which might change the model: {', '.join(unknown)}"

@@ -61,6 +61,9 @@ def build(
     size, _, (rows, columns) = sizes(trained, patch, image_size)
     d_model, d_mlp = config.count("hidden_size", 768), config.count("intermediate_size", 3072)
     n_head = config.heads("num_attention_heads", d_model, 12)
+    d_head = d_model // n_head
+    if config.count("head_dim", d_head) != d_head:
+        raise config.refusal("head_dim", f"only {d_head} is, the width for each of {n_head} heads")
     eps, qkv_bias = config.positive("layer_norm_eps", 1e-12), config.flag("qkv_bias", True)
     dropout = config.dropout("hidden_dropout_prob", 0.0)
     attention_dropout = config.dropout("attention_probs_dropout_prob", 0.0)

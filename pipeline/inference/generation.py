@@ -1,0 +1,128 @@
+"""How a text is written, by the generation_config.json of a Hugging Face folder.
+
+How much is written is for the command to say: see its --tokens.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipeline import models
+from pipeline.errors import UserError
+from pipeline.inference.settings import Settings
+from transformer.generate import Sampling
+
+FILE = "generation_config.json"
+OURS = Sampling(temperature=0.8)
+# What ours has no part for, with the values that ask for none; so does null.
+NOTHING = {
+    **dict.fromkeys(
+        (
+            "bad_words_ids", "begin_suppress_tokens", "constraints", "force_words_ids",
+            "forced_decoder_ids", "sequence_bias", "stop_strings", "suppress_tokens",
+        ),
+        ([],),
+    ),
+    **dict.fromkeys(
+        (
+            "dola_layers", "exponential_decay_length_penalty", "forced_bos_token_id",
+            "forced_eos_token_id", "max_time", "top_h", "watermarking_config",
+        ),
+        (),
+    ),
+    **dict.fromkeys(
+        (
+            "diversity_penalty", "encoder_no_repeat_ngram_size", "epsilon_cutoff", "eta_cutoff",
+            "min_length", "min_new_tokens", "min_p", "no_repeat_ngram_size", "penalty_alpha",
+        ),
+        (0,),
+    ),
+    **dict.fromkeys(
+        (
+            "encoder_repetition_penalty", "guidance_scale", "num_beam_groups", "num_beams",
+            "num_return_sequences", "repetition_penalty", "typical_p",
+        ),
+        (1,),
+    ),
+    "token_healing": (False,),
+    "use_mtp": (False,),
+}  # fmt: skip
+# What the tokens do not depend on: speed, memory, what is returned besides, and beams alone.
+WITHOUT_EFFECT = frozenset(
+    (
+        "_from_model_config", "assistant_confidence_threshold", "assistant_early_exit",
+        "assistant_ensemble_weight", "assistant_lookbehind", "bos_token_id", "cache_config",
+        "cache_implementation", "compile_config", "continuous_batching_config",
+        "decoder_start_token_id", "disable_compile", "early_stopping", "is_assistant",
+        "length_penalty", "low_memory", "max_cache_len", "max_length", "max_matching_ngram_size",
+        "max_new_tokens", "num_assistant_tokens", "num_assistant_tokens_schedule",
+        "output_attentions", "output_hidden_states", "output_logits", "output_scores",
+        "pad_token_id", "prefill_chunk_size", "prompt_lookup_num_tokens", "remove_invalid_values",
+        "renormalize_logits", "return_dict_in_generate", "speculation_type", "target_lookbehind",
+        "transformers_version", "use_cache",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How a model writes, unless the user says otherwise.
+
+    stop: tokens that end a text.
+    """
+
+    sampling: Sampling = OURS
+    stop: tuple[int, ...] = ()
+
+
+UNSAID = Generation()
+
+
+def read_generation(folder: Path) -> Generation:
+    """By the file, or where there is none by the config.json, which had these keys once.
+
+    Raises:
+        UserError: a key would not be honoured.
+    """
+    settings, config = Settings(folder / FILE), Settings(folder / models.CONFIG)
+    whole = settings.path.is_file()
+    settings = settings if whole else config
+    for key, values in NOTHING.items():
+        settings.expect(key, *values)
+    sampling = _sampling(settings)
+    stop = _stop(settings if "eos_token_id" in settings.values else config)
+    settings.take("eos_token_id")
+    if whole:
+        settings.finish(WITHOUT_EFFECT, "the text")
+    return Generation(sampling, stop)
+
+
+def _sampling(settings: Settings) -> Sampling:
+    """Where nothing is said of `do_sample`, tokens are drawn, as the command does it."""
+    samples = settings.flag("do_sample", None)
+    # Of what is not said, transformers has values of its own.
+    usual = Sampling(1.0, top_k=50) if samples else OURS
+    given = {}
+    for key, kinds, right in (
+        ("temperature", (int, float), "a number"),
+        ("top_k", (int,), "a whole number"),
+        ("top_p", (int, float), "a number"),
+    ):
+        value = settings.take(key)
+        if value is not None:
+            if type(value) not in kinds:
+                raise settings.refusal(key, f"expected {right}")
+            given[key] = value
+    if samples is False:
+        return Sampling(temperature=0)
+    try:
+        return replace(usual, **given)
+    except ValueError as error:
+        raise UserError(f"{settings.path}: {error}") from None
+
+
+def _stop(settings: Settings) -> tuple[int, ...]:
+    ends = settings.values.get("eos_token_id")
+    ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    if not all(type(end) is int and end >= 0 for end in ends):
+        raise settings.refusal("eos_token_id", "expected a token's number, or several")
+    return tuple(ends)
