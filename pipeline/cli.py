@@ -190,12 +190,13 @@ def ui(port: int) -> None:
 @click.option("--prompt", required=True, help="The beginning of the text.")
 @click.option("--tokens", type=click.IntRange(min=1), default=100, show_default=True,
               help="How many to write at most.")
-@click.option("--temperature", type=click.FloatRange(min=0), default=0.8, show_default=True,
+@click.option("--temperature", type=click.FloatRange(min=0), show_default="0.8, or the folder's",
               help="0 takes the likeliest token each time.")
-@click.option("--top-k", type=click.IntRange(min=0), default=0, show_default=True,
+@click.option("--top-k", type=click.IntRange(min=0), show_default="0, or the folder's",
               help="Choose among so many of the likeliest tokens; 0 for all.")
-@click.option("--top-p", type=click.FloatRange(min=0, max=1, min_open=True), default=1.0,
-              show_default=True, help="Choose among the likeliest that reach this probability.")
+@click.option("--top-p", type=click.FloatRange(min=0, max=1, min_open=True),
+              show_default="1, or the folder's",
+              help="Choose among the likeliest that reach this probability.")
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True,
               help="The same one, the same text.")
 @click.option("--stop", multiple=True, help="A token to end at; may be given several times.")
@@ -204,21 +205,19 @@ def ui(port: int) -> None:
 def generate(
     prompt: str,
     tokens: int,
-    temperature: float,
-    top_k: int,
-    top_p: float,
+    temperature: float | None,
+    top_k: int | None,
+    top_p: float | None,
     seed: int,
     stop: tuple[str, ...],
     source: Path | None,
 ) -> None:
     """Go on with a text, token by token."""
-    from pipeline.inference.text import Sampling, continuation
+    from pipeline.inference.text import continuation
 
-    try:
-        sampling = Sampling(temperature, top_k, top_p)
-    except ValueError as error:  # such as nan, which is in no range and passes them all
-        raise UserError(str(error)) from None
-    for piece in continuation(prompt, source, tokens, sampling, seed, stop):
+    given = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    for piece in continuation(prompt, source, tokens, chosen, seed, stop):
         click.echo(piece, nl=False)
     click.echo()
 

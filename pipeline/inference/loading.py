@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 
 from pipeline import models
 from pipeline.errors import UserError, first_line
+from pipeline.inference.generation import UNSAID, Generation, read_generation
 from pipeline.inference.preparation import Preparation, read_preparation
 from pipeline.inference.settings import Settings
 from pipeline.inference.tokenizer import read_tokenizer
@@ -36,7 +37,7 @@ class TextModel:
     context: tokens that it sees at most.
     special: whether its input is framed by the tokenizer's special tokens, such as [CLS].
     mask: the token that stands for a word to guess, if there is one.
-    stop: tokens that end a text.
+    generation: how it writes.
     """
 
     model: Transformer
@@ -44,7 +45,7 @@ class TextModel:
     context: int
     special: bool
     mask: str | None = "[MASK]"
-    stop: tuple[int, ...] = ()
+    generation: Generation = UNSAID
 
     def encode(self, text: str) -> list[int]:
         """Token ids.
@@ -90,23 +91,8 @@ def text_model(name: str, source: Path | None) -> TextModel:
         return TextModel(model, tokenizer, config["length"], special=False)
     model, config = _given(name, source)
     tokenizer, mask = read_tokenizer(source, config)
-    return TextModel(model, tokenizer, _context(model), True, mask, _stop(source, config))
-
-
-def _stop(source: Path, config: dict[str, Any]) -> tuple[int, ...]:
-    """The tokens that end a text; what is said of generation alone goes before the config.json.
-
-    Raises:
-        UserError: they are no tokens.
-    """
-    generation = Settings(source / "generation_config.json")
-    chosen = generation.values if "eos_token_id" in generation.values else config
-    path = generation.path if chosen is generation.values else source / models.CONFIG
-    ends = chosen.get("eos_token_id")
-    ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
-    if not all(type(end) is int and end >= 0 for end in ends):
-        raise UserError(f"{path}: eos_token_id: expected a token's number, or several, not {ends}")
-    return tuple(ends)
+    generation = read_generation(source) if name == "gpt" else UNSAID
+    return TextModel(model, tokenizer, _context(model), True, mask, generation)
 
 
 def _context(model: Transformer) -> int:

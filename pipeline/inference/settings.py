@@ -49,14 +49,15 @@ class Settings:
         """
         if self.take(key) not in (None, *expected):
             known = " or ".join(map(repr, expected))
-            raise self.refusal(key, f"not supported; only {known} is")
+            only = f"; only {known} is" if expected else ""
+            raise self.refusal(key, f"not supported{only}")
 
     def refusal(self, key: str, right: str) -> UserError:
         """The error about a value that cannot be honoured; right: what could be."""
         return UserError(f"{self.path}: {key}: {self.values.get(key)!r}: {right}")
 
-    def finish(self, without_effect: frozenset[str]) -> None:
-        """To be called when all that is known has been taken.
+    def finish(self, without_effect: frozenset[str], changed: str = "the input") -> None:
+        """To be called when all that is known has been taken; changed: by what is not known.
 
         Raises:
             UserError: a key is not known.
@@ -65,5 +66,5 @@ class Settings:
         unknown = sorted(given - self._taken - without_effect)
         if unknown:
             raise UserError(
-                f"{self.path}: unknown keys, which might change the input: {', '.join(unknown)}"
+                f"{self.path}: unknown keys, which might change {changed}: {', '.join(unknown)}"
             )

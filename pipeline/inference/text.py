@@ -1,7 +1,7 @@
 """Text that goes on, and words for the gaps of a text."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,18 +24,25 @@ def continuation(
     prompt: str,
     source: Path | None,
     count: int,
-    sampling: Sampling,
+    chosen: dict[str, float],
     seed: int,
     stop: tuple[str, ...],
 ) -> Iterator[str]:
     """`prompt`, and what follows it, in pieces as they come.
 
+    chosen: fields of Sampling, in place of the model's own.
+
     Raises:
-        UserError: the model cannot be used, the prompt is empty, or a stop token is none.
+        UserError: a number is outside of its range, the model cannot be used, the prompt is empty,
+            or a stop token is none.
     """
+    try:
+        Sampling(**chosen)
+    except ValueError as error:  # such as nan, which is in no range and passes them all
+        raise UserError(str(error)) from None
     text = text_model("gpt", source)
-    tokenizer = text.tokenizer
-    ends = [*text.stop, *(token for each in stop for token in _tokens(tokenizer, each))]
+    tokenizer, sampling = text.tokenizer, replace(text.generation.sampling, **chosen)
+    ends = [*text.generation.stop, *(token for each in stop for token in _tokens(tokenizer, each))]
     ids = text.encode(prompt)
     if not ids:
         raise UserError("the prompt is empty: there is nothing to go on from")

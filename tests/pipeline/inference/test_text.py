@@ -23,7 +23,7 @@ from transformers import (
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from pipeline.inference.loading import text_model
-from pipeline.inference.text import Sampling, continuation, fillings
+from pipeline.inference.text import continuation, fillings
 
 PROMPT, MASKED = "the king and", "the king and the [MASK] of the [MASK]"
 
@@ -72,7 +72,7 @@ def test_exported_models_run_in_transformers_and_come_back(built, run, project):
     ids = tokenizer(PROMPT, return_tensors="pt").input_ids
     written = model.generate(ids, max_new_tokens=5, do_sample=False, pad_token_id=0)[0]
     for source in (None, project / "gpt"):
-        pieces = continuation(PROMPT, source, 5, Sampling(0), 0, ())
+        pieces = continuation(PROMPT, source, 5, {"temperature": 0}, 0, ())
         assert "".join(pieces) == tokenizer.decode(written)
 
 
@@ -147,7 +147,7 @@ def test_a_text_ends_where_its_generation_config_says(built, run, project):
     assert len(run(*command).output) < len(whole)
     path.write_text(json.dumps({"eos_token_id": "the"}))
     output = run(*command, code=1).output
-    assert "generation_config.json: eos_token_id: expected a token's number" in output
+    assert "generation_config.json: eos_token_id: 'the': expected a token's number" in output
 
 
 def test_a_tokenizer_of_more_tokens_than_the_model_has_is_told(built, run, project):
