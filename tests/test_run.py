@@ -1,5 +1,6 @@
 """`./run` in a fresh clone, with this environment in place of one of its own."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from pipeline import plots
 from tests import repository
+from tests.conftest import ROOT
 
 # What `./run` puts among the packages by itself.
 HOOK = ("torchvision_without_cuda.py", "torchvision_without_cuda.pth")
@@ -75,6 +77,42 @@ def test_an_environment_without_torch_starts_as_before(tmp_path):
     folder = clone(tmp_path / "clone")
     code = "import sys; print('torchvision_without_cuda' in sys.modules, 'torch' in sys.modules)"
     assert repository.run(folder, "./run", "python", "-c", code).endswith("True False\n")
+
+
+# Stands for the environment's Python: what it is asked to install takes minutes and gigabytes.
+INSTALLER = """#!/bin/sh
+echo "$*" >>installed
+case "$*" in *--index-url*) exit {code} ;; esac
+"""
+
+
+@pytest.mark.parametrize(("build", "code", "said"), [("cpu", 0, 0), ("cpu", 1, 1), ("cuda", 0, 0)])
+def test_the_builds_of_torch_for_this_machine_are_installed_first(tmp_path, build, code, said):
+    """And those of the lock file in any case, also where the others cannot be reached."""
+    for name in ("run", "requirements.lock", "environment/torchvision_without_cuda.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
+    (tmp_path / ".dvc" / "tmp" / "plots.html").touch()
+    packages = tmp_path / ".venv" / "lib" / "python3" / "site-packages"
+    packages.mkdir(parents=True)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(INSTALLER.format(code=code))
+    python.chmod(0o755)
+    environment = repository.environment() | {"TORCH_BUILD": build, "PYTHON": sys.executable}
+    command = ["./run", "true"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("no CPU builds of PyTorch at https://") == said
+    *first, last = (tmp_path / "installed").read_text().splitlines()
+    assert last.endswith("-r requirements.lock") and "--index-url" not in last
+    assert len(first) == (build == "cpu")
+    assert all(re.search(r" torch==\S+ torchvision==\S+$", line) for line in first)
+    assert sorted(file.name for file in packages.iterdir()) == sorted(HOOK)
+    before = (tmp_path / "installed").read_text()
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "installed").read_text() == before  # nothing is installed twice
 
 
 def test_a_build_that_is_not_known_is_refused(tmp_path):
