@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,10 +22,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from pipeline import yaml_file
+from pipeline import profiles, yaml_file
 from pipeline.consistency import inconsistencies
 from pipeline.errors import ParamsError, UserError
 from pipeline.paths import PARAMS
+from pipeline.yaml_file import flatten
 
 
 def _up_to(most: float) -> Any:
@@ -41,6 +43,15 @@ def _distinct(seeds: list[int]) -> list[int]:
     if len(set(seeds)) < len(seeds):
         raise ValueError("a seed stands there twice, which would train the same thing twice")
     return seeds
+
+
+def _no_reference(name: str) -> str:
+    if "${" in name:
+        raise ValueError("'${' is a reference to `dvc exp run -S`; rename what is called so")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1), AfterValidator(_no_reference)]
 
 
 class Section(BaseModel):
@@ -117,7 +128,7 @@ class VitModelOverrides(ModelOverrides):
 
 
 class TextData(Section):
-    text: Annotated[str, Field(min_length=1)]
+    text: Name
     tokenizer: Literal["word", "whitespace", "char", "wordpiece"]
     sequence_length: Annotated[int, Field(ge=2, le=2**17)]
     validation_fraction: Fraction
@@ -129,7 +140,7 @@ class MaskedTextData(TextData):
 
 
 class ImageData(Section):
-    images: Annotated[str, Field(min_length=1)]
+    images: Name
     image_size: _up_to(4_096)
     test_fraction: Fraction
     split_seed: Seed
@@ -210,8 +221,7 @@ class Vit(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
-    # The name of a file, and part of a command in the report.
-    profile: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+    profile: Annotated[str, Field(pattern=profiles.NAME)]
     seeds: Annotated[list[Seed], Field(min_length=1, max_length=1_000), AfterValidator(_distinct)]
     threads: _up_to(1_024)
     device: Literal["auto", "cpu", "cuda"]
@@ -233,23 +243,25 @@ class Params(Section):
 
 
 def load(path: Path = PARAMS) -> Params:
-    """Read and check params.yaml.
+    """Read and check params.yaml, also against the profile that it names.
 
     Raises:
         ParamsError: the file is missing, is not YAML, or has errors; all of them are listed.
     """
     try:
         raw = yaml_file.read(path)
+        if not isinstance(raw, dict):
+            found = _kind(raw)
+            raise UserError(f"{path}: expected a mapping of sections at the top, found {found}")
+        misnamed = profiles.disagreements(flatten(raw), path.parent / profiles.FOLDER)
     except UserError as error:
         raise ParamsError(str(error)) from None
-    if not isinstance(raw, dict):
-        raise ParamsError(f"{path}: expected a mapping of sections at the top, found {_kind(raw)}")
-    return validate(raw, path)
+    return validate(raw, path, misnamed)
 
 
-def validate(raw: dict[str, Any], path: Path = PARAMS) -> Params:
-    """Check the parsed content of params.yaml as a whole; see `load`."""
-    errors: list[str] = []
+def validate(raw: dict[str, Any], path: Path = PARAMS, more: Sequence[str] = ()) -> Params:
+    """Check the parsed content of params.yaml as a whole; see `load`. more: errors known by now."""
+    errors = list(more)
     params = None
     try:
         params = Params.model_validate(raw)
@@ -261,15 +273,6 @@ def validate(raw: dict[str, Any], path: Path = PARAMS) -> Params:
         raise ParamsError("\n".join([f"{path}: {count}", *(f"  {e}" for e in errors)]))
     assert params is not None
     return params
-
-
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as one level, with dots in the keys."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        nested = isinstance(value, dict)
-        flat |= flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return flat
 
 
 _SHORT = reprlib.Repr()

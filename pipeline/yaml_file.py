@@ -87,3 +87,12 @@ def _check_size(path: Path, text: str) -> None:
         open_.append((parent, total + size))
         if total + size > MAX_VALUES:
             raise UserError(f"{where}: more than {MAX_VALUES:,} values, aliases followed")
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as one level, with dots in the keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        nested = isinstance(value, dict)
+        flat |= flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return flat

@@ -1,0 +1,54 @@
+"""Profiles: files of values that DVC lays over params.yaml, each known by the name of its file."""
+
+import difflib
+import re
+import reprlib
+from pathlib import Path
+from typing import Any
+
+from pipeline import yaml_file
+from pipeline.yaml_file import flatten
+
+FOLDER = Path("profile")
+DEFAULT = "default"  # params.yaml by itself
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"  # of a file, and part of a command in the report
+
+
+def disagreements(values: dict[str, Any], folder: Path = FOLDER) -> list[str]:
+    """A line for a `profile:` that is not the name of the values beside it.
+
+    A run may change some values of its profile (`-S +profile=smoke -S gpt.train.steps=5`). It has
+    to keep at least half of them: otherwise somebody has edited the name alone.
+
+    values: of params.yaml, by their paths. folder: of the profiles.
+
+    Raises:
+        UserError: the file of the profile cannot be read.
+    """
+    name = values.get("profile")
+    if not isinstance(name, str) or not re.match(NAME, name) or name == DEFAULT:
+        return []
+    known = sorted(file.stem for file in folder.glob("*.yaml"))
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join((DEFAULT, *known))}"
+        return [f"profile: there is no {folder / name}.yaml; {hint}"]
+    laid = overlay(yaml_file.read(folder / f"{name}.yaml"))
+    other = [key for key, value in laid.items() if values.get(key) != value]
+    if 2 * len(other) <= len(laid):
+        return []
+    key = other[0]
+    here, there = reprlib.repr(values.get(key)), reprlib.repr(laid[key])
+    return [
+        f"profile: '{name}', but of the {len(laid)} values that {folder / name}.yaml sets only "
+        f"{len(laid) - len(other)} are here ({key} is {here}, there {there}). The name alone "
+        f"changes nothing: write `profile: {DEFAULT}`, and run the profile with "
+        f"`dvc exp run -S +profile={name}`"
+    ]
+
+
+def overlay(content: Any) -> dict[str, Any]:
+    """The values that the content of a profile's file sets, by their paths, without its name."""
+    values = flatten(content) if isinstance(content, dict) else {}
+    values.pop("profile", None)
+    return values
