@@ -74,8 +74,10 @@ def main() -> None:
 @told_plainly
 def check() -> None:
     """Check params.yaml as a whole."""
+    from pipeline.reporting.reproduction import reproduction
+
     params: Params = load()
-    click.echo(f"params.yaml is valid (profile {params.profile})")
+    click.echo(f"params.yaml is valid (profile {reproduction(params).label})")
 
 
 @main.command()

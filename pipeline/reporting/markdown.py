@@ -21,6 +21,7 @@ HIDDEN = "■"
 
 def render(
     params: Params,
+    profile: str,
     results: dict[str, Result],
     verdicts: list[Verdict],
     reached: dict[str, ModelTargets],
@@ -30,12 +31,13 @@ def render(
 ) -> str:
     """The whole report.
 
+    profile: what the parameters are, as a label.
     pictures: by model, in the folder figures/ beside the report.
     environment: machine, versions, commit. command: shell lines that repeat the run.
     """
     sections = [
         "# One Transformer, trained as BERT, GPT and ViT\n",
-        f"Profile **{plain(params.profile)}**, {_seeds(params)}, {environment['finished']}.\n",
+        f"Profile **{plain(profile)}**, {_seeds(params)}, {environment['finished']}.\n",
         opening(params, results, verdicts, reached),
         _verdict_table(verdicts),
         _time_table(results, reached),

@@ -1,55 +1,91 @@
-"""The command that repeats a run: its profile, and what was changed beside it."""
+"""How to repeat a run: its profile, what was changed beside it, and the command for both."""
 
 import re
 import shlex
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from pipeline import yaml_file
-from pipeline.params import Params, flatten
+from pipeline import profiles
+from pipeline.params import Params
+from pipeline.paths import PARAMS
+from pipeline.yaml_file import flatten
 
-PROFILES = Path("profile")
+NAMED = 3  # changes that a label names; of more it tells the number
 # Strings that need no quotes: what does not look like a number, a list or a keyword.
 PLAIN = re.compile(r"(?!(?:true|false|null|inf|nan)$)[A-Za-z_][\w./-]*", re.IGNORECASE | re.ASCII)
 
 
-def command(params: Params, commit: str | None) -> list[str]:
-    """Shell lines that check the code out and run it with these parameters."""
-    lines = []
-    if commit:
-        lines.append(f"git checkout {commit.removesuffix('-dirty')}")
-    flags = _flags(params)
-    lines.append(f"dvc exp run {' '.join(flags)}" if flags else "dvc repro")
-    return lines
+@dataclass(frozen=True)
+class Reproduction:
+    """What the run is, seen from the commit.
+
+    profile: the one that it starts from; 'default' is params.yaml as committed.
+    changes: overrides beside it, as `-S` takes them; None where no commit has a params.yaml.
+    """
+
+    profile: str
+    changes: list[str] | None
+
+    @property
+    def label(self) -> str:
+        """The name of what was run: of a profile only as far as its values are there."""
+        if self.changes is None:
+            return f"{self.profile} (changes not known: no commit has a params.yaml)"
+        if not self.changes:
+            return self.profile
+        if len(self.changes) <= NAMED:
+            return f"{self.profile}, changed: {' '.join(self.changes)}"
+        return f"{self.profile}, {len(self.changes)} values changed"
+
+    def command(self, commit: str | None) -> list[str]:
+        """Shell lines that check the code out and run it with the same parameters."""
+        if self.changes is None:
+            return ["# with params.yaml as shown above", "dvc repro"]
+        lines = []
+        if commit:
+            if commit.endswith("-dirty"):
+                lines.append("# The code had changes that are not in the commit.")
+            lines += ["git stash  # values are changed below, from those of the commit"]
+            lines += [f"git checkout {commit.removesuffix('-dirty')}"]
+        profile = [] if self.profile == profiles.DEFAULT else [f"+profile={self.profile}"]
+        flags = [f"-S {shlex.quote(override)}" for override in profile + self.changes]
+        lines.append(f"dvc exp run {' '.join(flags)}" if flags else "dvc repro")
+        return lines
 
 
-def _flags(params: Params) -> list[str]:
-    profile = [] if params.profile == "default" else [f"-S +profile={params.profile}"]
-    base = _base(params.profile)
-    if base is None:
-        return profile
+def reproduction(params: Params) -> Reproduction:
+    """Compare the parameters with those that git has."""
+    committed = _committed(PARAMS)
+    if not isinstance(committed, dict):
+        return Reproduction(params.profile, None)
+    base, profile = flatten(committed), profiles.DEFAULT
+    if params.profile != profile:
+        laid = _committed(profiles.FOLDER / f"{params.profile}.yaml")
+        if laid is not None:
+            base, profile = base | profiles.overlay(laid), params.profile
     ours = flatten(params.model_dump(exclude_none=True))
-    changed = {key: value for key, value in ours.items() if base.get(key) != value}
-    changed.pop("profile", None)
-    overrides = [shlex.quote(f"{key}={_text(value)}") for key, value in changed.items()]
-    return profile + [f"-S {override}" for override in overrides]
+    for values in (base, ours):
+        values.pop("profile", None)
+    changes = [
+        f"{'' if key in base else '+'}{key}={_text(value)}"
+        for key, value in ours.items()
+        if key not in base or base[key] != value
+    ]
+    return Reproduction(profile, changes + [f"~{key}" for key in base if key not in ours])
 
 
-def _base(profile: str) -> dict[str, Any] | None:
-    """The committed parameters with the profile laid over them; None outside of git."""
-    show = ["git", "show", "HEAD:./params.yaml"]
-    committed = subprocess.run(show, capture_output=True, text=True)
-    if committed.returncode:
+def _committed(file: Path) -> Any:
+    """The content of a YAML file in the commit; None if it is not there, or not YAML."""
+    found = subprocess.run(["git", "show", f"HEAD:./{file}"], capture_output=True)
+    try:
+        return YAML(typ="safe", pure=True).load(found.stdout) if found.returncode == 0 else None
+    except YAMLError:
         return None
-    yaml = YAML(typ="safe", pure=True)
-    base = flatten(yaml.load(committed.stdout))
-    overlay = PROFILES / f"{profile}.yaml"
-    if overlay.exists():
-        base |= flatten(yaml_file.read(overlay))
-    return base
 
 
 def _text(value: Any) -> str:

@@ -9,15 +9,8 @@ from typing import Any
 from pipeline import MODELS, records, tracking
 from pipeline.params import Params
 from pipeline.paths import REPORTS, predictions_dir, require, write_json
-from pipeline.reporting import (
-    figures,
-    markdown,
-    reproduction,
-    results,
-    targets,
-    time_to_target,
-    verdicts,
-)
+from pipeline.reporting import figures, markdown, results, targets, time_to_target, verdicts
+from pipeline.reporting.reproduction import reproduction
 from pipeline.reporting.results import Result
 from pipeline.reporting.targets import ModelTargets
 from pipeline.reporting.time_to_target import Moment
@@ -50,12 +43,15 @@ def report(params: Params) -> None:
         "versions": records.versions(),
         "git_commit": records.git_commit(),
     }
-    command = reproduction.command(params, environment["git_commit"])
-    text = markdown.render(params, found, judged, reached, pictures, environment, command)
+    again = reproduction(params)
+    command = again.command(environment["git_commit"])
+    text = markdown.render(
+        params, again.label, found, judged, reached, pictures, environment, command
+    )
     (REPORTS / "metrics.md").write_text(text, "utf-8")
     times = {name: _times(found[name], reached[name]) for name in MODELS}
     content = _content(params, found, judged, times, environment, command)
-    write_json(content, REPORTS / "metrics.json")
+    write_json({**content, "changes": again.changes}, REPORTS / "metrics.json")
     write_json(_medians(times), REPORTS / "time_to_target.json")
     met, comparable = verdicts.tally(judged)
     for verdict in judged:

@@ -25,8 +25,24 @@ def folder(project: Path) -> Path:
 
 
 def test_check(folder):
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *arguments], cwd=folder, check=True)
     result = pipeline(folder, "check")
     assert (result.returncode, result.stdout) == (0, "params.yaml is valid (profile default)\n")
+    text = (folder / "params.yaml").read_text().replace("n_layer: 4", "n_layer: 6")
+    (folder / "params.yaml").write_text(text)
+    assert "(profile default, changed: model.n_layer=6)" in pipeline(folder, "check").stdout
+
+
+def test_check_refuses_a_profile_by_name_alone(folder):
+    shutil.copytree(ROOT / "profile", folder / "profile")
+    text = (folder / "params.yaml").read_text().replace("profile: default", "profile: smoke")
+    (folder / "params.yaml").write_text(text)
+    for command in (["check"], ["train", "--model", "gpt"]):
+        result = pipeline(folder, *command)
+        assert result.returncode == 2
+        assert "run the profile with `dvc exp run -S +profile=smoke`" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,37 @@
-"""The command in the report: what git has, its profile, and what was changed beside."""
+"""The command in the report gives the parameters of the run again, whatever was changed."""
 
+import copy
+import random
+import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
+from dvc.utils.cli_parse import to_path_overrides
+from dvc.utils.hydra import compose_and_dump, to_hydra_overrides
 from ruamel.yaml import YAML
 
+import pipeline.params as params_module
+from pipeline import MODELS
 from pipeline.errors import ParamsError
-from pipeline.params import load
-from pipeline.reporting import reproduction
+from pipeline.params import ModelParams, Params, Section, load
+from pipeline.reporting.reproduction import reproduction
+from pipeline.yaml_file import flatten
 from tests.conftest import ROOT
+
+PROFILES = ("default", "record", "reference", "smoke")
+CHANGES = 48  # random sets of changes, for which Hydra takes some 100 ms each
+# The values of keys that have but a few, by the name of the key.
+CHOICES = {
+    key: get_args(field.annotation)
+    for section in vars(params_module).values()
+    if isinstance(section, type) and issubclass(section, Section)
+    for key, field in section.model_fields.items()
+    if get_origin(field.annotation) is Literal
+}
 
 
 @pytest.fixture
@@ -18,96 +39,208 @@ def clone(project):
     """A repository with the committed parameters."""
     shutil.copy(ROOT / "params.yaml", project)
     shutil.copytree(ROOT / "profile", project / "profile")
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
-    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
-        subprocess.run([*git, *arguments], check=True)
+    git(project, "init", "-q")
+    git(project, "add", ".")
+    git(project, "commit", "-qm", "one")
     return project
 
 
-def change(path, value):
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments],
+                   cwd=folder, check=True, capture_output=True)  # fmt: skip
+
+
+def change(path: str, value: Any) -> None:
+    """Edit params.yaml; a value of None takes the key out."""
     yaml, file = YAML(), Path("params.yaml")
     content = yaml.load(file)
-    section = content
-    *sections, key = path.split(".")
-    for name in sections:
-        section = section[name]
-    section[key] = value
+    put(content, path, value)
     yaml.dump(content, file)
 
 
-def test_the_default(clone):
-    assert reproduction.command(load(), "abc") == ["git checkout abc", "dvc repro"]
-    assert reproduction.command(load(), "abc-dirty") == ["git checkout abc", "dvc repro"]
+def put(content: dict[str, Any], path: str, value: Any) -> None:
+    *sections, key = path.split(".")
+    for name in sections:
+        content = content[name]
+    if value is None:
+        del content[key]
+    else:
+        content[key] = value
+
+
+def printed() -> str:
+    """The last line of the report's command."""
+    return reproduction(load()).command(None)[-1]
+
+
+def overrides(line: str) -> list[str]:
+    """The values of `-S` after a shell has read the line."""
+    script = f"set -- {line}; printf '%s\\0' \"$@\""
+    words = subprocess.check_output(["sh", "-c", script]).decode().split("\0")[:-1]
+    if words == ["dvc", "repro"]:
+        return []
+    assert words[:3] == ["dvc", "exp", "run"] and set(words[3::2]) == {"-S"}
+    return words[4::2]
+
+
+def composed(folder: Path, given: list[str]) -> dict[str, Any]:
+    """The content of params.yaml after DVC has laid the overrides over the file in `folder`."""
+    given = to_path_overrides(given).get("params.yaml", [])
+    assert not any(override.is_sweep_override() for override in to_hydra_overrides(given))
+    file = folder / "composed.yaml"
+    compose_and_dump(str(file), str(folder), None, "params", "", given)
+    return YAML(typ="safe", pure=True).load(file)
+
+
+def test_the_default_is_run_by_dvc_repro(clone):
+    assert reproduction(load()).command(None) == ["dvc repro"]
+    assert reproduction(load()).label == "default"
+    lines = reproduction(load()).command("abc")
+    bare = [line.split("  #")[0] for line in lines]
+    assert bare == ["git stash", "git checkout abc", "dvc repro"]
+
+
+def test_code_that_no_commit_has_is_said_to_be(clone):
+    lines = reproduction(load()).command("abc-dirty")
+    assert lines[0] == "# The code had changes that are not in the commit."
+    assert "git checkout abc" in lines
+
+
+def test_the_lines_bring_back_a_params_yaml_that_has_been_changed_since(clone):
+    change("model.n_layer", 6)
+    *prepare, _ = reproduction(load()).command("HEAD")
+    change("model.n_head", 2)
+    subprocess.run("\n".join(prepare), shell=True, check=True, capture_output=True,
+                   env={"PATH": "/usr/bin:/bin", "GIT_COMMITTER_NAME": "a", "GIT_AUTHOR_NAME": "a",
+                        "GIT_COMMITTER_EMAIL": "a@b", "GIT_AUTHOR_EMAIL": "a@b"})  # fmt: skip
+    assert Path("params.yaml").read_text() == (ROOT / "params.yaml").read_text()
 
 
 def test_changes_become_flags(clone):
     change("model.n_layer", 6)
     change("bert.train.betas", [0.8, 0.9])
     change("model.qk_norm", True)
-    assert reproduction.command(load(), None) == [
+    expected = (
         "dvc exp run -S model.n_layer=6 -S model.qk_norm=true "
         "-S 'bert.train.betas=[0.8,0.9]'"
-    ]
+    )
+    assert printed() == expected
+
+
+def test_keys_that_were_added_and_removed_are_marked_as_such(clone):
+    change("bert.model.n_layer", 2)
+    change("gpt.model.dropout", None)
+    assert printed() == "dvc exp run -S +bert.model.n_layer=2 -S '~gpt.model.dropout'"
 
 
 def test_a_profile_is_named_and_what_differs_from_it_as_well(clone):
-    profile = YAML(typ="safe", pure=True).load((clone / "profile" / "smoke.yaml").read_text())
-
-    def lay(tree, prefix=""):
-        for key, value in tree.items():
-            if isinstance(value, dict):
-                lay(value, f"{prefix}{key}.")
-            else:
-                change(f"{prefix}{key}", value)
-
-    lay(profile)
-    assert reproduction.command(load(), None) == ["dvc exp run -S +profile=smoke"]
+    for path, value in flatten(profile("smoke")).items():
+        change(path, value)
+    assert printed() == "dvc exp run -S +profile=smoke"
+    assert reproduction(load()).label == "smoke"
     change("gpt.train.lr", 0.5)
-    flags = "dvc exp run -S +profile=smoke -S gpt.train.lr=0.5"
-    assert reproduction.command(load(), None) == [flags]
+    assert printed() == "dvc exp run -S +profile=smoke -S gpt.train.lr=0.5"
+    assert reproduction(load()).label == "smoke, changed: gpt.train.lr=0.5"
 
 
-def test_outside_of_git(project):
-    shutil.copy(ROOT / "params.yaml", project)
-    assert reproduction.command(load(), None) == ["dvc repro"]
+def test_a_label_of_many_changes_tells_their_number(clone):
+    for path in ("model.n_layer", "bert.train.steps", "gpt.train.steps", "vit.train.epochs"):
+        change(path, 99)
+    assert reproduction(load()).label == "default, 4 values changed"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "data/own/my novel.txt",
-        "it's.txt",
-        "$(touch hacked).txt",
-        "a;b|c&d.txt",
-        "`id`.txt",
-        "back\\slash\\'quote.txt",
-        "ends in \\",
-        "[a,b]",
-        "{a:b}",
-        "true",
-        "1e5",
-        "2024",
-        "ä=ö, ü",
-        '"quoted"',
-    ],
-)
-def test_a_path_comes_through_shell_and_dvc_as_it_is(clone, path):
-    """What the report prints is what a person pastes: read by the shell, then by DVC's parser."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
+def test_a_profile_that_is_in_no_commit_is_not_relied_on(clone):
+    (clone / "profile" / "mine.yaml").write_text("# @package _global_\nmodel:\n  n_layer: 2\n")
+    change("profile", "mine")
+    change("model.n_layer", 2)
+    assert reproduction(load()).label == "default, changed: model.n_layer=2"
+    assert printed() == "dvc exp run -S model.n_layer=2"
 
-    change("gpt.data.text", path)
-    (line,) = reproduction.command(load(), None)
-    printed = subprocess.check_output(["sh", "-c", f"set -- {line}; printf '%s\\0' \"$@\""])
-    words = printed.decode().split("\0")
-    assert words[:4] == ["dvc", "exp", "run", "-S"]
-    assert len(words) == 6  # the flag's value, and the rest after the last NUL
-    (override,) = OverridesParser.create().parse_overrides([words[4]])
-    assert override.key_or_group == "gpt.data.text"
-    assert override.value() == path
+
+def profile(name: str) -> dict[str, Any]:
+    if name == "default":
+        return {}
+    return YAML(typ="safe", pure=True).load(ROOT / "profile" / f"{name}.yaml")
+
+
+def test_the_command_gives_the_same_parameters_after_any_changes(clone, raw):
+    """By DVC's own way from flags to params.yaml, on many random changes of each profile."""
+    dice = random.Random(0)
+    overriding = [f"{name}.model.{key}" for name in MODELS for key in ModelParams.model_fields]
+    for number in range(CHANGES):
+        name = PROFILES[number % len(PROFILES)]
+        content = copy.deepcopy(raw)
+        for path, value in flatten(profile(name)).items():
+            put(content, path, value)
+        paths = sorted({*overriding, *flatten(content)} - {"profile"})
+        for path in dice.sample(paths, dice.randrange(20)):
+            there = flatten(content).get(path)
+            if path in overriding and there is not None and dice.random() < 0.5:
+                put(content, path, None)
+            else:
+                key = path.split(".")[-1]
+                like = raw["model"][key] if there is None else there
+                put(content, path, another(dice, key, like))
+        content["gpt"]["data"]["text"] = hostile(dice)
+        params = Params.model_validate(content)
+        found = reproduction(params)
+        again = composed(clone, overrides(found.command(None)[-1]))
+        assert Params.model_validate(again) == params, found
+        assert found.label.split(",")[0] == name
+
+
+def another(dice: random.Random, key: str, value: Any) -> Any:
+    """A value for the key, of the same type and inside of all bounds."""
+    if key in CHOICES:
+        return dice.choice(CHOICES[key])
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return dice.randrange(1, 200)
+    if isinstance(value, float):
+        return dice.choice([1e-05, 0.5, dice.random() * 10 ** -dice.randrange(1, 12)])
+    if key == "betas":
+        return [dice.random(), 0.5]
+    return dice.sample(range(9), 3) if key == "seeds" else hostile(dice)
+
+
+def hostile(dice: random.Random) -> str:
+    """The name of a file, of letters that mean something to a shell or to Hydra."""
+    letters = ["a", "/", ".", "\\", "'", '"', "$", "{", "}", "[", "]", "(", ")", ",",
+               ":", "=", "~", "+", "*", " ", "\n", "\t", "#", "&", ";", "`", "!", "%", "ä", "中",
+               "null", "true", "1e5", "0", "-", "oc.env:HOME"]  # fmt: skip
+    return "".join(dice.choices(letters, k=dice.randrange(1, 9))).replace("${", "$")
+
+
+def test_a_name_runs_no_command(clone):
+    change("gpt.data.text", "$(touch hacked).txt")
+    assert overrides(printed()) == ["gpt.data.text='$(touch hacked).txt'"]
     assert not (clone / "hacked").exists()
-
-
-def test_a_profile_is_a_name_and_no_command(clone):
     change("profile", "x; touch hacked")
     with pytest.raises(ParamsError, match="profile: string should match pattern"):
         load()
+
+
+def test_outside_of_git_the_parameters_themselves_are_what_there_is(project):
+    shutil.copy(ROOT / "params.yaml", project)
+    found = reproduction(load())
+    assert found.command(None) == ["# with params.yaml as shown above", "dvc repro"]
+    assert re.match(r"default \(changes not known", found.label)
+
+
+def test_a_committed_params_yaml_that_is_none_is_no_base(clone):
+    whole = Path("params.yaml").read_text()
+    for broken in ("a: [", "- a list", ""):
+        Path("params.yaml").write_text(broken)
+        git(clone, "commit", "-aqm", "broken")
+        Path("params.yaml").write_text(whole)
+        assert reproduction(load()).changes is None
+
+
+def test_shell_and_hydra_agree_on_the_lines_of_a_report(clone):
+    """Every override is one that Hydra can read by itself."""
+    change("bert.model.n_layer", 2)
+    change("gpt.data.text", "it's.txt")
+    for override in shlex.split(printed())[4::2]:
+        (parsed,) = to_hydra_overrides([override])
+        assert parsed.get_key_element().lstrip("+~") in ("bert.model.n_layer", "gpt.data.text")
