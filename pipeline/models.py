@@ -8,10 +8,9 @@ from safetensors.torch import load_model, save_model
 from torch import Generator
 
 import transformer
+from pipeline.paths import CONFIG, WEIGHTS
 from transformer import Architecture, Transformer
 
-WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
 KINDS = {"bert": transformer.bert, "gpt": transformer.gpt, "vit": transformer.vit}
 
 
@@ -19,9 +18,9 @@ def build(config: dict[str, Any], generator: Generator | None = None) -> Transfo
     """The Transformer that `config` describes.
 
     config: {"kind": "bert" | "gpt" | "vit", "architecture": {...}, and the other arguments of
-        that function of `transformer`}.
+        that function of `transformer`}; "data" is a note of what it was trained on.
     """
-    arguments = dict(config)
+    arguments = {key: value for key, value in config.items() if key != "data"}
     function = KINDS[arguments.pop("kind")]
     architecture = Architecture(**arguments.pop("architecture"))
     return function(architecture, **arguments, generator=generator)

@@ -9,6 +9,7 @@ from pipeline.errors import UserError
 
 PARAMS = Path("params.yaml")
 REPORTS = Path("reports")
+WEIGHTS, CONFIG = "model.safetensors", "config.json"  # of a trained model, in its folder
 
 
 def root() -> Path:

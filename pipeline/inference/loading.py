@@ -6,7 +6,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from pipeline import models
+from pipeline import models, provenance
 from pipeline.errors import UserError, first_line
 from pipeline.inference.generation import UNSAID, Generation, read_generation
 from pipeline.inference.preparation import Preparation, read_preparation
@@ -132,11 +132,12 @@ def trained(name: str) -> tuple[Transformer, dict[str, Any]]:
     is there too.
 
     Raises:
-        UserError: it is not trained, or its data is not prepared.
+        UserError: it is not trained, its data is not prepared, or the two do not belong together.
     """
     folders = require(models_dir(name), f"dvc repro train@{name}").glob("seed-*")
     folder = min(folders, key=lambda path: int(path.name.removeprefix("seed-")))
     require(data_dir(name) / "meta.json", f"dvc repro prepare@{name}")
+    provenance.check_model(name, folder)
     return models.load(folder)
 
 

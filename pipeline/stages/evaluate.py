@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline import models, records, tracking
+from pipeline import models, provenance, records, tracking
 from pipeline.objectives import build as build_objective
 from pipeline.objectives.base import Objective
 from pipeline.params import Params
@@ -29,9 +29,11 @@ def evaluate(params: Params, name: str) -> None:
     """Write figures and samples of the trained model `name`, and continue its MLflow runs.
 
     Raises:
-        UserError: its data is not prepared, or it is not trained.
+        UserError: its data is not prepared, or it is not trained, or on other data or with other
+            parameters.
     """
     data = require(data_dir(name), f"dvc repro prepare@{name}")
+    provenance.check_data(name, params.section(name).data)
     fingerprint = read_json(data / "meta.json")["fingerprint"]
     scored, predictions = [], []
     for seed in params.seeds:
@@ -61,9 +63,11 @@ def _evaluate(
 ) -> tuple[Objective, dict[str, float], list[dict[str, Any]]]:
     """The objective, its figures and its predictions, of one seed."""
     folder, made = model_dir(name, seed), prediction_dir(name, seed)
+    provenance.check_model(name, folder)
     device = devices.prepare(params)
     objective = build_objective(name, params, seed, data, device)
-    model, _ = models.load(folder)
+    model, config = models.load(folder)
+    provenance.check_architecture(name, config, objective.model_config)
     model.to(device)
     clock = Clock()
     with clock.measure("evaluate"):
@@ -72,6 +76,7 @@ def _evaluate(
         predictions = [{"seed": seed, **row} for row in objective.predictions(model)]
     write_json(figures, made / "figures.json")
     write_json(samples, made / "samples.json")
+    provenance.note_model(name, seed)
     trained = records.read("train", f"{name}-{seed}", folder / models.WEIGHTS) or {}
     training_id = trained.get("training_id")
     with tracking.Tracker("evaluate", params, name, seed, training_id) as tracker:

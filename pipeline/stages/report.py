@@ -6,9 +6,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline import MODELS, records, tracking
+from pipeline import MODELS, provenance, records, tracking
 from pipeline.params import Params
-from pipeline.paths import REPORTS, predictions_dir, require, write_json
+from pipeline.paths import REPORTS, model_dir, predictions_dir, require, write_json
 from pipeline.reporting import figures, markdown, results, targets, time_to_target, verdicts
 from pipeline.reporting.reproduction import reproduction
 from pipeline.reporting.results import Result
@@ -21,10 +21,15 @@ def report(params: Params) -> None:
     """Write reports/metrics.md, metrics.json and figures/, and log them as an MLflow run.
 
     Raises:
-        UserError: a model is not evaluated, or reports/targets.yaml is not valid.
+        UserError: a model is not evaluated, data, models and figures do not belong together, or
+            reports/targets.yaml is not valid.
     """
     for name in MODELS:
         require(predictions_dir(name), f"dvc repro evaluate@{name}")
+        provenance.check_data(name, params.section(name).data)
+        for seed in params.seeds:
+            provenance.check_model(name, require(model_dir(name, seed), f"dvc repro train@{name}"))
+            provenance.check_figures(name, seed)
     reached = targets.load()
     found = {name: results.load(name, params.seeds) for name in MODELS}
     judged = [

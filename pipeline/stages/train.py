@@ -5,7 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from pipeline import models, records, tracking
+from pipeline import models, provenance, records, tracking
+from pipeline.errors import UserError
 from pipeline.objectives import build as build_objective
 from pipeline.objectives.base import Objective
 from pipeline.params import Params, Training
@@ -34,10 +35,12 @@ def train(params: Params, name: str) -> None:
     """Train the model `name`, or go on where an interrupted training of the same stopped.
 
     Raises:
-        UserError: its data is not prepared, another process trains it, it is to be compiled where
-            there is no compiler, or the training diverged.
+        UserError: its data is not prepared, or with other parameters, or anew in the meantime;
+            another process trains it; it is to be compiled where there is no compiler; or the
+            training diverged.
     """
     data = require(data_dir(name), f"dvc repro prepare@{name}")
+    provenance.check_data(name, params.section(name).data)
     fingerprint = read_json(data / "meta.json")["fingerprint"]
     with ExitStack() as held:
         keys = [identity(params, name, seed, fingerprint) for seed in params.seeds]
@@ -59,6 +62,7 @@ def _train(params: Params, name: str, seed: int, data: Path, checkpoint: Checkpo
     device, settings = devices.prepare(params), params.section(name).train
     if settings.compile:
         require_compiler(name, device)
+    learned = provenance.fingerprints(data)
     objective = build_objective(name, params, seed, data, device)
     model = objective.build_model()
     cost = flops_per_step(model, **objective.model_inputs(objective.training_batch(0)))
@@ -76,7 +80,12 @@ def _train(params: Params, name: str, seed: int, data: Path, checkpoint: Checkpo
             title, model.to(device), objective, settings, checkpoint, publish
         )
         publish(history.steps, history.evaluations)  # what an interruption has kept back
-        models.save(model, objective.model_config, folder)
+        if provenance.fingerprints(data) != learned:
+            raise UserError(
+                f"{data} was prepared anew while {name} trained on what was there before: run "
+                f"`dvc repro train@{name}` again"
+            )
+        models.save(model, {**objective.model_config, provenance.DATA: learned}, folder)
         write_csv(history.steps, folder / STEPS)
         write_csv(history.evaluations, folder / EVALUATIONS)
         summary = summarize(model, objective, settings, history, cost)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from click.testing import CliRunner, Result
 
-from pipeline import MODELS, models
+from pipeline import MODELS, models, provenance
 from pipeline.cli import main
 from pipeline.objectives import build
 from pipeline.params import validate
@@ -25,7 +25,8 @@ def built(small):
         prepare(params, name)
         objective = build(name, params, 0, data_dir(name), device)
         model = objective.build_model()
-        models.save(model, objective.model_config, model_dir(name, 0))
+        noted = {"data": provenance.fingerprints(data_dir(name))}
+        models.save(model, objective.model_config | noted, model_dir(name, 0))
 
 
 @pytest.fixture

@@ -1,0 +1,140 @@
+"""Stages run by hand, in an order that `dvc repro` never has, are refused where it matters."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline import MODELS
+from pipeline.errors import UserError
+from pipeline.params import Params, validate
+from pipeline.paths import model_dir, prediction_dir, read_json
+from pipeline.stages import train as train_stage
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.prepare import prepare
+from pipeline.stages.report import report
+from pipeline.stages.train import train
+from tests.conftest import ROOT
+
+
+def changed(params: Params, path: str, value) -> Params:
+    content = params.model_dump(exclude_none=True)
+    *sections, key = path.split(".")
+    section = content
+    for name in sections:
+        section = section[name]
+    section[key] = value
+    return validate(content)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """Where the first test that needs a finished project keeps it for the others."""
+    return tmp_path_factory.mktemp("finished") / "project"
+
+
+@pytest.fixture
+def finished(small: Params, project, kept) -> Params:
+    """All stages but the report."""
+    if kept.exists():
+        shutil.copytree(kept, project, dirs_exist_ok=True)
+        return small
+    for name in MODELS:
+        prepare(small, name)
+        train(small, name)
+        evaluate(small, name)
+    shutil.copytree(ROOT / "reports" / "reference", project / "reports" / "reference")
+    shutil.copy(ROOT / "reports" / "targets.yaml", project / "reports")
+    shutil.copytree(project, kept)
+    return small
+
+
+def rewrite(project) -> None:
+    words = (project / "text.txt").read_text().split()
+    (project / "text.txt").write_text(" ".join(sorted(words)))
+
+
+def test_a_text_that_is_prepared_anew_is_neither_evaluated_nor_reported(finished, project):
+    report(finished)
+    rewrite(project)
+    prepare(finished, "gpt")
+    for stage in (lambda: evaluate(finished, "gpt"), lambda: report(finished)):
+        with pytest.raises(UserError, match=r"models/gpt/seed-0 was trained on other data than da"):
+            stage()
+    train(finished, "gpt")
+    with pytest.raises(UserError, match=r"predictions/gpt/seed-0 has the figures of another model"):
+        report(finished)
+    evaluate(finished, "gpt")
+    report(finished)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("gpt.data.text", "hamlet", r"gpt.data.text 'text.txt', but params.yaml has 'hamlet'"),
+        ("gpt.data.tokenizer", "char", "gpt.data.tokenizer 'word', but params.yaml has 'char'"),
+        ("bert.data.sequence_length", 9, "bert.data.sequence_length 8, but params.yaml has 9"),
+        ("vit.data.images", "mnist", "vit.data.images 'images', but params.yaml has 'mnist'"),
+        ("vit.data.image_size", 12, "vit.data.image_size 8, but params.yaml has 12"),
+    ],
+)
+def test_data_of_other_parameters_are_not_trained_on(small, path, value, message):
+    name = path.split(".")[0]
+    prepare(small, name)
+    with pytest.raises(UserError, match=message) as caught:
+        train(changed(small, path, value), name)
+    assert f"run `dvc repro prepare@{name}` first" in str(caught.value)
+    assert not model_dir(name, 0).exists()
+
+
+def test_neither_are_they_evaluated_or_reported(finished):
+    other = changed(finished, "gpt.data.text", "hamlet")
+    for stage in (lambda: evaluate(other, "gpt"), lambda: report(other)):
+        with pytest.raises(UserError, match=r"gpt.data.text 'text.txt', but params.yaml has 'haml"):
+            stage()
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("bert.model.n_layer", "models/bert is not the model .*: its architecture.n_layer is 1, "),
+        ("model.d_mlp", "models/bert is not the model .*: its architecture.d_mlp is 32, not 2"),
+    ],
+)
+def test_a_model_of_other_parameters_is_not_evaluated(finished, path, message):
+    with pytest.raises(UserError, match=message):
+        evaluate(changed(finished, path, 2), "bert")
+
+
+def test_a_model_for_longer_sequences_is_trained_anew(finished):
+    """The tokens are the same then, and so is the fingerprint of the text."""
+    longer = changed(finished, "gpt.data.sequence_length", 16)
+    prepare(longer, "gpt")
+    with pytest.raises(UserError, match="its length is 8, not 16: run `dvc repro train@gpt`"):
+        evaluate(longer, "gpt")
+
+
+def test_data_that_change_while_a_model_trains_are_noticed(small, project, monkeypatch):
+    """DVC would note the new data as what the model was trained on."""
+    prepare(small, "gpt")
+    plain = train_stage.run_loop
+
+    def run_loop(*arguments):
+        rewrite(project)
+        prepare(small, "gpt")
+        return plain(*arguments)
+
+    monkeypatch.setattr(train_stage, "run_loop", run_loop)
+    with pytest.raises(UserError, match=r"data/gpt was prepared anew while gpt trained on what wa"):
+        train(small, "gpt")
+    assert not model_dir("gpt", 0).exists()
+
+
+def test_what_is_noted_depends_on_the_data_alone(finished):
+    first = {name: (model_dir(name, 0) / "config.json").read_bytes() for name in MODELS}
+    for name in MODELS:
+        prepare(finished, name)
+        train(finished, name)
+        assert (model_dir(name, 0) / "config.json").read_bytes() == first[name]
+    weights = read_json(model_dir("vit", 0) / "summary.json")["weights_sha256"]
+    assert read_json(prediction_dir("vit", 0) / "model.json") == {"weights_sha256": weights}
