@@ -34,6 +34,13 @@ def read(path: Path) -> Image.Image:
     return decode(str(path), content)
 
 
+def resize(image: Image.Image, size: int) -> np.ndarray:
+    """To size x size, whatever the aspect ratio, as the reference did."""
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
 def decode(name: str, content: bytes) -> Image.Image:
     """The upright image in colours, as bytes of red, green and blue.
 

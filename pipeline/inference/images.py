@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.data.decoding import SUFFIXES, read
+from pipeline.data.image_folders import image_files
 from pipeline.errors import UserError
 from pipeline.inference.loading import ImageModel, image_model
 
@@ -41,7 +42,7 @@ def classes(
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        files, _ = image_files(path)
         if not files:
             known = ", ".join(sorted(SUFFIXES))
             raise UserError(f"{path}: no images in this folder; they end in {known}")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from pipeline.data.image_folders import is_litter
 from pipeline.errors import UserError
 from pipeline.params import Params, TextData
 from pipeline.paths import data_dir, write_json
@@ -24,8 +25,9 @@ def prepare(params: Params, name: str, folder: Path | None = None) -> None:
     data = params.section(name).data
     folder = folder or data_dir(name)
     given = Path(data.text if isinstance(data, TextData) else data.images)
-    if os.path.exists(given) and not given.is_relative_to(OWN):
-        print(f"note: {given} is outside of {OWN}, so DVC does not notice when it changes")
+    if os.path.exists(given) and not _is_watched(given):
+        print(f"note: DVC does not notice when {given} changes: it watches {OWN}, without hidden "
+              "files")  # fmt: skip
     if isinstance(data, TextData):
         from pipeline.data import text, tokenization
 
@@ -37,7 +39,7 @@ def prepare(params: Params, name: str, folder: Path | None = None) -> None:
             f"tokens, {meta['vocabulary_size']:,} different ({meta['tokenizer']})"
         )
     else:
-        from pipeline.data import images
+        from pipeline.data import images, suggestions
 
         tensors, meta = images.encode(data)
         _write(folder, "images", tensors, meta)
@@ -45,6 +47,14 @@ def prepare(params: Params, name: str, folder: Path | None = None) -> None:
             f"{name}: {meta['title']}: {meta['train_images']:,} + {meta['test_images']:,} images "
             f"of {meta['image_size']} x {meta['image_size']} pixels, {len(meta['classes'])} classes"
         )
+        if said := suggestions.advice(meta, params.section(name)):
+            print(f"note: {given}: {said}")
+
+
+def _is_watched(path: Path) -> bool:
+    """Whether DVC sees a user's own data, by dvc.yaml and .dvcignore."""
+    here = Path(os.path.relpath(path))
+    return here.is_relative_to(OWN) and not is_litter(here.relative_to(OWN))
 
 
 def _write(

@@ -130,8 +130,53 @@ def test_an_empty_class(project):
 def test_classes_that_differ_between_the_splits(project):
     for path in ("train/a", "train/b", "test/a", "test/c"):
         picture(project / "own" / path / "1.png")
-    with pytest.raises(UserError, match="not in both splits: b, c"):
+    told = r"not in both splits: 'b' \(1 for training, 0 for the test\), 'c' \(0 for training, 1"
+    with pytest.raises(UserError, match=told):
         images.encode(data("own"))
+
+
+def test_a_rare_class_that_a_split_leaves_empty_is_told_with_its_numbers(project):
+    own_folder(project)
+    for number in range(2):
+        picture(project / "own" / "rare" / f"{number}.png")
+    with pytest.raises(UserError) as caught:
+        images.encode(data("own"))
+    assert str(caught.value) == (
+        "own: classes that are not in both splits: 'rare' (2 for training, 0 for the test); with "
+        "test_fraction 0.2 a class needs 3 images; add some, leave the class out, or change "
+        "test_fraction"
+    )
+    picture(project / "own" / "rare" / "2.png")
+    _, meta = images.encode(data("own"))
+    assert meta["test_per_class"] == [1, 1, 1]
+
+
+def test_of_many_rare_classes_some_are_named(project):
+    own_folder(project)
+    for number in range(9):
+        picture(project / "own" / f"rare{number}" / "1.png")
+    with pytest.raises(UserError, match=r"'rare0' \(1 for .*'rare4' .* and 4 more; with test_frac"):
+        images.encode(data("own"))
+
+
+def test_test_images_that_are_copies_of_training_images_are_told(project, capsys):
+    for split in ("train", "val"):
+        for name, shade in (("a", 1), ("b", 2)):
+            picture(project / "own" / split / name / "same.png", shade)
+            picture(project / "own" / split / name / "other.png", shade + 10 * len(split))
+    images.encode(data("own"))
+    assert "own: copies of training images among the 4 test images: 2;" in capsys.readouterr().out
+
+
+def test_a_users_own_images_are_marked_as_of_no_target(project, monkeypatch):
+    own_folder(project)
+    _, meta = images.encode(data("own"))
+    assert meta["own"] is True and meta["median_size"] == (8, 8)
+    assert meta["suggested"].keys() == {
+        "vit.data.image_size", "vit.model.patch_size", "vit.objective.augmentation"
+    }  # fmt: skip
+    monkeypatch.chdir(Path(__file__).parents[3])
+    assert "own" not in images.encode(data("mnist"))[1]
 
 
 def test_a_name_that_is_neither_known_nor_a_folder(project):

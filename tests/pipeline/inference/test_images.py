@@ -24,6 +24,18 @@ def test_classes_with_probabilities_for_files_and_folders(built, run):
     assert float(chances[0][:-1]) >= float(chances[1][:-1])
 
 
+def test_what_other_systems_leave_is_no_image(built, run):
+    expected = run("classify", "images").output
+    for name in (
+        "class0/._0.png", "class0/.ipynb_checkpoints/0-checkpoint.png", "__MACOSX/class0/0.png",
+        ".thumbnails/0.png", "class1/@eaDir/0.png",
+    ):  # fmt: skip
+        path = Path("images", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"no image")
+    assert run("classify", "images").output == expected
+
+
 def test_an_image_that_cannot_be_read_is_named_and_the_others_are_classified(built, run):
     Path("images/class1/5.png").write_bytes(b"no image")
     result = run("classify", "images/class1", code=1)

@@ -1,0 +1,186 @@
+"""Folders of images as people have them: a folder for each class, perhaps below train/ and test/.
+
+A layout that would be misread is refused by name: classes are never called 'train' and 'val'.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.decoding import SUFFIXES, read, resize
+from pipeline.data.splits import Split, check_size
+from pipeline.errors import UserError
+
+# What other systems put beside images: copies of them, thumbnails, rubbish. See .dvcignore.
+LITTER = (
+    "#recycle", "$RECYCLE.BIN", "@eaDir", "Desktop.ini", "System Volume Information", "Thumbs.db",
+    "__MACOSX", "desktop.ini", "ehthumbs.db", "lost+found", "thumbnails",
+)  # fmt: skip
+# Names of splits, also with a word behind them: 'training_set'.
+ROLES = {
+    "train": "train", "training": "train",
+    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+SUFFIX = re.compile(r"[ _-]?(set|data|images|split)$")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What was read of a folder of images.
+
+    test: None if it has no split of its own.
+    sizes: (width, height) of each image as it is in its file.
+    colour: share of the images that are not grey.
+    """
+
+    train: Split
+    test: Split | None
+    sizes: list[tuple[int, int]]
+    colour: float
+
+
+def read_folder(folder: Path, size: int) -> Folder:
+    """All images, resized to size x size; classes in the order of torchvision's ImageFolder.
+
+    Raises:
+        UserError: no images, one that cannot be read, more pixels than fit, or folders that may
+            be either classes or splits.
+    """
+    train, test = _split_folders(folder)
+    sizes: list[tuple[int, int]] = []
+    splits = [_walk(each, size, sizes) for each in (train, test) if each]
+    spreads = [np.ptp(image, axis=2).mean() for images, _ in splits for image in images]
+    # Compression leaves a little colour in what is grey.
+    colour = float(np.mean([spread > 4 for spread in spreads]))
+    return Folder(splits[0], splits[1] if test else None, sizes, colour)
+
+
+def is_litter(path: Path) -> bool:
+    """Whether a path, relative to the folder of images, is hidden or another system's."""
+    return any(part.startswith(".") or part in LITTER for part in path.parts)
+
+
+def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Images by their suffix, and other files, at any depth; those of a folder come before those
+    of the folders inside. Litter is neither.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    files: list[Path] = []
+    other: list[Path] = []
+    _inside(folder)  # rglob would pass over what may not be read
+    for path in folder.rglob("*"):
+        if not is_litter(path.relative_to(folder)) and (path.is_symlink() or not path.is_dir()):
+            (files if path.suffix.lower() in SUFFIXES else other).append(path)
+    return sorted(files, key=lambda path: (str(path.parent), path.name)), sorted(other)
+
+
+def _split_folders(folder: Path) -> tuple[Path, Path | None]:
+    """The folders of the training split and of the held-out one; `folder` if there are none."""
+    directories = [path for path in _visible(folder) if path.is_dir()]
+    named = {path: role for path in directories if (role := _role(path.name))}
+    # A folder called train that has no counterpart, but images of its own, is a class: of trains.
+    certain = bool({"validation", "test"} & set(named.values()))
+    splits = [path for path in named if _folders(path) and (certain or not _images(path))]
+    if not splits and certain:
+        names = ", ".join(f"{path.name}/" for path in named)
+        raise UserError(
+            f"{folder}: {names}: the name of a split, but without a folder for each class inside; "
+            f"expected {next(iter(named)).name}/<class>/1.jpg"
+        )
+    if not splits:
+        return folder, None
+    found: dict[str, Path] = {}
+    for path in splits:
+        if twin := found.get(named[path]):
+            raise UserError(f"{folder}: {twin.name}/ and {path.name}/ are one split by their names")
+        found[named[path]] = path
+    rest = [f"{path.name}/" for path in directories if path not in splits]
+    if "train" not in found:
+        names = ", ".join(f"{path.name}/" for path in splits)
+        raise UserError(f"{folder}: {names} without a train/ beside it")
+    test = found.get("test") or found.get("validation")
+    if test is None and set(directories) - named.keys():
+        raise UserError(
+            f"{folder}: {found['train'].name}/ is a split by its name, but beside it are "
+            f"{', '.join(rest)}: call the held-out split test/ or val/, and put classes below the "
+            "splits"
+        )
+    if {"test", "validation"} <= found.keys():
+        rest.append(f"{found['validation'].name}/")
+    if rest:
+        used = f"{found['train'].name}/" + (f" and {test.name}/" if test else "")
+        print(f"note: {folder}: {used} are used, {', '.join(sorted(rest))} left out")
+    return found["train"], test
+
+
+def _role(name: str) -> str | None:
+    return ROLES.get(SUFFIX.sub("", name.lower()))
+
+
+def _folders(directory: Path) -> list[Path]:
+    return [path for path in _visible(directory) if path.is_dir()]
+
+
+def _images(directory: Path) -> list[Path]:
+    return [path for path in _visible(directory) if path.suffix.lower() in SUFFIXES]
+
+
+def _visible(directory: Path) -> list[Path]:
+    return [path for path in _inside(directory) if not is_litter(Path(path.name))]
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read: {error.strerror}") from None
+
+
+def _walk(folder: Path, size: int, sizes: list[tuple[int, int]]) -> Split:
+    """The images of a split, class by class; adds their sizes to `sizes`."""
+    classes: dict[str, list[Path]] = {}
+    for directory in _folders(folder):
+        # Macs write é as e and an accent, others as one letter: it is one name.
+        name = unicodedata.normalize("NFC", directory.name)
+        if name in classes:
+            raise UserError(f"{folder}: two folders of one name, {name!r}, in two Unicode forms")
+        classes[name] = _class_files(directory)
+    if not classes:
+        raise UserError(
+            f"{folder}: no images; expected a folder for each class, with its images inside"
+        )
+    if stray := _images(folder):
+        example = stray[0].name
+        print(f"note: {folder}: images beside the folders of classes are left out: {example!r}")
+    check_size(sum(map(len, classes.values())), size, 3)
+    images, labels = [], []
+    for name, files in classes.items():
+        for path in files:
+            image = read(path)
+            sizes.append(image.size)
+            images.append(resize(image, size))
+        labels += [name] * len(files)
+    return images, labels
+
+
+def _class_files(directory: Path) -> list[Path]:
+    """The images of a class."""
+    if not directory.name.isprintable():  # nor is what stands for bytes that are not UTF-8
+        raise UserError(f"{str(directory)!r}: a class needs a name of printable characters")
+    roles = {_role(path.name) for path in _folders(directory)} - {None}
+    if "train" in roles and len(roles) > 1:
+        raise UserError(f"{directory}: splits inside of a class; expected the classes inside of "
+                        "the splits, such as train/<class>/1.jpg")  # fmt: skip
+    files, other = image_files(directory)
+    if not files:
+        known = ", ".join(sorted(SUFFIXES))
+        raise UserError(f"{directory}: a class without images; they end in {known}")
+    if other:
+        print(f"note: {directory}: {len(other)} files left out, such as {other[0].name!r}")
+    return files

@@ -1,0 +1,57 @@
+"""What a folder of images suggests for the parameters: the defaults are made for digits."""
+
+import statistics
+from typing import Any
+
+from pipeline.data.image_folders import Folder
+from pipeline.params import Vit
+
+COLOUR = 0.05  # share of coloured images from which they are no drawings or digits
+SMALL = 48  # pixels: such images are taken as they are, in patches of 4
+LARGE, PATCH = 64, 8  # what larger ones are resized to, as the profile `record` does
+
+
+def suggest(folder: Folder) -> dict[str, Any]:
+    """Values for `-S`, by the median size of the images and by whether they have colours."""
+    width, height = median_size(folder)
+    short = min(width, height)
+    size, patch = (max(8, 4 * round(short / 4)), 4) if short < SMALL else (LARGE, PATCH)
+    return {
+        "vit.data.image_size": size,
+        "vit.model.patch_size": patch,
+        "vit.objective.augmentation": "photos" if folder.colour > COLOUR else "digits",
+    }
+
+
+def median_size(folder: Folder) -> tuple[int, int]:
+    """(width, height) in pixels."""
+    widths, heights = zip(*folder.sizes, strict=True)
+    return round(statistics.median(widths)), round(statistics.median(heights))
+
+
+def advice(meta: dict[str, Any], section: Vit) -> str | None:
+    """A sentence on what does not suit a user's own images, and what may; None if all does.
+
+    meta: the description of the images.
+    """
+    if not meta.get("own"):
+        return None
+    suggested, (width, height) = meta["suggested"], meta["median_size"]
+    size, augmentation = section.data.image_size, section.objective.augmentation
+    wrong, keys = [], []
+    fewer = size < 0.75 * suggested["vit.data.image_size"]
+    if fewer or size > 1.5 * max(width, height):
+        effect = "leaves little of them" if fewer else "adds nothing to them"
+        wrong.append(f"image_size {size} {effect}")
+        keys += ["vit.data.image_size", "vit.model.patch_size"]
+    if augmentation not in ("none", suggested["vit.objective.augmentation"]):
+        kind = "without colours" if augmentation == "photos" else "in colour"
+        wrong.append(f"augmentation '{augmentation}' is not made for images {kind}")
+        keys.append("vit.objective.augmentation")
+    if not wrong:
+        return None
+    flags = " ".join(f"-S {key}={suggested[key]}" for key in keys)
+    return (
+        f"images of {width} x {height} pixels in the median: {', and '.join(wrong)}; "
+        f"try: dvc exp run {flags}"
+    )
