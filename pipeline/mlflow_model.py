@@ -53,7 +53,11 @@ class TrainedTransformer(mlflow.pyfunc.PythonModel):
     def _words(self, text: str) -> list:
         import torch
 
-        ids = self.tokenizer.encode(text, add_special_tokens=False).ids
+        from pipeline import prompts
+
+        ids = prompts.read(
+            self.tokenizer, text, "[MASK]" if self.config["kind"] == "bert" else None
+        ).ids
         length, mask = self.config["length"], self.meta["special"]["mask"]
         if not ids:
             raise ValueError("an empty text: there is nothing to predict from")

@@ -79,8 +79,7 @@ def check_model(name: str, folder: Path) -> None:
     if differing:
         raise UserError(
             f"{folder} was trained on other data than {data_dir(name)} holds now (not the same "
-            f"{' and '.join(differing)}): run `dvc repro train@{name}`, and they belong together "
-            "again"
+            f"{' and '.join(differing)}): run `dvc repro train@{name}` to make them match"
         )
 
 

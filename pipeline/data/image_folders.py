@@ -91,7 +91,7 @@ def _split_folders(folder: Path) -> tuple[Path, Path | None]:
         names = ", ".join(f"{path.name}/" for path in named)
         raise UserError(
             f"{folder}: {names}: the name of a split, but without a folder for each class inside; "
-            f"expected {next(iter(named)).name}/<class>/1.jpg"
+            f"expected {next(iter(named)).name}/<class>/1.jpg, or another name for a class"
         )
     if not splits:
         return folder, None

@@ -41,17 +41,17 @@ def advice(meta: dict[str, Any], section: Vit) -> str | None:
     wrong, keys = [], []
     fewer = size < 0.75 * suggested["vit.data.image_size"]
     if fewer or size > 1.5 * max(width, height):
-        effect = "leaves little of them" if fewer else "adds nothing to them"
+        effect = "keeps little of that" if fewer else "adds nothing to that"
         wrong.append(f"image_size {size} {effect}")
         keys += ["vit.data.image_size", "vit.model.patch_size"]
     if augmentation not in ("none", suggested["vit.objective.augmentation"]):
-        kind = "without colours" if augmentation == "photos" else "in colour"
-        wrong.append(f"augmentation '{augmentation}' is not made for images {kind}")
+        kind = "grey" if augmentation == "photos" else "colour"
+        wrong.append(f"augmentation '{augmentation}' is not made for {kind} images")
         keys.append("vit.objective.augmentation")
     if not wrong:
         return None
     flags = " ".join(f"-S {key}={suggested[key]}" for key in keys)
     return (
-        f"images of {width} x {height} pixels in the median: {', and '.join(wrong)}; "
+        f"the median image has {width} x {height} pixels; {', and '.join(wrong)}; "
         f"try: dvc exp run {flags}"
     )

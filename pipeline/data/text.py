@@ -6,6 +6,7 @@ import fnmatch
 import hashlib
 import os
 import re
+import unicodedata
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Encoding
 
-from pipeline.data import tokenization
+from pipeline.data import suitability, tokenization
 from pipeline.data.registry import TEXTS, WORDPIECE_VOCABULARY, Text
 from pipeline.data.sources import fetch
 from pipeline.errors import UserError
@@ -106,7 +107,8 @@ def _from_registry(name: str, text: Text) -> Corpus:
 def _decode(name: str, content: bytes) -> str:
     bare = content.removeprefix(codecs.BOM_UTF8)
     try:
-        return bare.decode("utf-8")
+        # A letter with an accent is one letter, however its file writes it: NFC.
+        return unicodedata.normalize("NFC", bare.decode("utf-8"))
     except UnicodeDecodeError as error:
         place = _place(content, error.start + len(content) - len(bare))
         raise UserError(
@@ -135,6 +137,7 @@ def encode(
     corpus = read(data.text)
     by_lines = isinstance(data, MaskedTextData) and data.examples == "lines"
     tokenizer = tokenization.TOKENIZERS[data.tokenizer](corpus.documents)
+    tokenizer.encode_special_tokens = True  # a "[MASK]" in a text is what it says
     unknown = tokenizer.token_to_id("[UNK]")
     train, validation, validation_bytes, unknown_words, lines = [], [], 0, [], []
     for document in corpus.documents:
@@ -176,6 +179,9 @@ def encode(
     }
     if by_lines:
         tensors["train_lines"] = np.concatenate(lines).astype(np.int32)
+    everything = np.array(train + validation, dtype=np.int32)
+    if said := suitability.objection(corpus.documents, data.tokenizer, tokenizer, everything):
+        print(f"note: {data.text}: {said}")
     files = corpus.files
     if data.tokenizer == "wordpiece":
         vocabulary = {"name": WORDPIECE_VOCABULARY.name, "sha256": WORDPIECE_VOCABULARY.sha256}
@@ -195,11 +201,13 @@ def encode(
         "validation_tokens": len(validation),
         "validation_bytes": validation_bytes,
         "unknown_tokens": unknown_tokens,
-        "unigram_entropy": _entropy(np.array(train + validation)),
+        "unigram_entropy": _entropy(everything),
         "special": {
             name.strip("[]").lower(): tokenizer.token_to_id(name) for name in tokenization.SPECIAL
         },
     }
+    if data.text not in TEXTS:
+        meta["own"] = True  # of no target
     return tensors, meta, tokenizer
 
 

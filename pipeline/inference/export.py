@@ -95,6 +95,10 @@ def _tokenizer(text: TextModel, folder: Path) -> None:
     whole = json.loads(text.tokenizer.to_str())
     # The models are trained on text alone, without [CLS] and [SEP] around it.
     whole["post_processor"] = None
+    # As prompts are read here.
+    composed, usual = {"type": "NFC"}, whole["normalizer"]
+    both = {"type": "Sequence", "normalizers": [composed, usual]}
+    whole["normalizer"] = both if usual else composed
     write_json(whole, folder / "tokenizer.json")
     special = {name.strip("[]").lower(): name for name in tokenization.SPECIAL}
     settings = {

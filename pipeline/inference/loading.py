@@ -6,13 +6,14 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from pipeline import models, provenance
+from pipeline import models, prompts, provenance
 from pipeline.errors import UserError, first_line
 from pipeline.inference.generation import UNSAID, Generation, read_generation
 from pipeline.inference.preparation import Preparation, read_preparation
 from pipeline.inference.settings import Settings
 from pipeline.inference.tokenizer import read_tokenizer
 from pipeline.paths import data_dir, models_dir, read_json, require
+from pipeline.prompts import Prompt
 from transformer import Transformer
 from transformer.heads import ClassificationHead, LanguageModelHead, MaskedLanguageModelHead
 from transformer.positions import LearnedPositions
@@ -35,7 +36,6 @@ class TextModel:
     """A language model.
 
     context: tokens that it sees at most.
-    special: whether its input is framed by the tokenizer's special tokens, such as [CLS].
     mask: the token that stands for a word to guess, if there is one.
     generation: how it writes.
     """
@@ -43,27 +43,41 @@ class TextModel:
     model: Transformer
     tokenizer: Tokenizer
     context: int
-    special: bool
-    mask: str | None = "[MASK]"
+    mask: str | None
     generation: Generation = UNSAID
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids.
+    def encode(self, text: str) -> Prompt:
+        """The tokens of a text.
 
         Raises:
             UserError: the tokenizer has none for a part of the text, or the model does not have
                 one of them.
         """
         try:
-            ids = self.tokenizer.encode(text, add_special_tokens=self.special).ids
+            prompt = self._read(text)
         except Exception as error:  # the library raises nothing more exact
             raise UserError(f"not to be encoded: {first_line(error)}") from None
         count = len(self.model.embedding.weight)
-        for token in ids:
+        for token in prompt.ids:
             if token >= count:
                 name = self.tokenizer.id_to_token(token)
                 raise UserError(f"{name!r} is token {token}, but the model has only {count} tokens")
-        return ids
+        return prompt
+
+    def _read(self, text: str) -> Prompt:
+        return prompts.read(self.tokenizer, text, self.mask)
+
+
+class GivenTextModel(TextModel):
+    """One of a Hugging Face folder: its input is framed by special tokens, such as [CLS], and may
+    name any of them."""
+
+    def _read(self, text: str) -> Prompt:
+        encoding = self.tokenizer.encode(text)
+        unknown = getattr(self.tokenizer.model, "unk_token", None)
+        pairs = zip(encoding.tokens, encoding.offsets, strict=True)
+        words = [text[start:end] for token, (start, end) in pairs if token == unknown]
+        return Prompt(encoding.ids, [word for word in words if word != unknown])
 
 
 @dataclass(frozen=True)
@@ -88,11 +102,11 @@ def text_model(name: str, source: Path | None) -> TextModel:
     if source is None:
         model, config = trained(name)
         tokenizer = Tokenizer.from_file(str(data_dir(name) / "tokenizer.json"))
-        return TextModel(model, tokenizer, config["length"], special=False)
+        return TextModel(model, tokenizer, config["length"], "[MASK]" if name == "bert" else None)
     model, config = _given(name, source)
     tokenizer, mask = read_tokenizer(source, config)
     generation = read_generation(source) if name == "gpt" else UNSAID
-    return TextModel(model, tokenizer, _context(model), True, mask, generation)
+    return GivenTextModel(model, tokenizer, _context(model), mask, generation)
 
 
 def _context(model: Transformer) -> int:

@@ -1,5 +1,7 @@
 """Text that goes on, and words for the gaps of a text."""
 
+import sys
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +11,7 @@ from tokenizers import Tokenizer
 
 from pipeline.errors import UserError
 from pipeline.inference.loading import text_model
+from pipeline.prompts import Prompt
 from transformer.generate import Sampling, stream
 
 
@@ -43,20 +46,34 @@ def continuation(
     text = text_model("gpt", source)
     tokenizer, sampling = text.tokenizer, replace(text.generation.sampling, **chosen)
     ends = [*text.generation.stop, *(token for each in stop for token in _tokens(tokenizer, each))]
-    ids = text.encode(prompt)
+    read = text.encode(prompt)
+    ids = read.ids
     if not ids:
         raise UserError("the prompt is empty: there is nothing to go on from")
+    _tell_unknown(read)
     generator = torch.Generator().manual_seed(seed)
     yield prompt
-    shown = whole = tokenizer.decode(ids)
+    added = tokenizer.get_added_tokens_decoder().items()
+    silent = {token for token, how in added if how.special}
+    written = list(ids)
+    # With the unknown words of the prompt: without them the first new word would stick to it.
+    shown = whole = tokenizer.decode(written, skip_special_tokens=False)
     for (token,) in stream(text.model, [ids], count, text.context, sampling, generator, ends):
-        ids.append(token)
-        whole = tokenizer.decode(ids)
+        if token in silent:
+            continue
+        written.append(token)
+        whole = tokenizer.decode(written, skip_special_tokens=False)
         # Part of a character so far: wait for the token that completes it.
         if not whole.endswith("\N{REPLACEMENT CHARACTER}"):
             yield whole[len(shown) :]
             shown = whole
     yield whole[len(shown) :]
+
+
+def _tell_unknown(prompt: Prompt) -> None:
+    if prompt.unknown:
+        words = ", ".join(map(repr, dict.fromkeys(prompt.unknown)))
+        print(f"note: words that the model does not know: {words}", file=sys.stderr)
 
 
 def _tokens(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -67,7 +84,8 @@ def _tokens(tokenizer: Tokenizer, text: str) -> list[int]:
     """
     ids = list(tokenizer.get_vocab().values())
     shown = tokenizer.decode_batch([[token] for token in ids], skip_special_tokens=False)
-    found = [token for token, each in zip(ids, shown, strict=True) if each == text]
+    wanted = (text, unicodedata.normalize("NFC", text))
+    found = [token for token, each in zip(ids, shown, strict=True) if each in wanted]
     if not text or not found:
         raise UserError(f"--stop {text!r} is not one token of this model's vocabulary")
     return found
@@ -84,11 +102,13 @@ def fillings(masked: str, source: Path | None, top: int) -> tuple[str, list[list
     if name is None or tokenizer.token_to_id(name) is None:
         raise UserError(f"{source}: no mask token: tokenizer_config.json names none of its tokens")
     mask = tokenizer.token_to_id(name)
-    ids = text.encode(masked)
+    read = text.encode(masked)
+    ids = read.ids
     if mask not in ids:
         raise UserError(f"no {name} in {masked!r}: write one for each word to guess")
     if len(ids) > text.context:
         raise UserError(f"{len(ids)} tokens, but the model takes {text.context} at most")
+    _tell_unknown(read)
     tokens = torch.tensor([ids])
     places = (tokens[0] == mask).nonzero()[:, 0]
     with torch.inference_mode():

@@ -14,24 +14,49 @@ from pipeline.stages.prepare import prepare
 UNSEEN = ["ZORBLAX 🍕 数 [MASK]", "\x00 \ufeff [MASK] \u202e", "[MASK]" * 8]
 
 
-@pytest.mark.filterwarnings("ignore:[\\s\\S]*type hint:UserWarning")  # MLflow's, at its import
-@pytest.mark.parametrize("name", ["bert", "gpt"])
-def test_unseen_words_are_taken_as_unknown_words(small, project, name):
-    from pipeline.mlflow_model import TrainedTransformer
+@pytest.fixture
+def predictor(small, project):
+    """Builds the model `name`, untrained, as MLflow loads it; with its objective."""
 
-    prepare(small, name)
-    objective = build(name, small, 0, data_dir(name), torch.device("cpu"))
-    models.save(objective.build_model(), objective.model_config, project / "model")
-    kept = {
-        "model": project / "model",
-        "meta": data_dir(name) / "meta.json",
-        "tokenizer": data_dir(name) / "tokenizer.json",
-    }
-    predictor = TrainedTransformer()
-    predictor.load_context(SimpleNamespace(artifacts={k: str(v) for k, v in kept.items()}))
-    predictions = predictor.predict(None, pd.DataFrame({"text": UNSEEN}))
+    def load(name):
+        from pipeline.mlflow_model import TrainedTransformer
+
+        prepare(small, name)
+        objective = build(name, small, 0, data_dir(name), torch.device("cpu"))
+        models.save(objective.build_model(), objective.model_config, project / "model")
+        kept = {
+            "model": project / "model",
+            "meta": data_dir(name) / "meta.json",
+            "tokenizer": data_dir(name) / "tokenizer.json",
+        }
+        loaded = TrainedTransformer()
+        loaded.load_context(SimpleNamespace(artifacts={k: str(v) for k, v in kept.items()}))
+        return loaded, objective
+
+    return load
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:[\\s\\S]*type hint:UserWarning")  # MLflow's
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt"])
+def test_unseen_words_are_taken_as_unknown_words(predictor, name):
+    loaded, objective = predictor(name)
+    predictions = loaded.predict(None, pd.DataFrame({"text": UNSEEN}))
     known = set(objective.tokens.tokenizer.get_vocab())
     for answer in predictions:
         words = answer[0] if name == "bert" else answer
         assert {word for word, _ in words} <= known
         assert 0 < sum(chance for _, chance in words) <= 1 + 1e-6
+
+
+def test_texts_are_read_as_the_commands_read_them(predictor, project):
+    """In either Unicode form, and with the mask of BERT alone as a special token."""
+    written = (project / "text.txt").read_text()
+    (project / "text.txt").write_text(written.replace("king", "señor").replace("sea", "mask"))
+    composed, apart = "the señor [MASK]", "the sen\N{COMBINING TILDE}or [MASK]"
+    plain = "the señor ? mask ?"  # unknown brackets
+    for name, texts in (("bert", (composed, apart)), ("gpt", (composed, apart, plain))):
+        loaded, _ = predictor(name)
+        first, *others = loaded.predict(None, pd.DataFrame({"text": texts}))
+        assert all(other == first for other in others)

@@ -115,6 +115,13 @@ def test_text_survives_there_and_back(project, tokenizer):
     assert made.decode(everything).strip() == written.strip()
 
 
+def test_a_users_own_text_is_marked_as_of_no_target(project, monkeypatch):
+    (project / "own.txt").write_text("a b c d e f g h i j k l " * 10)
+    assert text.encode(data("own.txt", length=4))[1]["own"] is True
+    monkeypatch.chdir(Path(__file__).parents[3])
+    assert "own" not in text.encode(data("hamlet", length=4))[1]
+
+
 def test_the_vocabulary_is_by_frequency_then_alphabet():
     tokenizer = tokenization.word(["B b b a c a . c"])
     words = sorted(tokenizer.get_vocab(), key=tokenizer.token_to_id)

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from pipeline import MODELS, models, provenance
 from pipeline.cli import main
 from pipeline.objectives import build
-from pipeline.params import validate
+from pipeline.params import Params, validate
 from pipeline.paths import data_dir, model_dir
 from pipeline.stages.prepare import prepare
 from pipeline.training import device as devices
@@ -16,7 +16,12 @@ from pipeline.training import device as devices
 
 @pytest.fixture
 def built(small):
-    """models/<name> and data/<name>, untrained, of the default recipe but for BERT's norms."""
+    """models/<name> and data/<name>."""
+    build_models(small)
+
+
+def build_models(small: Params) -> None:
+    """Make models/<name> and data/<name>, untrained, of the default recipe but for BERT's norms."""
     raw = small.model_dump(exclude_none=True)
     raw["bert"]["model"]["norm_position"] = "post"
     params = validate(raw)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor, pipeline
 
-from pipeline import models
+from pipeline import models, provenance
 from pipeline.inference.images import classes
 
 IMAGE = "images/class1/3.png"
@@ -64,7 +64,7 @@ def test_a_model_of_grey_images_is_exported_as_one_of_colours(built, run, projec
     meta_path, config_path = Path("data/vit/meta.json"), Path("models/vit/seed-0/config.json")
     meta, config = (json.loads(path.read_text()) for path in (meta_path, config_path))
     meta_path.write_text(json.dumps(meta | {"channels": 1, "mean": [0.4], "std": [0.3]}))
-    config["channels"] = 1
+    config |= {"channels": 1, "data": provenance.fingerprints(Path("data/vit"))}
     models.save(models.build(config), config, Path("models/vit/seed-0"))
     run("export", "--model", "vit", "vit")
     theirs = pipeline("image-classification", model=str(project / "vit"), top_k=3)

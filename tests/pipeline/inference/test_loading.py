@@ -61,8 +61,7 @@ def test_data_that_are_prepared_anew_silence_the_model(
         output = run(*refused, code=1).output
         assert output == (
             f"error: {model_dir(name, 0)} was trained on other data than {data_dir(name)} holds "
-            f"now (not the same {what}): run `dvc repro train@{name}`, and they belong together "
-            "again\n"
+            f"now (not the same {what}): run `dvc repro train@{name}` to make them match\n"
         )
     assert not Path("out").exists()
     if change in (rename_words, rename_classes):  # back again: the very same data

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from pipeline.inference.loading import text_model
 from pipeline.inference.text import continuation, fillings
+from tests.pipeline.inference.conftest import build_models
 
 PROMPT, MASKED = "the king and", "the king and the [MASK] of the [MASK]"
 
@@ -53,6 +55,53 @@ def test_fill_mask_shows_words_with_probabilities(built, run):
     assert chances == sorted(chances, reverse=True)
     vocabulary = Tokenizer.from_file("data/bert/tokenizer.json").get_vocab()
     assert all(line.split()[1] in vocabulary for line in lines[1:4])
+
+
+def test_unknown_words_are_told_and_do_not_stick_to_the_next_one(built, run):
+    first = run("generate", "--prompt", "zorblax quux", "--tokens", 5)
+    assert first.stdout.startswith("zorblax quux ")
+    words = first.stdout.removeprefix("zorblax quux ").split()
+    vocabulary = Tokenizer.from_file("data/gpt/tokenizer.json").get_vocab()
+    assert set(words) <= set(vocabulary)
+    assert first.stderr == "note: words that the model does not know: 'zorblax', 'quux'\n"
+    result = run("fill-mask", "the quux [MASK] Zorblax quux")
+    assert result.stderr == "note: words that the model does not know: 'quux', 'Zorblax'\n"
+    assert run("generate", "--prompt", PROMPT).stderr == ""
+
+
+def test_special_tokens_but_the_mask_of_bert_are_text(built, run):
+    """A [MASK] is nothing that a GPT has ever read."""
+    stderr = run("generate", "--prompt", "the [MASK] king", "--tokens", 1).stderr
+    assert stderr == "note: words that the model does not know: '[', 'MASK', ']'\n"
+    stderr = run("fill-mask", "the [MASK] [UNK]").stderr
+    assert stderr == "note: words that the model does not know: '[', 'UNK', ']'\n"
+
+
+def test_a_given_model_takes_special_tokens_as_transformers_does(built, run, project):
+    run("export", "--model", "bert", project / "bert")
+    result = run("fill-mask", "the zebra [UNK] [MASK]", "--from", "bert")
+    assert result.stderr == "note: words that the model does not know: 'zebra'\n"
+    theirs = AutoTokenizer.from_pretrained(project / "bert")
+    text = text_model("bert", project / "bert")
+    assert text.encode("the zebra [UNK] [MASK]").ids == theirs("the zebra [UNK] [MASK]").input_ids
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_prompt_may_have_either_unicode_form(small, run, project, form):
+    """Also of what is exported, in transformers."""
+    written = (project / "text.txt").read_text().replace("king", "señor").replace("sea", "café")
+    (project / "text.txt").write_text(written)
+    build_models(small)
+    run("export", "--model", "gpt", project / "gpt")
+    text = unicodedata.normalize(form, "the señor saw a café")
+    expected = ["the", "señor", "saw", "a", "café"]
+    tokenizer = Tokenizer.from_file("data/gpt/tokenizer.json")
+    expected = [tokenizer.token_to_id(word) or 1 for word in expected]
+    for source in (None, project / "gpt"):
+        assert text_model("gpt", source).encode(text).ids == expected
+    assert AutoTokenizer.from_pretrained(project / "gpt")(text).input_ids == expected
+    stopped = run("generate", "--prompt", "the", "--stop", unicodedata.normalize(form, "señor"))
+    assert stopped.stdout.startswith("the ")
 
 
 def test_exported_models_run_in_transformers_and_come_back(built, run, project):

@@ -38,4 +38,4 @@ def test_data_that_dvc_does_not_watch_are_told(small, project, capsys, text, wat
 
 def test_what_suits_a_users_own_images_is_said(small, capsys):
     prepare(small, "vit")
-    assert "note: images: images of 8 x 8 pixels in the median" in capsys.readouterr().out
+    assert "note: images: the median image has 8 x 8 pixels; augm" in capsys.readouterr().out
