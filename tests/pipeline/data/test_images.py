@@ -16,8 +16,9 @@ MIRROR = os.environ.get("DATA_MIRROR")
 
 def data(source: str, size: int = 8, fraction: float = 0.2, seed: int = 0) -> ImageData:
     return ImageData(
-        images=source, image_size=size, test_fraction=fraction, split_seed=seed
-    )
+        images=source, image_size=size, test_fraction=fraction, split_seed=seed,
+        normalization="dataset",
+    )  # fmt: skip
 
 
 def picture(path: Path, shade: int = 100, mode: str = "RGB", size: int = 8) -> None:
