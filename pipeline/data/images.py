@@ -59,6 +59,7 @@ def encode(data: ImageData) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         "files": _files(data.images, tensors),
         "classes": classes,
         "image_size": size,
+        "normalization": data.normalization,
         "channels": tensors["train_images"].shape[1],
         "train_images": len(train[1]),
         "test_images": len(test[1]),

@@ -196,6 +196,7 @@ def encode(
         "tokenizer": data.tokenizer,
         "vocabulary_size": tokenizer.get_vocab_size(),
         "sequence_length": data.sequence_length,
+        "validation_fraction": data.validation_fraction,
         "documents": len(corpus.documents),
         "train_tokens": len(train),
         "validation_tokens": len(validation),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import MODELS, models
+from pipeline import MODELS, models, provenance
 from tests import repository
 
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -43,7 +43,8 @@ def test_images_that_become_colours_are_told(built, run, project):
     meta, config = Path("data/vit/meta.json"), Path("models/vit/seed-0/config.json")
     grey = {"channels": 1, "mean": [0.4], "std": [0.3]}
     meta.write_text(json.dumps(json.loads(meta.read_text()) | grey))
-    values = json.loads(config.read_text()) | {"channels": 1}
+    learned = {"data": provenance.fingerprints(meta.parent)}
+    values = json.loads(config.read_text()) | {"channels": 1} | learned
     models.save(models.build(values), values, config.parent)
     run("export", "--model", "vit", "grey")
     note = "trained on grey images"
