@@ -241,6 +241,17 @@ class Params(Section):
         )
         return self.model.model_copy(update=overrides)
 
+    def deciding(self, name: str, seed: int) -> dict[str, Any]:
+        """All that decides one training of the model `name`, by the paths of `dvc exp show` and
+        `-S`. A shared key that the model's own section overrides is left out.
+
+        seed: of this training, as `-S 'seeds=[<seed>]'` gives it.
+        """
+        own = self.section(name).model_dump(exclude_none=True)
+        shared = self.model.model_dump(exclude=set(own["model"]))
+        everywhere = {"seeds": [seed], "threads": self.threads, "device": self.device}
+        return flatten(everywhere | {"model": shared, name: own})
+
 
 def load(path: Path = PARAMS) -> Params:
     """Read and check params.yaml, also against the profile that it names.

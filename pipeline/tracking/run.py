@@ -4,6 +4,7 @@ An interrupted training says again what it said before, and so does what is deli
 is found by the training's own id, a step that it has is not logged twice, nor is a model.
 """
 
+import json
 import time
 import warnings
 from dataclasses import asdict, dataclass
@@ -75,7 +76,9 @@ class Run:
     def _params(self, values: dict[str, Any]) -> None:
         from mlflow.entities import Param
 
-        self._client.log_batch(self.run_id, params=[Param(k, str(v)) for k, v in values.items()])
+        # As `-S` takes them: true, not True.
+        params = [Param(k, v if isinstance(v, str) else json.dumps(v)) for k, v in values.items()]
+        self._client.log_batch(self.run_id, params=params)
 
     def _tags(self, values: dict[str, str]) -> None:
         from mlflow.entities import RunTag

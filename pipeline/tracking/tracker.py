@@ -17,7 +17,7 @@ from typing import Any
 from pipeline import records
 from pipeline.errors import first_line
 from pipeline.lifetime import unbroken
-from pipeline.params import Params, flatten
+from pipeline.params import Params
 from pipeline.tracking import outbox, run, store
 from pipeline.tracking.run import Identity, Run
 
@@ -151,14 +151,8 @@ def mark_killed(training_ids: list[str]) -> None:
 def _identity(
     stage: str, params: Params, model: str | None, seed: int | None, training_id: str
 ) -> Identity:
-    if model:
-        depends = {
-            "seed": seed,
-            "architecture": params.architecture(model).model_dump(),
-            **params.section(model).model_dump(exclude={"model"}),
-        }
-    else:
-        depends = params.model_dump()
+    of_training = model is not None and seed is not None
+    depends = params.deciding(model, seed) if of_training else params.model_dump()
     digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode())
     experiment = os.environ.get("DVC_EXP_NAME")
     several = model is not None and len(params.seeds) > 1
@@ -179,5 +173,5 @@ def _identity(
         name,
         begins=stage != "evaluate",
         tags={key: str(value) for key, value in tags.items() if value is not None},
-        params=flatten(depends) if model else {},
+        params=depends if of_training else {},
     )

@@ -47,15 +47,7 @@ def identity(params: Params, name: str, seed: int, fingerprint: str) -> str:
 
     fingerprint: of the data.
     """
-    depends = {
-        "seed": seed,
-        "threads": params.threads,
-        "device": params.device,
-        "architecture": params.architecture(name).model_dump(),
-        "section": params.section(name).model_dump(),
-        "data": fingerprint,
-        "torch": torch.__version__,
-    }
+    depends = params.deciding(name, seed) | {"data": fingerprint, "torch": torch.__version__}
     digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode())
     for path in CODE:
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:

@@ -71,7 +71,7 @@ def test_one_mlflow_run_per_model_with_series_data_and_a_model_that_predicts(tra
         name = run.info.run_name
         assert run.info.status == "FINISHED"
         assert run.data.tags["stage"] == "train"
-        assert run.data.params["architecture.d_model"] == "16"
+        assert run.data.params["model.d_model"] == "16"
         history = pd.read_csv(project / "reports" / name / "history.csv")
         series = client.get_metric_history(run.info.run_id, "train/loss")
         assert [point.step for point in series] == history["step"].tolist()

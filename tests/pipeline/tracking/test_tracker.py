@@ -1,12 +1,17 @@
 """MLflow is a copy: whatever happens to it, the training goes on and says so once."""
 
+import copy
+import json
 import socket
 import threading
 import time
+from functools import reduce
 
 import mlflow
 import pytest
 
+from pipeline import MODELS
+from pipeline.params import flatten, validate
 from pipeline.tracking import Tracker, mark_killed, store
 
 
@@ -77,17 +82,59 @@ def test_tags_lead_from_a_run_to_its_dvc_experiment(small, monkeypatch):
     assert expected.items() <= run.data.tags.items()
 
 
-def test_the_hash_of_parameters_knows_what_a_model_depends_on(small):
-    def tag(params, name):
-        with Tracker("train", params, name, 0) as tracker:
-            pass
-        return mlflow.get_run(tracker.run_id).data.tags["params_hash"]
+def logged(params, name):
+    """Parameters and their hash, as a run in MLflow has them."""
+    with Tracker("train", params, name, 0) as tracker:
+        pass
+    data = mlflow.get_run(tracker.run_id).data
+    return data.params, data.tags["params_hash"]
 
-    content = small.model_dump(exclude_none=True)
-    content["gpt"]["train"]["lr"] = 0.5
-    other = type(small).model_validate(content)
-    assert tag(small, "gpt") != tag(other, "gpt")
-    assert tag(small, "bert") == tag(other, "bert")
+
+@pytest.mark.parametrize("name", MODELS)
+def test_all_that_decides_a_run_is_logged_as_params_yaml_has_it(raw, project, name):
+    """Read from the file: what `dvc exp show` has as columns, and `-S` takes."""
+    expected = {
+        path: value if isinstance(value, str) else json.dumps(value)
+        for path, value in flatten(raw).items()
+        if path.split(".")[0] in ("seeds", "threads", "device", "model", name)
+    }
+    # What a model's own section has in place of the shared one decides.
+    shadowed = {f"model.{key}" for key in raw[name].get("model", {})}
+    parameters, _ = logged(validate(raw), name)
+    assert parameters == {k: v for k, v in expected.items() if k not in shadowed}
+
+
+CHANGES = {
+    "threads": (1, set(MODELS)),
+    "device": ("cpu", set(MODELS)),
+    "model.n_layer": (7, set(MODELS)),
+    "model.dropout": (0.3, {"bert", "vit"}),  # GPT has its own
+    "bert.model.tie_embeddings": (False, {"bert"}),
+    "bert.model.prediction_transform": (False, {"bert"}),
+    "gpt.model.tie_embeddings": (False, {"gpt"}),
+    "gpt.train.lr": (0.5, {"gpt"}),
+    "vit.model.patch_size": (14, {"vit"}),
+    "vit.model.pooling": ("mean", {"vit"}),
+}
+
+
+def test_models_that_differ_in_a_parameter_differ_in_their_hash(raw, project):
+    before = {name: logged(validate(raw), name) for name in MODELS}
+    for path, (value, concerned) in CHANGES.items():
+        changed = copy.deepcopy(raw)
+        *sections, key = path.split(".")
+        reduce(lambda part, name: part[name], sections, changed)[key] = value
+        after = {name: logged(validate(changed), name) for name in MODELS}
+        for what in (0, 1):  # the parameters, and their hash
+            differing = {name for name in MODELS if before[name][what] != after[name][what]}
+            assert differing == concerned, path
+
+
+def test_a_seed_is_a_parameter_and_the_other_seeds_are_not(raw, project):
+    raw["seeds"] = [0, 1]
+    with Tracker("train", validate(raw), "gpt", 1) as tracker:
+        pass
+    assert mlflow.get_run(tracker.run_id).data.params["seeds"] == "[1]"
 
 
 def test_evaluation_continues_the_run_of_the_training(small):
