@@ -21,13 +21,20 @@ def serve(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise UserError(f"port {port} is not free ({error.strerror}); try --port") from None
-    experiment = store.experiment_id()
+    try:
+        experiment = store.experiment_id()
+    except Exception as error:
+        raise UserError(store.failure(error)) from None
     address = f"http://127.0.0.1:{port}/#/experiments/{experiment}/runs"
     print(f"MLflow: {address} (Ctrl-C ends it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1", "--backend-store-uri", store.uri()]
-    # The job runner would start a dozen processes that this UI does not need.
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    command += ["--port", str(port), "--workers", "1"]
+    environment = os.environ | {
+        # Not as an argument, which every user of the machine may read: it may hold a password.
+        "MLFLOW_BACKEND_STORE_URI": store.uri(),
+        # The job runner would start a dozen processes that this UI does not need.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
     try:
         subprocess.run(command, env=environment, check=True)
     except KeyboardInterrupt:

@@ -12,10 +12,11 @@ from typing import Any
 from filelock import FileLock
 
 from pipeline import records
-from pipeline.errors import UserError, first_line
+from pipeline.errors import UserError
 from pipeline.paths import root
 from pipeline.tracking import store
 from pipeline.tracking.run import Identity, Run
+from pipeline.tracking.secrets import hide
 
 ENTRY = "entry.json"
 # Arguments that are paths, or lists of them: copied, since another run writes to the same place.
@@ -63,7 +64,7 @@ def sync() -> None:
                     print(f"delivered: {deliver(file)}", flush=True)
             except Exception as error:
                 raise UserError(
-                    f"MLflow at {store.uri()} failed: {first_line(error)[:200]}\n"
+                    f"{store.failure(error)}\n"
                     f"{len(waiting) - number} of {len(waiting)} runs wait on; try again later"
                 ) from None
         if not waiting:
@@ -97,14 +98,15 @@ def deliver(file: Path) -> str:
 def note_silence() -> None:
     """The store does not answer: spare the other stages of this `dvc` command the wait."""
     _silence().parent.mkdir(exist_ok=True)
-    _silence().write_text(json.dumps([store.uri(), records.dvc_name()]))
+    _silence().write_text(json.dumps([hide(store.uri()), records.dvc_name()]))
 
 
 def silent() -> bool:
     """Whether another stage of this `dvc` command has found the store silent."""
     name = records.dvc_name()
     try:
-        return name is not None and json.loads(_silence().read_text()) == [store.uri(), name]
+        noted = json.loads(_silence().read_text())
+        return name is not None and noted == [hide(store.uri()), name]
     except (OSError, ValueError):
         return False
 

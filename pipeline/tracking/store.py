@@ -4,7 +4,9 @@ import os
 
 from filelock import FileLock
 
+from pipeline.errors import first_line
 from pipeline.paths import root
+from pipeline.tracking.secrets import hide
 
 EXPERIMENT = "transformer-benchmark"
 
@@ -18,6 +20,8 @@ for _key, _value in {
     "GIT_PYTHON_REFRESH": "quiet",
 }.items():
     os.environ.setdefault(_key, _value)
+# Links to a run on a server, with the password that the server's address may hold.
+os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 
 
 def default() -> str:
@@ -30,8 +34,16 @@ def default() -> str:
 
 
 def uri() -> str:
-    """Where runs are kept: MLFLOW_TRACKING_URI, or the database in the project's root."""
+    """Where runs are kept: MLFLOW_TRACKING_URI, or the database in the project's root.
+
+    It may hold a password: see `hide`.
+    """
     return os.environ.get("MLFLOW_TRACKING_URI") or default()
+
+
+def failure(error: BaseException) -> str:
+    """What MLflow's failure says, in one line and without passwords."""
+    return f"MLflow at {hide(uri())} failed: {hide(first_line(error))[:200]}"
 
 
 def experiment_id() -> str:

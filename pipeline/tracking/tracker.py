@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import records
-from pipeline.errors import first_line
 from pipeline.lifetime import unbroken
 from pipeline.params import Params
 from pipeline.tracking import outbox, run, store
@@ -135,8 +134,8 @@ class Tracker:
             self._on = False
             outbox.note_silence()
             print(
-                f"warning: MLflow at {store.uri()} failed, the run goes on without it "
-                f"(`python -m pipeline sync` delivers it later): {first_line(error)[:200]}",
+                f"warning: {store.failure(error)}\nthe run goes on without it; "
+                "`python -m pipeline sync` delivers it later",
                 file=sys.stderr,
             )
 

@@ -2,12 +2,9 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from contextlib import contextmanager
 
 import mlflow
 import numpy as np
@@ -22,49 +19,9 @@ from pipeline.stages.train import train
 from pipeline.tracking import Tracker, outbox
 from pipeline.tracking.store import EXPERIMENT
 from tests.conftest import ROOT
+from tests.pipeline.tracking.server import Server
 
 ROWS = [{"step": step, "loss": 1 / step} for step in range(1, 2501)]
-
-
-class Server:
-    """An MLflow server on this machine that can be stopped, killed and started again."""
-
-    def __init__(self, folder):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.folder = folder
-        self.address = f"http://127.0.0.1:{self.port}"
-
-    @contextmanager
-    def running(self):
-        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
-        command += ["--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
-        command += ["--artifacts-destination", str(self.folder / "artifacts")]
-        process = subprocess.Popen(
-            command,
-            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        self.group = os.getpgid(process.pid)
-        try:
-            self._wait()
-            yield
-        finally:
-            os.killpg(self.group, signal.SIGKILL)
-            process.wait()
-
-    def _wait(self):
-        for _ in range(300):
-            try:
-                with urllib.request.urlopen(f"{self.address}/health", timeout=1):
-                    return
-            except OSError:
-                time.sleep(0.1)
-        raise TimeoutError("the server does not come up")
 
 
 @pytest.fixture
