@@ -4,15 +4,18 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import psutil
 
 from pipeline import records
 
-GRACE = 3  # seconds to end in good order; what hangs longer ends as if by kill -9
+# Seconds to end in good order; what hangs longer ends as if by kill -9. Enough for a step of
+# training, an evaluation and a checkpoint; less than most schedulers wait.
+GRACE = 10
 _signal = 0  # the first one that came
 _unbroken = 0  # how many calls there are that it has to wait for
 
@@ -34,7 +37,8 @@ def end_with_dvc() -> None:
 
 @contextmanager
 def unbroken() -> Iterator[None]:
-    """Let a signal wait until what is begun inside has ended, for as long as there is grace.
+    """Let a signal wait until what is begun inside has ended, for as long as there is grace. An
+    error inside goes on as it is.
 
     A library that is left in the middle of a call may hang, or hold a lock, in the next one.
     """
@@ -44,12 +48,20 @@ def unbroken() -> Iterator[None]:
         yield
     finally:
         _unbroken -= 1
-        if _signal and not _unbroken:
-            sys.exit(128 + _signal)
+    if _signal and not _unbroken:
+        sys.exit(128 + _signal)
+
+
+def stopping() -> bool:
+    """Whether a signal came that an `unbroken` call makes wait."""
+    return bool(_signal)
 
 
 def _follow(dvc: psutil.Process) -> None:
-    dvc.wait()
+    with suppress(psutil.NoSuchProcess):
+        # Not wait(), which goes on until somebody has asked for the exit code of the `dvc`.
+        while dvc.status() != psutil.STATUS_ZOMBIE and dvc.is_running():
+            time.sleep(0.1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -58,13 +70,20 @@ def _end(number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
     if _signal:  # it is ending
         return
     _signal = number
-    # Not print: this may come in the middle of one, which Python does not allow.
-    os.write(2, b"stopped; `dvc repro` goes on from there\n")
     threading.Thread(target=_end_at_last, daemon=True).start()
-    if not _unbroken:
+    if _unbroken:
+        _tell("stopping, as soon as what has begun is done")
+    else:
+        _tell("stopped")
         sys.exit(128 + number)
 
 
 def _end_at_last() -> None:
     threading.Event().wait(GRACE)
+    _tell(f"that is not done after {GRACE} seconds, and nothing more is saved")
     os._exit(128 + _signal)
+
+
+def _tell(text: str) -> None:
+    # Not print: this may come in the middle of one, which Python does not allow.
+    os.write(2, f"{text}\n".encode())

@@ -46,8 +46,8 @@ class Tally:
     resumed: int = 0
 
 
-def prepare(folder: Path, steps: int = STEPS) -> Path:
-    """A repository whose GPT trains for some seconds and saves a checkpoint at every step."""
+def prepare(folder: Path, steps: int = STEPS, checkpoint_every: int = 1) -> Path:
+    """A repository whose GPT trains for some seconds and saves a checkpoint every few steps."""
     repository.make(folder, commit=False)
     yaml, file = YAML(), folder / "params.yaml"
     params = yaml.load(file)
@@ -55,7 +55,11 @@ def prepare(folder: Path, steps: int = STEPS) -> Path:
     params["model"] |= {"n_layer": 1, "n_head": 2, "d_model": 16, "d_mlp": 32}
     params["gpt"]["data"]["tokenizer"] = "word"
     params["gpt"]["train"] |= {"steps": steps, "batch_size": 4, "warmup_steps": 0}
-    params["gpt"]["train"] |= {"evaluate_every": 100, "checkpoint_every": 1, "log_every": 50}
+    params["gpt"]["train"] |= {
+        "evaluate_every": 100,
+        "checkpoint_every": checkpoint_every,
+        "log_every": 50,
+    }
     yaml.dump(params, file)
     repository.save(folder, "A small training")
     repository.run(folder, "dvc", "repro", "prepare@gpt")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -10,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests import interruption, repository
-from tests.interruption import STAGE, WAYS, interrupt, outputs, runs, series
+from tests.interruption import STAGE, STEPS, WAYS, interrupt, outputs, runs, series, steps_resumed
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +36,36 @@ def test_kills_leave_no_trace(whole, killed):
     (run,) = runs(killed)
     assert run.info.status == "FINISHED"
     for key in ("train/loss", "train/grad_norm"):
-        assert series(run, key) == list(range(1, interruption.STEPS + 1))
+        assert series(run, key) == list(range(1, STEPS + 1))
     assert series(run, "validation/loss") == [100, 200, 300, 400]
     assert "up to date" in repository.run(killed, "dvc", "status", STAGE)
+
+
+@pytest.mark.parametrize(("number", "whom"), [(signal.SIGINT, "all"), (signal.SIGTERM, "dvc")])
+def test_a_signal_before_the_first_checkpoint_loses_nothing(whole, tmp_path, number, whom):
+    """From Ctrl-C, which every process of a terminal gets, and from a batch system to its `dvc`."""
+    folder = interruption.prepare(tmp_path / "benchmark", checkpoint_every=10 * STEPS)
+    command = ["dvc", "repro", STAGE]
+    dvc = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=repository.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    output = ""
+    while not output.startswith("step "):
+        output = dvc.stdout.readline()
+        assert output, "it ended before its first line"
+    (os.killpg if whom == "all" else os.kill)(dvc.pid, number)
+    output, _ = dvc.communicate()  # until the trainer has ended as well
+    (saved,) = re.findall(r"saved after step (\d+)", output)
+    assert steps_resumed(repository.run(folder, *command)) == [int(saved)]
+    ours, theirs = outputs(folder), outputs(whole)
+    assert ours.pop("dvc.lock") != theirs["dvc.lock"]  # which has the parameters
+    assert ours.items() < theirs.items()
 
 
 @pytest.mark.parametrize("way", ["exp run", "exp run --temp", "queue"])
@@ -49,10 +77,10 @@ def test_an_experiment_goes_on_as_well(whole, killed, way):
     else:
         command = ["dvc", *way.split(), "--name", "again", STAGE]
         _, output = interrupt(killed, command, 1, seed=2, early=0.0)
-    assert interruption.steps_resumed(output)
+    assert steps_resumed(output)
     (run,) = runs(killed)
     assert run.data.tags["dvc_experiment"] == "again"
-    assert series(run, "train/loss") == list(range(1, interruption.STEPS + 1))
+    assert series(run, "train/loss") == list(range(1, STEPS + 1))
     assert run.info.status == "FINISHED"
     references = repository.run(killed, "git", "for-each-ref", "--format=%(refname)", "refs/exps")
     (experiment,) = [line for line in references.splitlines() if line.endswith("/again")]

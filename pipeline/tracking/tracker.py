@@ -127,17 +127,17 @@ class Tracker:
 
     def _send(self, call: Callable[[], None]) -> None:
         """Call MLflow, or tell once that it failed and leave it alone from then on."""
-        try:
-            with unbroken():
+        with unbroken():
+            try:
                 call()
-        except Exception as error:  # whatever it is, the training is worth more than its copy
-            self._on = False
-            outbox.note_silence()
-            print(
-                f"warning: {store.failure(error)}\nthe run goes on without it; "
-                "`python -m pipeline sync` delivers it later",
-                file=sys.stderr,
-            )
+            except Exception as error:  # whatever it is, the training is worth more than its copy
+                self._on = False
+                outbox.note_silence()
+                print(
+                    f"warning: {store.failure(error)}\nthe run goes on without it; "
+                    "`python -m pipeline sync` delivers it later",
+                    file=sys.stderr,
+                )
 
 
 def mark_killed(training_ids: list[str]) -> None:

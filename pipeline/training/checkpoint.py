@@ -26,13 +26,14 @@ import torch
 import transformer
 from pipeline import models
 from pipeline.errors import UserError, first_line
+from pipeline.lifetime import GRACE
 from pipeline.params import Params
 from pipeline.paths import root
 
 STATE = "state.pt"
 TRAINING = "training.json"
 KEPT = 10  # checkpoints of trainings that nobody goes on with; older ones are removed
-PATIENCE = 5  # seconds for a trainer whose `dvc` was killed to end
+PATIENCE = GRACE + 2  # seconds for a trainer whose `dvc` was killed to end
 # What the trained weights depend on, besides parameters and data: see the deps of `train`.
 CODE = (
     Path(transformer.__file__).parent,
@@ -135,7 +136,11 @@ class Checkpoint:
             raise UserError(
                 f"the checkpoint after step {state['step']} could not be written to {temporary}: "
                 f"{error.strerror}; it takes {content.tell() / 1e6:,.0f} MB.\n"
-                "The checkpoint before it is whole: the same command goes on from there."
+                + (
+                    "The checkpoint before it is whole: the same command goes on from there."
+                    if (self.folder / STATE).exists()
+                    else "It is the first one: the same command trains from the beginning."
+                )
             ) from None
         os.replace(temporary, self.folder / STATE)
 

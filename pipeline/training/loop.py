@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pipeline.lifetime import stopping, unbroken
 from pipeline.objectives.base import Objective, split
 from pipeline.params import EpochTraining, StepTraining
 from pipeline.training import optimizers as optim
@@ -60,7 +61,8 @@ def train(
     publish: Callable[[list[Row], list[Row]], None],
     until: int | None = None,
 ) -> tuple[History, Clock]:
-    """Train `model` in place, from its checkpoint if there is one.
+    """Train `model` in place, from its checkpoint if there is one. A signal to end waits for the
+    end of the step, which is then saved.
 
     publish: is given all rows of steps and of evaluations so far, at every evaluation, to copy
         them elsewhere; the record is the History that is returned.
@@ -85,7 +87,7 @@ def train(
         model.encode = torch.compile(model.encode)
     model.train()
 
-    with open_console(title, plan.steps, start, objective.unit) as console:
+    with unbroken(), open_console(title, plan.steps, start, objective.unit) as console:
         if start:
             console.line(f"{title}: goes on after step {start}")
         logged = start - start % plan.log_every
@@ -123,7 +125,9 @@ def train(
                     console.update(step, rows[-1]["loss"], rate)
                     console.line(objective.line(step, rows, validation))
                     logged = step
-                if save:
+                stop = stopping()
+                if save or stop:
+                    history.flush()
                     checkpoint.save(
                         {
                             "step": step,
@@ -137,6 +141,9 @@ def train(
                             "marks": clock.marks,
                         }
                     )
+            if stop:
+                console.line(f"saved after step {step}; the same command goes on from there")
+                break
     history.flush()
     return history, clock
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 from ruamel.yaml import YAML
 
 from pipeline import MODELS
@@ -76,6 +77,14 @@ def test_a_checkpoint_that_does_not_fit(small, project, monkeypatch):
         filled[0].unlink()
         train(small, "gpt")
     assert (model_dir("gpt", 0) / "model.safetensors").read_bytes() == expected
+
+
+def test_a_first_checkpoint_that_does_not_fit_leaves_nothing_to_go_on_from(project):
+    with small_disk(project / ".checkpoints", 100), Checkpoint("gpt", "0123") as checkpoint:
+        said = r"(?s)No space left.*the same command trains from the beginning"
+        with pytest.raises(UserError, match=said):
+            checkpoint.save({"step": 6, "model": torch.zeros(10**5)})
+        assert checkpoint.load() is None
 
 
 def test_weights_and_curves_that_do_not_fit(small, project):

@@ -8,7 +8,6 @@ import time
 
 import pytest
 
-from pipeline import lifetime
 from tests.conftest import ROOT
 
 START = """
@@ -29,6 +28,12 @@ with unbroken():
     print("called", flush=True)
     while True:
         time.sleep(60)
+"""
+ERROR = """
+with unbroken():
+    print("called", flush=True)
+    time.sleep(0.5)
+    raise SystemExit("the disk is full")
 """
 EXIT = """
 try:
@@ -63,20 +68,30 @@ def ended(code: str, *signals: int) -> tuple[int, str, float]:
 def test_a_call_that_has_begun_is_finished(number):
     code, output, _ = ended(CALL, number)
     assert code == 128 + number
-    assert output == "called\nstopped; `dvc repro` goes on from there\nfinished\n"
+    assert output == "called\nstopping, as soon as what has begun is done\nfinished\n"
 
 
-def test_what_hangs_is_ended():
-    code, output, seconds = ended(HANG, signal.SIGTERM)
+def test_an_error_of_a_call_that_has_begun_is_not_lost():
+    code, output, _ = ended(ERROR, signal.SIGINT)
+    assert (code, output.splitlines()[-1]) == (1, "the disk is full")
+
+
+def test_what_hangs_is_ended_and_does_not_claim_to_be_saved():
+    code, output, seconds = ended("from pipeline import lifetime; lifetime.GRACE = 1" + HANG,
+                                  signal.SIGTERM)  # fmt: skip
     assert code == 128 + signal.SIGTERM
-    assert "stopped" in output
-    assert seconds >= lifetime.GRACE  # it had its time; that it ended at all is the point
+    assert output.splitlines() == [
+        "called",
+        "stopping, as soon as what has begun is done",
+        "that is not done after 1 seconds, and nothing more is saved",
+    ]
+    assert seconds >= 1  # it had its time; that it ended at all is the point
 
 
 def test_impatience_does_not_disturb_the_end():
     code, output, _ = ended(EXIT, signal.SIGINT, signal.SIGINT, signal.SIGTERM)
     assert code == 128 + signal.SIGINT
-    assert output == "called\nstopped; `dvc repro` goes on from there\nin order\n"
+    assert output == "called\nstopped\nin order\n"
 
 
 def test_a_stage_whose_dvc_has_gone_does_not_begin():

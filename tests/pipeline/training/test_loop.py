@@ -1,11 +1,17 @@
 """The training loop: the arithmetic of a step, and resuming without a trace."""
 
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
 
 import mlflow
 import pandas as pd
 import pytest
 import torch
+from ruamel.yaml import YAML
 
 from pipeline import MODELS
 from pipeline.errors import UserError
@@ -18,6 +24,7 @@ from pipeline.tracking.store import EXPERIMENT
 from pipeline.training import loop
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.history import History
+from tests.conftest import ROOT
 
 CPU = torch.device("cpu")
 
@@ -68,6 +75,37 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(small, project, 
     train(small, name)
     assert steps[0] == saved[0] + 1  # it went on, rather than starting again
     assert outputs(project, name) == expected
+
+
+def test_a_signal_saves_the_step_at_hand_and_costs_nothing(small, project):
+    """Also before the first checkpoint that is due, and between two lines of the log."""
+    rare = {"steps": 200, "log_every": 30, "evaluate_every": 1000, "checkpoint_every": 1000}
+    params = changed(small, "gpt", **rare)
+    prepare(params, "gpt")
+    train(params, "gpt")
+    expected = outputs(project, "gpt")
+    forget(project)
+    with open("params.yaml", "w") as file:
+        YAML().dump(params.model_dump(exclude_none=True), file)
+    command = [sys.executable, "-m", "pipeline", "train", "--model", "gpt"]
+    settings = {
+        "env": os.environ | {"PYTHONPATH": str(ROOT)},
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+    }
+    trainer = subprocess.Popen(command, **settings)
+    first = trainer.stdout.readline()
+    assert first.startswith("step "), first
+    trainer.send_signal(signal.SIGINT)
+    output, _ = trainer.communicate()
+    assert trainer.returncode == 128 + signal.SIGINT
+    said = re.search(r"saved after step (\d+); the same command goes on from there", output)
+    saved = int(said[1])
+    assert 30 <= saved < 200
+    again = subprocess.run(command, **settings)
+    assert f"goes on after step {saved}\n" in again.stdout
+    assert outputs(project, "gpt") == expected
 
 
 def test_other_parameters_never_resume_a_checkpoint(small, monkeypatch):
