@@ -8,7 +8,7 @@ from safetensors.torch import load_model, save_model
 from torch import Generator
 
 import transformer
-from pipeline.paths import CONFIG, WEIGHTS
+from pipeline.paths import CONFIG, WEIGHTS, replacing, write_json
 from transformer import Architecture, Transformer
 
 KINDS = {"bert": transformer.bert, "gpt": transformer.gpt, "vit": transformer.vit}
@@ -28,9 +28,9 @@ def build(config: dict[str, Any], generator: Generator | None = None) -> Transfo
 
 def save(model: Transformer, config: dict[str, Any], folder: Path) -> None:
     """Write weights and config; equal models give equal bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_model(model, str(folder / WEIGHTS))
-    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    with replacing(folder / WEIGHTS) as fresh:
+        save_model(model, str(fresh))
+    write_json(config, folder / CONFIG)
 
 
 def load(folder: Path) -> tuple[Transformer, dict[str, Any]]:

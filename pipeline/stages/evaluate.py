@@ -1,5 +1,6 @@
 """evaluate: models/<name> on the whole held-out split, with samples of what it does."""
 
+import shutil
 import statistics
 from dataclasses import asdict
 from pathlib import Path
@@ -35,9 +36,11 @@ def evaluate(params: Params, name: str) -> None:
     data = require(data_dir(name), f"dvc repro prepare@{name}")
     provenance.check_data(name, params.section(name).data)
     fingerprint = read_json(data / "meta.json")["fingerprint"]
-    scored, predictions = [], []
     for seed in params.seeds:
         require(model_dir(name, seed), f"dvc repro train@{name}")
+    shutil.rmtree(predictions_dir(name), ignore_errors=True)  # seeds of another run
+    scored, predictions = [], []
+    for seed in params.seeds:
         objective, figures, rows = _evaluate(params, name, seed, data)
         scored.append(figures)
         predictions += rows

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline import MODELS, provenance, records, tracking
 from pipeline.params import Params
-from pipeline.paths import REPORTS, model_dir, predictions_dir, require, write_json
+from pipeline.paths import REPORTS, model_dir, predictions_dir, replacing, require, write_json
 from pipeline.reporting import figures, markdown, results, targets, time_to_target, verdicts
 from pipeline.reporting.reproduction import reproduction
 from pipeline.reporting.results import Result
@@ -53,7 +53,8 @@ def report(params: Params) -> None:
     text = markdown.render(
         params, again.label, found, judged, reached, pictures, environment, command
     )
-    (REPORTS / "metrics.md").write_text(text, "utf-8")
+    with replacing(REPORTS / "metrics.md") as fresh:
+        fresh.write_text(text, "utf-8")
     times = {name: _times(found[name], reached[name]) for name in MODELS}
     content = _content(params, found, judged, times, environment, command)
     write_json({**content, "changes": again.changes}, REPORTS / "metrics.json")

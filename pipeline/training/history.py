@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import UserError
+from pipeline.paths import replacing
 
 Row = dict[str, float]
 
@@ -98,8 +99,7 @@ def write_csv(rows: list[dict[str, Any]], path: Path) -> None:
 
     Floats with nine significant digits, which tell any two single-precision numbers apart.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: _format(value) for key, value in row.items()} for row in rows)
