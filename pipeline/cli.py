@@ -153,10 +153,13 @@ def sync() -> None:
 @main.command()
 @told_plainly
 def repair() -> None:
-    """Put right what a kill of `dvc` left half written: its next call would fail."""
+    """Put right what keeps `dvc` from working: files that a kill of it left half written, and
+    scripts of a clone that was moved."""
+    from pipeline.relocation import relocate
     from pipeline.repair import repair as put_right
 
-    done = put_right()
+    moved = relocate()
+    done = ([moved] if moved else []) + put_right()
     for line in done:
         click.echo(line, err=True)
     if not done:

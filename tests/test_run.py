@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import plots
+from pipeline import plots, relocation
 from tests import repository
 from tests.conftest import ROOT
 
@@ -45,6 +45,42 @@ def clone(folder: Path) -> Path:
             (packages / part.name).symlink_to(part)
     shutil.copy(folder / "requirements.lock", environment)  # the sign that it is complete
     return folder
+
+
+def clone_with_an_environment(folder: Path) -> Path:
+    """A clone with scripts of its own, though the packages are this environment's."""
+    clone(folder)
+    scripts = folder / ".venv" / "bin"
+    scripts.unlink()
+    shutil.copytree(Path(sys.prefix) / "bin", scripts, symlinks=True)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["renamed", "with a 'space', an ü and " + 100 * "x"])
+def test_a_clone_that_was_moved_works_as_before(tmp_path, name):
+    here = clone_with_an_environment(tmp_path / "clone")
+    # It was copied from this environment, so that it is one that was moved itself.
+    output = repository.run(here, "./run", "dvc", "version")
+    assert ".venv was made elsewhere: its scripts name this place now" in output
+    assert "elsewhere" not in repository.run(here, "./run", "dvc", "version")
+    there = here.rename(tmp_path / name)
+    output = repository.run(there, "./run", "dvc", "version")
+    assert "elsewhere" in output and "DVC version" in output
+    assert "elsewhere" not in repository.run(there, "./run", "dvc", "version")
+    shell = "unset PYTHONPATH; . .venv/bin/activate; command -v dvc; pip --version"
+    where, version = repository.run(there, "sh", "-c", shell).splitlines()
+    assert where == str(there / ".venv" / "bin" / "dvc")
+    assert version.startswith("pip ")
+    dvc = Path(sys.prefix) / "bin" / "dvc"
+    assert str(Path(sys.prefix).resolve()) in dvc.read_text()  # which was only copied
+
+
+def test_the_environment_of_another_place_is_left_alone(tmp_path):
+    """A clone that links to an environment, as these tests' clones do, does not change it."""
+    before = (Path(sys.prefix) / "bin" / "dvc").read_bytes()
+    assert "elsewhere" not in repository.run(clone(tmp_path / "clone"), "./run", "true")
+    assert relocation.relocate(tmp_path / "clone" / ".venv") is None
+    assert (Path(sys.prefix) / "bin" / "dvc").read_bytes() == before
 
 
 def test_a_path_and_a_locale_without_a_letter_in_common(tmp_path):

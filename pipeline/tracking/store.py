@@ -1,11 +1,13 @@
 """Where MLflow keeps the runs."""
 
 import os
+from pathlib import Path
 
 from filelock import FileLock
 
 from pipeline.errors import first_line
 from pipeline.paths import root
+from pipeline.tracking.relocation import relocate
 from pipeline.tracking.secrets import hide
 
 EXPERIMENT = "transformer-benchmark"
@@ -24,9 +26,19 @@ for _key, _value in {
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 
 
+def database() -> Path:
+    """The one in the project's root; the main one for DVC's temporary copies too."""
+    return (root() / "mlflow.db").absolute()
+
+
+def artifacts() -> Path:
+    """Where the files of the runs in that database are."""
+    return (root() / "mlartifacts").absolute()
+
+
 def default() -> str:
-    """The database in the project's root; the main one for DVC's temporary copies too."""
-    path = str((root() / "mlflow.db").absolute())
+    """The address of the database in the project's root."""
+    path = str(database())
     quoted = path.replace("%", "%25").replace("?", "%3F")  # which a URL would take for its own
     # Where it names no driver, MLflow makes an empty folder of a quoted path, outside of this one.
     driver = "sqlite" if quoted == path else "sqlite+pysqlite"
@@ -54,10 +66,13 @@ def experiment_id() -> str:
     folder = root() / ".cache"
     folder.mkdir(exist_ok=True)
     with FileLock(folder / "mlflow.lock"):
+        local = uri() == default()
+        if local:
+            relocate(database(), EXPERIMENT, artifacts())
         mlflow.set_tracking_uri(uri())
         client = mlflow.MlflowClient()
         found = client.get_experiment_by_name(EXPERIMENT)
         if found:
             return found.experiment_id
-        artifacts = (root() / "mlartifacts").absolute().as_uri() if uri() == default() else None
-        return client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+        place = artifacts().as_uri() if local else None
+        return client.create_experiment(EXPERIMENT, artifact_location=place)
