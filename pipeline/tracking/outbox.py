@@ -65,7 +65,8 @@ def sync() -> None:
             except Exception as error:
                 raise UserError(
                     f"{store.failure(error)}\n"
-                    f"{len(waiting) - number} of {len(waiting)} runs wait on; try again later"
+                    f"{len(waiting) - number} of {len(waiting)} runs wait on; run the same command "
+                    "again when that is mended"
                 ) from None
         if not waiting:
             print("nothing waits for MLflow")

@@ -1,11 +1,12 @@
 """Where MLflow keeps the runs."""
 
 import os
+import shlex
 from pathlib import Path
 
 from filelock import FileLock
 
-from pipeline.errors import first_line
+from pipeline.errors import UserError, first_line
 from pipeline.paths import root
 from pipeline.tracking.relocation import relocate
 from pipeline.tracking.secrets import hide
@@ -55,12 +56,19 @@ def uri() -> str:
 
 def failure(error: BaseException) -> str:
     """What MLflow's failure says, in one line and without passwords."""
-    return f"MLflow at {hide(uri())} failed: {hide(first_line(error))[:200]}"
+    said = hide(first_line(error))
+    # Errors of MLflow may quote whole pages; one of ours has a command that is to be copied.
+    return f"MLflow at {hide(uri())} failed: {said if isinstance(error, UserError) else said[:400]}"
 
 
 def experiment_id() -> str:
-    """The experiment's id; it and the database are created where they are missing."""
+    """The experiment's id; it and the database are created where they are missing.
+
+    Raises:
+        UserError: the experiment is deleted.
+    """
     import mlflow
+    from mlflow.entities import LifecycleStage
 
     # Two processes that create the same database at once break it: one at a time.
     folder = root() / ".cache"
@@ -72,7 +80,17 @@ def experiment_id() -> str:
         mlflow.set_tracking_uri(uri())
         client = mlflow.MlflowClient()
         found = client.get_experiment_by_name(EXPERIMENT)
+        if found and found.lifecycle_stage == LifecycleStage.DELETED:
+            raise UserError(_deleted(found.experiment_id, local))
         if found:
             return found.experiment_id
         place = artifacts().as_uri() if local else None
         return client.create_experiment(EXPERIMENT, artifact_location=place)
+
+
+def _deleted(identifier: str, local: bool) -> str:
+    """What to do about an experiment that is deleted, which MLflow keeps along with its name."""
+    command = f"python -m mlflow experiments restore --experiment-id {identifier}"
+    if local:
+        command = f"MLFLOW_TRACKING_URI={shlex.quote(default())} {command}"
+    return f"its experiment '{EXPERIMENT}' is deleted; this restores it: {command}"

@@ -16,7 +16,7 @@ from pipeline.paths import data_dir, model_dir
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
-from pipeline.tracking import Tracker, outbox
+from pipeline.tracking import Tracker, outbox, store
 from pipeline.tracking.store import EXPERIMENT
 from tests.conftest import ROOT
 from tests.pipeline.tracking.server import Server
@@ -130,6 +130,27 @@ def test_a_server_that_is_down_all_along(server, small, project, capsys):
         images = np.zeros((2, 3, 8, 8), dtype=np.uint8)
         assert len(mlflow.pyfunc.load_model(f"models:/{model.model_id}").predict(images)) == 2
     assert data_dir("vit").exists()
+
+
+def test_an_experiment_that_was_deleted_is_named_and_restored_as_it_says(small, project, capsys):
+    """Of the project's own database, whose address nobody needs to know."""
+    identifier = store.experiment_id()
+    mlflow.MlflowClient().delete_experiment(identifier)
+    with Tracker("train", small, "gpt", 0) as tracker:
+        tracker.series("train", ROWS)
+    warning = capsys.readouterr().err
+    assert "its experiment 'transformer-benchmark' is deleted; this restores it: " in warning
+    with pytest.raises(UserError) as failure:
+        outbox.sync()
+    first, last = str(failure.value).splitlines()
+    assert last == "1 of 1 runs wait on; run the same command again when that is mended"
+    command = first.split("this restores it: ")[1]
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    path = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(["sh", "-c", command], env=environment | {"PATH": path}, check=True)
+    outbox.sync()
+    (run,) = mlflow.search_runs([identifier], output_format="list")
+    assert run.info.status == "FINISHED"
 
 
 def test_nothing_to_deliver(project, capsys):
