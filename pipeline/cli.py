@@ -9,7 +9,14 @@ from typing import Any
 import click
 
 from pipeline import MODELS
-from pipeline.errors import UserError, first_line, is_forbidden, is_full_disk, is_out_of_memory
+from pipeline.errors import (
+    ParamsError,
+    UserError,
+    first_line,
+    is_forbidden,
+    is_full_disk,
+    is_out_of_memory,
+)
 from pipeline.params import Params, load
 from pipeline.paths import REPORTS
 
@@ -71,13 +78,20 @@ def main() -> None:
 
 
 @main.command()
+@click.option("-S", "--set-param", "overrides", multiple=True,
+              help="An override as `dvc exp run -S` takes it; may be given several times.")
 @told_plainly
-def check() -> None:
-    """Check params.yaml as a whole."""
-    from pipeline.reporting.reproduction import reproduction
+def check(overrides: tuple[str, ...]) -> None:
+    """Check params.yaml as a whole, or what `dvc exp run -S` would make of it."""
+    if overrides:
+        from pipeline.overrides import check as check_overrides
 
-    params: Params = load()
-    click.echo(f"params.yaml is valid (profile {reproduction(params).label})")
+        check_overrides(list(overrides))
+        click.echo("params.yaml is valid with these overrides")
+    else:
+        from pipeline.reporting.reproduction import reproduction
+
+        click.echo(f"params.yaml is valid (profile {reproduction(load()).label})")
 
 
 @main.command()
@@ -155,6 +169,12 @@ def sync() -> None:
 def repair() -> None:
     """Put right what keeps `dvc` from working: files that a kill of it left half written, and
     scripts of a clone that was moved."""
+    if not _repair():
+        click.echo("nothing to repair")
+
+
+def _repair() -> bool:
+    """Whether there was anything to repair; what was done is told."""
     from pipeline.relocation import relocate
     from pipeline.repair import repair as put_right
 
@@ -162,8 +182,21 @@ def repair() -> None:
     done = ([moved] if moved else []) + put_right()
     for line in done:
         click.echo(line, err=True)
-    if not done:
-        click.echo("nothing to repair")
+    return bool(done)
+
+
+@main.command(hidden=True)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@told_plainly
+def before_dvc(arguments: tuple[str, ...]) -> None:
+    """What `./run` does before a `dvc`: repair, and check what it would run its stages with."""
+    from pipeline.overrides import check_command
+
+    _repair()
+    try:
+        check_command(list(arguments))
+    except ParamsError as error:
+        raise ParamsError(f"{error}\nnothing was run, and nothing removed") from None
 
 
 @main.command()

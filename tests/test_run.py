@@ -117,7 +117,7 @@ def test_an_environment_without_torch_starts_as_before(tmp_path):
 
 # Stands for the environment's Python: what it is asked to install takes minutes and gigabytes.
 INSTALLER = """#!/bin/sh
-echo "$*" >>installed
+case "$*" in *"pip install"*) echo "$*" >>installed ;; esac
 case "$*" in *--index-url*) exit {code} ;; esac
 """
 
@@ -158,6 +158,27 @@ def test_a_build_that_is_not_known_is_refused(tmp_path):
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == "error: TORCH_BUILD=gpu: expected cpu or cuda\n"
+
+
+def test_a_mistake_in_the_parameters_removes_no_output(tmp_path):
+    folder = clone(tmp_path / "clone")
+    repository.run(folder, "./run", "dvc", "repro", "prepare@vit")
+    file = folder / "params.yaml"
+    right = file.read_text()
+    wrong = right.replace("image_size: 28", "image_size: big")
+    for text, command in (
+        (right, ["dvc", "exp", "run", "-S", "vit.data.image_size=big"]),
+        (right, ["dvc", "exp", "run", "--queue", "-S", "vit.data.image_size=14,big"]),
+        (wrong, ["dvc", "repro"]),
+        (wrong, []),
+    ):
+        file.write_text(text)
+        output = repository.run(folder, "./run", *command, code=2)
+        assert "vit.data.image_size: should be a valid integer, found str 'big'" in output
+        assert output.endswith("nothing was run, and nothing removed\n")
+        assert "Running stage" not in output and "Queued" not in output
+        assert (folder / "data" / "vit" / "meta.json").exists()
+        assert file.read_text() == text
 
 
 def test_offline_plots_are_there_with_their_setting_or_not_at_all(project, monkeypatch):

@@ -1,0 +1,111 @@
+"""params.yaml as `dvc exp run -S` would make it, checked before DVC removes the old outputs."""
+
+import contextlib
+import io
+import tempfile
+from argparse import Namespace
+from pathlib import Path
+
+from pipeline import yaml_file
+from pipeline.errors import ParamsError
+from pipeline.params import load, validate
+from pipeline.paths import PARAMS
+
+
+def check_command(arguments: list[str]) -> None:
+    """Check what a `dvc` command would run its stages with; other commands than `repro` and
+    `exp run` are fine as they are.
+
+    arguments: of `dvc`.
+
+    Raises:
+        ParamsError: the stages would refuse the parameters.
+    """
+    if not {"repro", "run"} & set(arguments):
+        return  # the usual case, which needs nothing of DVC
+    asked = _parse(arguments)
+    name = asked and asked.func.__name__
+    if name == "CmdRepro":
+        load()
+    elif name == "CmdExperimentsRun" and not asked.run_all:
+        check(asked.set_param, hydra=not asked.no_hydra)
+
+
+def check(overrides: list[str], hydra: bool = True) -> None:
+    """Check params.yaml with the overrides of one `dvc exp run`, each set of a sweep by itself.
+
+    overrides: as `-S` takes them. hydra: whether DVC may compose params.yaml, as its configuration
+        says.
+
+    Raises:
+        ParamsError: params.yaml, an override, or what becomes of the two is not valid.
+    """
+    from dvc.utils.cli_parse import to_path_overrides
+
+    # What concerns other files is none of ours.
+    ours = to_path_overrides(overrides).get(str(PARAMS), [])
+    for chosen in _sweep(ours):
+        said = f"with {' '.join(f'-S {override}' for override in chosen)}: " if chosen else ""
+        try:
+            _check(chosen, hydra)
+        except ParamsError as error:
+            raise ParamsError(f"{said}{error}") from None
+
+
+def _parse(arguments: list[str]) -> Namespace | None:
+    """The arguments as DVC understands them; None where it is going to refuse them, or to help."""
+    from dvc.cli.parser import get_main_parser
+
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            return get_main_parser().parse_args(arguments)
+        except (Exception, SystemExit):
+            return None
+
+
+def _sweep(overrides: list[str]) -> list[list[str]]:
+    """The overrides of each experiment: `a=1,2` makes two of them."""
+    from dvc.utils.hydra import get_hydra_sweeps
+
+    if not overrides:
+        return [[]]
+    try:
+        return [sweep[str(PARAMS)] for sweep in get_hydra_sweeps({str(PARAMS): overrides})]
+    except Exception as error:  # of Hydra's grammar, or of DVC
+        raise ParamsError(f"-S {' -S '.join(overrides)}: {_reason(error)}") from None
+
+
+def _check(overrides: list[str], hydra: bool) -> None:
+    from dvc.config import Config
+    from dvc.utils.hydra import apply_overrides, compose_and_dump
+
+    settings = Config.from_cwd().get("hydra", {})
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / PARAMS
+        try:
+            if hydra and settings.get("enabled"):
+                compose_and_dump(
+                    made,
+                    str(Path(settings.get("config_dir", "conf")).absolute()),
+                    settings.get("config_module"),
+                    settings.get("config_name", "config"),
+                    str(Path(settings.get("plugins_path", "")).absolute()),
+                    overrides,
+                )
+            else:
+                made.write_bytes(PARAMS.read_bytes())
+                apply_overrides(made, overrides)
+        except Exception as error:
+            load()  # what is wrong with the file itself is told better there
+            raise ParamsError(_reason(error)) from None
+        raw = yaml_file.read(made)
+    validate(raw)
+
+
+def _reason(error: Exception) -> str:
+    """What Hydra says, also to DVC; its advice stands in further lines."""
+    from dvc.exceptions import DvcException
+
+    said = error.__cause__ if isinstance(error, DvcException) and error.__cause__ else error
+    lines = [line.strip() for line in str(said).splitlines()]
+    return "; ".join(line for line in lines if line)

@@ -1,0 +1,101 @@
+"""Overrides are checked as DVC will apply them, before it removes anything."""
+
+import shutil
+
+import pytest
+
+from pipeline import overrides
+from pipeline.errors import ParamsError
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def clone(project):
+    """What DVC needs to compose params.yaml with a profile and overrides."""
+    for name in ("params.yaml", "profile", ".dvc/config"):
+        source, target = ROOT / name, project / name
+        target.parent.mkdir(exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    return project
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        [],
+        ["model.n_layer=3", "gpt.train.lr=1e-05"],
+        ["+profile=smoke"],
+        ["+bert.model.n_layer=2", "~gpt.model.dropout"],
+        ["seeds=[0,1,2]"],
+        ["gpt.data.text='data/own/it\\'s mine.txt'"],
+        ["model.n_layer=2,4,6", "gpt.train.lr=0.1,0.2"],
+        ["dvc.yaml:stages.report.desc=words"],
+    ],
+)
+def test_what_dvc_and_the_stages_accept(clone, good):
+    overrides.check(good)
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (["model.n_layer=two"], "model.n_layer: should be a valid integer, found str 'two'"),
+        (["model.n_layer=2,two"], "with -S model.n_layer=two: "),
+        (["model.n_head=3"], "model.d_model: 128 is not divisible by model.n_head, 3 heads"),
+        (["+model.n_layers=3"], "model.n_layers: unknown key; did you mean 'n_layer'?"),
+        (["bert.model.n_layer=3"], "To append to your config use +bert.model.n_layer=3"),
+        (["~gpt.train.lr"], "gpt.train.lr: missing"),
+        (["+profile=smoky"], "profile/smoky"),
+        (["model.n_layer"], "-S model.n_layer: "),
+        (["gpt.data.text=[a"], "-S gpt.data.text=[a: "),
+        (["+profile=smoke", "vit.data.image_size=15"], "15 is not divisible by vit.model.patch"),
+    ],
+)
+def test_what_they_would_refuse(clone, bad, said):
+    before = (clone / "params.yaml").read_bytes()
+    with pytest.raises(ParamsError) as error:
+        overrides.check(bad)
+    assert said in str(error.value)
+    assert (clone / "params.yaml").read_bytes() == before
+
+
+def test_a_file_that_is_wrong_itself(clone):
+    text = (clone / "params.yaml").read_text()
+    for wrong in (text.replace("n_layer: 4", "n_layer: four"), text + "model: {}\n", "- a\n"):
+        (clone / "params.yaml").write_text(wrong)
+        with pytest.raises(ParamsError, match=r"^params\.yaml"):
+            overrides.check([])
+
+
+def test_where_hydra_is_off_dvc_applies_overrides_to_the_file(clone):
+    """`--no-hydra`, and a configuration without it: no profiles, and other messages."""
+    overrides.check(["model.n_layer=3"], hydra=False)
+    with pytest.raises(ParamsError, match=r"model\.n_layer: should be a valid integer"):
+        overrides.check(["model.n_layer=two"], hydra=False)
+    (clone / ".dvc" / "config").write_text("")
+    with pytest.raises(ParamsError, match="profile"):
+        overrides.check(["+profile=smoke"])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "exp run -S model.n_layer=two",
+        "experiments run --queue --set-param model.n_layer=4 --set-param=model.n_layer=4,two",
+        "-q exp run --temp -Smodel.n_layer=two train@gpt",
+    ],
+)
+def test_a_command_that_would_fail_is_refused(clone, command):
+    with pytest.raises(ParamsError, match=r"model\.n_layer: should be a valid integer"):
+        overrides.check_command(command.split())
+
+
+def test_other_commands_are_left_to_dvc(clone, capfd):
+    (clone / "params.yaml").write_text("model: 1\n")
+    for command in ("exp show", "status", "exp run --help", "repro --nonsense", "run", "exp run"
+                    " --run-all", "queue start", "exp show run"):  # fmt: skip
+        overrides.check_command(command.split())
+    assert capfd.readouterr() == ("", "")
+    for command in ("repro", "repro train@gpt", "exp run"):
+        with pytest.raises(ParamsError):
+            overrides.check_command(command.split())
