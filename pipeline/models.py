@@ -1,6 +1,7 @@
 """A trained model on disk: weights as safetensors, and how to build it, as JSON."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def save(model: Transformer, config: dict[str, Any], folder: Path) -> None:
     with replacing(folder / WEIGHTS) as fresh:
         save_model(model, str(fresh))
     write_json(config, folder / CONFIG)
+    shutil.copymode(folder / CONFIG, folder / WEIGHTS)  # safetensors lets only the owner read it
 
 
 def load(folder: Path) -> tuple[Transformer, dict[str, Any]]:

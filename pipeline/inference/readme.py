@@ -1,5 +1,7 @@
 """README.md of an exported model: what it is, and how it is used in Hugging Face transformers."""
 
+import json
+
 from safetensors.numpy import load_file
 
 from pipeline.inference.loading import ImageModel, TextModel
@@ -10,7 +12,7 @@ FILL_MASK = """
 from transformers import pipeline
 
 fill_mask = pipeline("fill-mask", model=".")  # the folder of this file
-for guess in fill_mask({text!r}, top_k=3):
+for guess in fill_mask({text}, top_k=3):
     print(f"{{guess['score']:.1%}}  {{guess['token_str']}}")
 """
 GENERATE = """
@@ -19,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 folder = "."  # of this file
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder)
-prompt = tokenizer({text!r}, return_tensors="pt")
+prompt = tokenizer({text}, return_tensors="pt")
 tokens = model.generate(**prompt, max_length={context}, do_sample=True, temperature=0.8)
 print(tokenizer.decode(tokens[0]))
 """
@@ -59,14 +61,14 @@ def of_masked_lm(text: TextModel, written: str) -> str:
     masked = text.tokenizer.decode(ids, skip_special_tokens=False)
     reads = f"It guesses hidden words in texts of up to {text.context} tokens."
     notes = NO_TOKEN_TYPES if text.model.embedding.token_types is None else ""
-    return _page("bert", "fill-mask", written, reads, FILL_MASK.format(text=masked), notes)
+    return _page("bert", "fill-mask", written, reads, FILL_MASK.format(text=_quoted(masked)), notes)
 
 
 def of_causal_lm(text: TextModel, written: str) -> str:
     """README.md of the GPT, likewise."""
     prompt = text.tokenizer.decode(_example("gpt", text.context))
     reads = f"It continues a text, and sees {text.context} tokens at most."
-    sample = GENERATE.format(text=prompt, context=text.context)
+    sample = GENERATE.format(text=_quoted(prompt), context=text.context)
     return _page("gpt", "text-generation", written, reads, sample)
 
 
@@ -86,9 +88,15 @@ def _page(name: str, task: str, written: str, reads: str, sample: str, notes: st
     return (
         f"---\nlibrary_name: transformers\npipeline_tag: {task}\n---\n\n"
         f"# {written}\n\n"
-        f"Trained on {meta['title']} (licence: {meta['licence']}).\n{reads}\n\n"
+        f"A model of Hugging Face transformers, trained on {meta['title']}.\n"
+        f"Licence of the data: {meta['licence']}.\n\n{reads}\n\n"
         f"```python{sample}```\n{notes}"
     )
+
+
+def _quoted(text: str) -> str:
+    """As a string of Python."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _example(name: str, context: int) -> list[int]:

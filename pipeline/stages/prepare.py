@@ -75,3 +75,5 @@ def _write(
     save_file(tensors, folder / f"{kind}.safetensors")
     digest = hashlib.sha256((folder / f"{kind}.safetensors").read_bytes()).hexdigest()
     write_json({**meta, "fingerprint": digest}, folder / "meta.json")
+    # safetensors lets only the owner read its files.
+    shutil.copymode(folder / "meta.json", folder / f"{kind}.safetensors")

@@ -52,8 +52,12 @@ def test_images_that_become_colours_are_told(built, run, project):
     assert note not in Path("colours/README.md").read_text()
 
 
-def test_everybody_can_read_an_export(built, run, project):
+def test_exports_and_what_they_are_made_of_are_no_secrets(built, run, project):
+    """Whoever can read a new file can read them."""
+    (new := project / "new").touch()
     for name in MODELS:
-        run("export", "--model", name, name)
-        for file in (project / name).iterdir():
-            assert file.stat().st_mode & 0o444 == 0o444, file
+        run("export", "--model", name, f"exported/{name}")
+    files = [file for kind in ("exported", "models", "data") for file in Path(kind).rglob("*.*")]
+    assert {"README.md", "model.safetensors", "tokens.safetensors"} <= {file.name for file in files}
+    for file in files:
+        assert file.stat().st_mode == new.stat().st_mode, file
