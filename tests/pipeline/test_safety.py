@@ -52,7 +52,11 @@ def hostile(small: Params, project: Path) -> Params:
             shade = Image.new("RGB", (8, 8), (20 * number, 10 * copy, 100))
             shade.save(folder / name / f"$(touch hacked) {copy}.png")
     words = (project / "text.txt").read_text()
-    (project / TEXT).write_text(words.replace("ships", "``` </code><script>alert(1) \x1b[2J $x$"))
+    hostile = "``` </code><script>alert(1) \x1b[2J $x$"
+    # Often enough that the samples, a few lines with hidden words, show it whole.
+    for word in ("ships", "queen", "north"):
+        words = words.replace(word, hostile)
+    (project / TEXT).write_text(words)
     for kind in ("targets.yaml", "reference"):
         source, target = ROOT / "reports" / kind, project / "reports" / kind
         target.parent.mkdir(exist_ok=True)
