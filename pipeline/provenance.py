@@ -54,7 +54,7 @@ def check_data(name: str, wanted: TextData | ImageData) -> None:
     """
     meta = read_json(data_dir(name) / "meta.json")
     for key, value in wanted.model_dump().items():
-        found = meta.get("source" if key in ("text", "images") else key, value)
+        found = meta.get("source" if key in ("text", "images") else key)
         if found != value:
             raise UserError(
                 f"{data_dir(name)} was prepared with {name}.data.{key} {found!r}, but params.yaml "

@@ -37,7 +37,8 @@ def evaluate(params: Params, name: str) -> None:
     provenance.check_data(name, params.section(name).data)
     fingerprint = read_json(data / "meta.json")["fingerprint"]
     for seed in params.seeds:
-        require(model_dir(name, seed), f"dvc repro train@{name}")
+        # Before anything is removed: a refusal costs no figures.
+        provenance.check_model(name, require(model_dir(name, seed), f"dvc repro train@{name}"))
     shutil.rmtree(predictions_dir(name), ignore_errors=True)  # seeds of another run
     scored, predictions = [], []
     for seed in params.seeds:
@@ -66,7 +67,6 @@ def _evaluate(
 ) -> tuple[Objective, dict[str, float], list[dict[str, Any]]]:
     """The objective, its figures and its predictions, of one seed."""
     folder, made = model_dir(name, seed), prediction_dir(name, seed)
-    provenance.check_model(name, folder)
     device = devices.prepare(params)
     objective = build_objective(name, params, seed, data, device)
     model, config = models.load(folder)

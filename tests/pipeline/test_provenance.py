@@ -61,6 +61,7 @@ def test_a_text_that_is_prepared_anew_is_neither_evaluated_nor_reported(finished
     for stage in (lambda: evaluate(finished, "gpt"), lambda: report(finished)):
         with pytest.raises(UserError, match=r"models/gpt/seed-0 was trained on other data than da"):
             stage()
+    assert (prediction_dir("gpt", 0) / "figures.json").exists()  # a refusal removes nothing
     train(finished, "gpt")
     with pytest.raises(UserError, match=r"predictions/gpt/seed-0 has the figures of another model"):
         report(finished)
@@ -76,6 +77,8 @@ def test_a_text_that_is_prepared_anew_is_neither_evaluated_nor_reported(finished
         ("bert.data.sequence_length", 9, "bert.data.sequence_length 8, but params.yaml has 9"),
         ("vit.data.images", "mnist", "vit.data.images 'images', but params.yaml has 'mnist'"),
         ("vit.data.image_size", 12, "vit.data.image_size 8, but params.yaml has 12"),
+        ("vit.data.split_seed", 1, "vit.data.split_seed 0, but params.yaml has 1"),
+        ("bert.data.examples", "lines", "bert.data.examples 'anywhere', but params.yaml has 'li"),
     ],
 )
 def test_data_of_other_parameters_are_not_trained_on(small, path, value, message):
@@ -85,6 +88,15 @@ def test_data_of_other_parameters_are_not_trained_on(small, path, value, message
         train(changed(small, path, value), name)
     assert f"run `dvc repro prepare@{name}` first" in str(caught.value)
     assert not model_dir(name, 0).exists()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_prepared_data_have_all_parameters_that_they_were_made_with(small, name):
+    prepare(small, name)
+    wanted = small.section(name).data.model_dump()
+    source = "images" if name == "vit" else "text"
+    meta = read_json(Path("data") / name / "meta.json")
+    assert wanted == {source: meta["source"]} | {key: meta[key] for key in wanted.keys() - {source}}
 
 
 def test_neither_are_they_evaluated_or_reported(finished):
