@@ -33,14 +33,17 @@ top_option = click.option(
 
 
 def stage_of_dvc(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that `dvc repro` runs: it gets params.yaml, and ends when the `dvc` does."""
+    """A command that `dvc repro` runs: it gets params.yaml, says which stage of how many it is, and
+    ends when the `dvc` does."""
 
     @functools.wraps(command)
     def wrapped(**kwargs: Any) -> None:
         from pipeline.lifetime import end_with_dvc
+        from pipeline.progress import announce
 
         params = load()
         end_with_dvc()
+        announce(command.__name__, **kwargs)
         command(params, **kwargs)
 
     return told_plainly(wrapped)
@@ -72,7 +75,7 @@ def told_plainly(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """One Transformer, trained as BERT, GPT and ViT. `dvc repro` calls these commands in order."""
 

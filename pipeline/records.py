@@ -66,6 +66,12 @@ def read(stage: str, model: str, output: Path) -> dict[str, Any] | None:
     return record | {"this_repro": ours is not None and record["dvc_process"] == ours}
 
 
+def made(stage: str, model: str, identity: str) -> bool:
+    """Whether a run on this machine made what this identity stands for."""
+    files = _folder().glob(f"{stage}-{model}-*.json")
+    return any(json.loads(file.read_text()).get("identity") == identity for file in files)
+
+
 def _file(stage: str, model: str, output: Path) -> Path:
     return _folder() / f"{stage}-{model}-{sha256(output)[:16]}.json"
 

@@ -39,6 +39,7 @@ class Objective(ABC):
     closing_steps: over how many of the last steps the closing figures are averaged.
     measures: how the figures are measured that a target may be about, by their names.
     watched: the figure of `validate` by which an evaluation is the best one.
+    legend: what a reader of the log has to know of its lines; empty if nothing.
     """
 
     unit: str
@@ -48,6 +49,7 @@ class Objective(ABC):
     closing_steps = 100
     measures: ClassVar[dict[str, Measure]]
     watched = "loss"
+    legend = ""
 
     def __init__(self, seed: int, device: torch.device, batch_size: int):
         self.seed = seed
@@ -105,11 +107,15 @@ class Objective(ABC):
         return []
 
     @abstractmethod
-    def line(self, step: int, rows: list[dict[str, float]], validation: dict | None) -> str:
+    def line(self, step: int, rows: list[dict[str, float]]) -> str:
         """A line of the log in the reference's own format.
 
-        rows: the steps since the last line; validation: the figures of this step, if any.
+        rows: the steps since the last line.
         """
+
+    @abstractmethod
+    def evaluation_line(self, validation: dict[str, float]) -> str:
+        """A line of the log on an evaluation, from its figures."""
 
 
 def split(batch: Batch, parts: int) -> Iterator[Batch]:

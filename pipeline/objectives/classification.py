@@ -12,9 +12,10 @@ from torch import Tensor
 
 from pipeline.objectives.augmentation import AUGMENTATIONS
 from pipeline.objectives.base import Batch, Measure, Objective
+from pipeline.objectives.text import evenly
 from pipeline.params import Params
 
-SAMPLES = 24
+SAMPLES, RIGHT = 16, 4  # images to show, and how many of them the model gets right at least
 
 
 def _mean_of_batch_means(values: Tensor) -> Tensor:
@@ -151,10 +152,15 @@ class Classification(Objective):
         }
 
     def samples(self, model: Any) -> dict[str, list]:
-        """Test images evenly over the classes, with what the model takes them for."""
+        """Test images with what the model takes them for: mistakes first, those with the highest
+        probability before others, then images that it gets right, evenly over the split."""
         labels = self.images["test_labels"]
-        chosen = torch.linspace(0, len(labels) - 1, min(SAMPLES, len(labels))).long()
         chances, predicted = self.logits(model, "test").softmax(1).max(1)
+        wrong = (predicted != labels).nonzero().squeeze(1)
+        right = (predicted == labels).nonzero().squeeze(1)
+        surest = wrong[chances[wrong].argsort(descending=True, stable=True)]
+        mistakes = surest[: SAMPLES - min(RIGHT, len(right))]
+        chosen = torch.cat((mistakes, evenly(right, SAMPLES - len(mistakes))))
         classes = self.meta["classes"]
         return {
             "images": chosen.tolist(),
@@ -171,12 +177,12 @@ class Classification(Objective):
             for label, guess in zip(self.images["test_labels"].tolist(), predicted, strict=True)
         ]
 
-    def line(self, step: int, rows: list[dict[str, float]], validation: dict | None) -> str:
+    def line(self, step: int, rows: list[dict[str, float]]) -> str:
         epoch = math.ceil(step / self.steps_per_epoch)
         loss = sum(row["cross_entropy"] for row in rows) / len(rows)
         accuracy = sum(row["accuracy"] for row in rows) / len(rows)
-        text = f"Epoch: {epoch} | train_loss: {loss:.4f} | train_acc: {accuracy:.4f}"
-        if validation:
-            text += f" | test_loss: {validation['batch_loss']:.4f}"
-            text += f" | test_acc: {validation['batch_accuracy']:.4f}"
-        return text
+        return f"Epoch: {epoch} | train_loss: {loss:.4f} | train_acc: {accuracy:.4f}"
+
+    def evaluation_line(self, validation: dict[str, float]) -> str:
+        loss, accuracy = validation["batch_loss"], validation["batch_accuracy"]
+        return f"test_loss: {loss:.4f} | test_acc: {accuracy:.4f}"

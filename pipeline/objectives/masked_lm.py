@@ -24,6 +24,7 @@ class MaskedLanguageModelling(Objective):
     """Guess the hidden tokens of a sequence from those around them."""
 
     unit = "tokens"
+    legend = "Δw: sum of the absolute gradients of the embedding, before clipping"
     # The reference's figure is the loss of a training step: dropout is on.
     measures: ClassVar = {
         "train_loss": Measure("training", dropout=True, mean_over="hidden tokens")
@@ -169,11 +170,10 @@ class MaskedLanguageModelling(Objective):
             )
         return shown
 
-    def line(self, step: int, rows: list[dict[str, float]], validation: dict | None) -> str:
+    def line(self, step: int, rows: list[dict[str, float]]) -> str:
         last = rows[-1]
-        text = f"it: {step}  | loss {last['loss']:.4g}  | Δw: {last['delta_w']:.5g}"
-        if validation:
-            text += f"  | train loss {validation['train_loss']:.3f}"
-        if validation and self.held_out:
-            text += f"  | held-out loss {validation['loss']:.3f}"
-        return text
+        return f"it: {step}  | loss {last['loss']:.4g}  | Δw: {last['delta_w']:.5g}"
+
+    def evaluation_line(self, validation: dict[str, float]) -> str:
+        text = f"train loss {validation['train_loss']:.4f}"
+        return text + (f" | held-out loss {validation['loss']:.4f}" if self.held_out else "")

@@ -79,7 +79,7 @@ class NextTokenPrediction(Objective):
     def validate(self, model: Any) -> dict[str, float]:
         loss, accuracy, _ = self._figures(model, "loss")
         train_loss, _, _ = self._figures(model, "train_loss")
-        return {"loss": loss, "accuracy": accuracy, "train_loss": train_loss}
+        return {"train_loss": train_loss, "loss": loss, "accuracy": accuracy}
 
     def evaluate(self, model: Any) -> dict[str, float]:
         loss, _, count = self._figures(model, "loss")
@@ -138,6 +138,9 @@ class NextTokenPrediction(Objective):
             for prompt, continuation in zip(prompts.tolist(), continuations, strict=True)
         ]
 
-    def line(self, step: int, rows: list[dict[str, float]], validation: dict | None) -> str:
-        text = f"step {step:>10} | loss {rows[-1]['loss']:.4f}"
-        return text + (f" | val loss {validation['loss']:.4f}" if validation else "")
+    def line(self, step: int, rows: list[dict[str, float]]) -> str:
+        return f"step {step:>10} | loss {rows[-1]['loss']:.4f}"
+
+    def evaluation_line(self, validation: dict[str, float]) -> str:
+        # In the reference's words, which its log has at the end.
+        return f"train loss {validation['train_loss']:.4f} | val loss {validation['loss']:.4f}"

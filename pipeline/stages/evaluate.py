@@ -24,6 +24,7 @@ from pipeline.training import device as devices
 from pipeline.training.checkpoint import Checkpoint, identity
 from pipeline.training.clock import Clock
 from pipeline.training.history import write_csv
+from pipeline.wording import number, significant, wrapped
 
 
 def evaluate(params: Params, name: str) -> None:
@@ -45,6 +46,9 @@ def evaluate(params: Params, name: str) -> None:
         objective, figures, rows = _evaluate(params, name, seed, data)
         scored.append(figures)
         predictions += rows
+        if len(params.seeds) > 1:
+            said = ", ".join(f"{key} {number(figures[key])}" for key in objective.headline)
+            print(wrapped(f"{name}, seed {seed}: {said}"))
         # The training is in dvc.lock by now: its last state is of no more use.
         Checkpoint(name, identity(params, name, seed, fingerprint)).remove()
     if predictions:
@@ -52,14 +56,17 @@ def evaluate(params: Params, name: str) -> None:
     measures = {figure: asdict(measure) for figure, measure in objective.measures.items()}
     write_json(measures, predictions_dir(name) / "measures.json")
     # Under the model's name: DVC's tables then have columns such as bert.loss.
-    metrics = {}
+    metrics, said = {}, []
     for key in objective.headline:
         values = [figures[key] for figures in scored]
         metrics[key] = statistics.fmean(values)
+        said.append(f"{key} {number(metrics[key])}")
         if len(values) > 1:
             metrics[f"{key}_std"] = statistics.stdev(values)
+            said[-1] += f" (std {significant(metrics[f'{key}_std'], 2)})"
     write_json({name: metrics}, results_dir(name) / "metrics.json")
-    print(f"{name}: " + "  ".join(f"{key} {value:.4f}" for key, value in metrics.items()))
+    which = f"{name}, mean of {len(scored)} seeds" if len(scored) > 1 else name
+    print(wrapped(f"{which}: {', '.join(said)}"))
 
 
 def _evaluate(

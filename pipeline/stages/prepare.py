@@ -13,6 +13,7 @@ from pipeline.data.image_folders import is_litter
 from pipeline.errors import UserError
 from pipeline.params import Params, TextData
 from pipeline.paths import data_dir, write_json
+from pipeline.wording import counted, wrapped
 
 OWN = Path("data") / "own"  # what dvc.yaml has among the stage's dependencies
 
@@ -28,27 +29,31 @@ def prepare(params: Params, name: str, folder: Path | None = None) -> None:
     if os.path.exists(given) and not _is_watched(given):
         print(f"note: DVC does not notice when {given} changes: it watches {OWN}, without hidden "
               "files")  # fmt: skip
+    advice = ""
     if isinstance(data, TextData):
         from pipeline.data import text, tokenization
 
         tensors, meta, tokenizer = text.encode(data)
         _write(folder, "tokens", tensors, meta)
         tokenization.save(tokenizer, folder / "tokenizer.json")
-        print(
-            f"{name}: {meta['title']}: {meta['train_tokens']:,} + {meta['validation_tokens']:,} "
-            f"tokens, {meta['vocabulary_size']:,} different ({meta['tokenizer']})"
+        amount = (
+            f"{meta['train_tokens']:,} + {counted(meta['validation_tokens'], 'token')}, "
+            f"{meta['vocabulary_size']:,} different ({meta['tokenizer']})"
         )
     else:
         from pipeline.data import images, suggestions
 
         tensors, meta = images.encode(data)
         _write(folder, "images", tensors, meta)
-        print(
-            f"{name}: {meta['title']}: {meta['train_images']:,} + {meta['test_images']:,} images "
-            f"of {meta['image_size']} x {meta['image_size']} pixels, {len(meta['classes'])} classes"
+        advice = suggestions.advice(meta, params.section(name))
+        amount = (
+            f"{meta['train_images']:,} + {counted(meta['test_images'], 'image')} of "
+            f"{meta['image_size']} x {meta['image_size']} pixels, {len(meta['classes'])} classes"
         )
-        if said := suggestions.advice(meta, params.section(name)):
-            print(f"note: {given}: {said}")
+    for text in (meta["title"], amount):
+        print(wrapped(f"{name}: {text}"))
+    if advice:
+        print(f"note: {given}: {advice}")
 
 
 def _is_watched(path: Path) -> bool:

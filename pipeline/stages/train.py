@@ -26,6 +26,8 @@ from pipeline.training.compilation import require_compiler
 from pipeline.training.history import History, Row, mean, write_csv
 from pipeline.training.loop import Plan
 from pipeline.training.loop import train as run_loop
+from pipeline.training.outlook import after
+from pipeline.wording import counted, duration
 from transformer import Transformer, flops_per_step, parameter_count
 
 STEPS, EVALUATIONS = "history.csv", "validation.csv"
@@ -49,16 +51,18 @@ def train(params: Params, name: str) -> None:
         tracking.mark_killed(checkpoints.prune())
         shutil.rmtree(models_dir(name), ignore_errors=True)  # seeds of another run
         histories = [
-            _train(params, name, seed, data, checkpoint)
-            for seed, checkpoint in zip(params.seeds, kept, strict=True)
+            _train(params, name, seed, data, key, checkpoint)
+            for seed, key, checkpoint in zip(params.seeds, keys, kept, strict=True)
         ]
     write_csv(mean([history.steps for history in histories]), results_dir(name) / STEPS)
     evaluations = mean([history.evaluations for history in histories])
     write_csv(evaluations, results_dir(name) / EVALUATIONS)
 
 
-def _train(params: Params, name: str, seed: int, data: Path, checkpoint: Checkpoint) -> History:
-    """One training, with one seed; writes the folder of the model."""
+def _train(
+    params: Params, name: str, seed: int, data: Path, key: str, checkpoint: Checkpoint
+) -> History:
+    """One training, with one seed; writes the folder of the model. key: its identity."""
     device, settings = devices.prepare(params), params.section(name).train
     if settings.compile:
         require_compiler(name, device)
@@ -72,13 +76,20 @@ def _train(params: Params, name: str, seed: int, data: Path, checkpoint: Checkpo
         tracker.data(read_json(data / "meta.json"))
 
         def publish(steps: list[Row], evaluations: list[Row]) -> None:
-            tracker.series("train", steps)
-            tracker.series("validation", evaluations)
+            for group, rows in (("train", steps), ("validation", evaluations)):
+                # MLflow draws every column; tokens by steps would be a straight line.
+                drawn = [{k: v for k, v in row.items() if k != objective.unit} for row in rows]
+                tracker.series(group, drawn)
 
         title = f"{name}, seed {seed}" if len(params.seeds) > 1 else name
+        if objective.legend and seed == params.seeds[0]:
+            print(objective.legend, flush=True)
+        rest = after(params, name, seed)
         history, clock = run_loop(
-            title, model.to(device), objective, settings, checkpoint, publish
+            title, model.to(device), objective, settings, checkpoint, publish, after=rest
         )
+        took = duration(sum(clock.seconds.values()))
+        print(f"{title}: {counted(len(history.steps), 'step')} in {took}", flush=True)
         publish(history.steps, history.evaluations)  # what an interruption has kept back
         if provenance.fingerprints(data) != learned:
             raise UserError(
@@ -106,6 +117,7 @@ def _train(params: Params, name: str, seed: int, data: Path, checkpoint: Checkpo
                 "unit": objective.unit,
                 "device": devices.name(device),
                 "threads": params.threads,
+                "identity": key,
                 "training_id": tracker.training_id,
                 "mlflow_run_id": tracker.run_id,
                 "mlflow_experiment_id": tracker.experiment_id,

@@ -37,6 +37,10 @@ class Clock:
         """Note how long the training has taken up to `step`, all else left out."""
         self.marks[step] = self.seconds["train"]
 
+    def per_step(self, steps: int) -> float:
+        """Seconds that a step has taken so far, with all that goes with it but compilation."""
+        return (sum(self.seconds.values()) - self.seconds.get("compile", 0.0)) / steps
+
     def _settle(self) -> None:
         now = time.perf_counter()
         if self._running:

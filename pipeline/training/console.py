@@ -1,10 +1,14 @@
 """What a person sees during training: a live bar on a terminal, plain lines elsewhere."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console as Terminal
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
+
+from pipeline.wording import duration
 
 
 class Console(Protocol):
@@ -14,15 +18,21 @@ class Console(Protocol):
 
     def __exit__(self, *exception: object) -> None: ...
 
-    def update(self, step: int, loss: float, rate: float) -> None:
-        """Steps done, the last loss, and the throughput in units a second."""
+    def update(self, step: int, loss: float, rate: float, left: float) -> None:
+        """Steps done, the last loss, the throughput in units a second, and seconds left."""
 
-    def line(self, text: str) -> None:
-        """A line of the log."""
+    def line(self, text: str, left: float = 0.0) -> None:
+        """A line of the log, with the seconds that are left, if any are."""
 
 
 class Lines:
-    """For a pipe or a file: the lines alone."""
+    """For a pipe or a file: the lines alone.
+
+    prefix: what each line begins with, such as the seed where there are several.
+    """
+
+    def __init__(self, prefix: str):
+        self._prefix = prefix
 
     def __enter__(self) -> "Lines":
         return self
@@ -30,29 +40,26 @@ class Lines:
     def __exit__(self, *exception: object) -> None:
         pass
 
-    def update(self, step: int, loss: float, rate: float) -> None:
+    def update(self, step: int, loss: float, rate: float, left: float) -> None:
         pass
 
-    def line(self, text: str) -> None:
-        print(text, flush=True)
+    def line(self, text: str, left: float = 0.0) -> None:
+        print(_line(self._prefix, text, left), flush=True)
 
 
 class LiveBar:
-    """For a terminal: one bar with loss, throughput and time left, and the evaluations above."""
+    """For a terminal: one bar with loss, throughput and time left, and the lines above it."""
 
-    def __init__(self, title: str, steps: int, start: int, unit: str):
+    def __init__(self, title: str, prefix: str, steps: int, start: int, unit: str):
+        self._prefix, self._unit = prefix, unit
         self._progress = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
-            TextColumn("loss {task.fields[loss]:.3f}"),
-            TextColumn("{task.fields[rate]:,.0f} " + unit + "/s"),
-            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[state]}"),
             console=Terminal(file=sys.stdout),
         )
-        self._task = self._progress.add_task(
-            title, total=steps, completed=start, loss=float("nan"), rate=0.0
-        )
+        self._task = self._progress.add_task(title, total=steps, completed=start, state="")
 
     def __enter__(self) -> "LiveBar":
         self._progress.start()
@@ -61,13 +68,38 @@ class LiveBar:
     def __exit__(self, *exception: object) -> None:
         self._progress.stop()
 
-    def update(self, step: int, loss: float, rate: float) -> None:
-        self._progress.update(self._task, completed=step, loss=loss, rate=rate)
+    def update(self, step: int, loss: float, rate: float, left: float) -> None:
+        state = f"loss {loss:.3f} {rate:,.0f} {self._unit}/s {duration(left)} left"
+        self._progress.update(self._task, completed=step, state=state)
 
-    def line(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False)
+    def line(self, text: str, left: float = 0.0) -> None:
+        said = _line(self._prefix, text, left)
+        self._progress.console.print(said, markup=False, highlight=False)
 
 
 def open_console(title: str, steps: int, start: int, unit: str) -> Console:
-    """The console that suits standard output."""
-    return LiveBar(title, steps, start, unit) if sys.stdout.isatty() else Lines()
+    """The console that suits standard output.
+
+    title: the model, and after a comma the seed where there are several.
+    """
+    seed = title.partition(", ")[2]
+    prefix = f"{seed} | " if seed else ""
+    if sys.stdout.isatty():
+        return LiveBar(title, prefix, steps, start, unit)
+    return Lines(prefix)
+
+
+@contextmanager
+def alive(doing: str) -> Iterator[None]:
+    """Show on standard error that something goes on that prints nothing itself."""
+    terminal = Terminal(stderr=True)
+    if terminal.is_terminal:
+        with terminal.status(f"{doing} ..."):
+            yield
+    else:
+        print(f"{doing} ...", file=sys.stderr, flush=True)
+        yield
+
+
+def _line(prefix: str, text: str, left: float) -> str:
+    return prefix + text + (f" | {duration(left)} left" if left >= 0.5 else "")

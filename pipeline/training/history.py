@@ -13,6 +13,8 @@ from pipeline.errors import UserError
 from pipeline.paths import replacing
 
 Row = dict[str, float]
+# Columns that say where a row stands, or how the optimizer fares; the others are the task's.
+NOT_OF_THE_TASK = ("step", "tokens", "images", "lr", "grad_norm", "delta_w")
 
 
 class History:
@@ -40,7 +42,7 @@ class History:
     def closing(self, count: int) -> Row:
         """Means of what the task logs over the last `count` steps: `closing_loss`, and so on."""
         rows = self.steps[-count:]
-        names = [name for name in rows[0] if name not in ("step", "lr", "grad_norm", "delta_w")]
+        names = [name for name in rows[0] if name not in NOT_OF_THE_TASK]
         return {f"closing_{name}": sum(row[name] for row in rows) / len(rows) for name in names}
 
     def _watch(self, loss: Tensor) -> None:
@@ -84,12 +86,15 @@ class History:
 
 
 def mean(histories: list[list[Row]]) -> list[Row]:
-    """Rows of several trainings with other seeds, averaged row by row."""
+    """Rows of several trainings with other seeds, averaged row by row; steps, tokens and images
+    are the same with every seed."""
     if len(histories) == 1:
         return histories[0]
     return [
-        {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
-        | {"step": rows[0]["step"]}
+        {
+            key: first if isinstance(first, int) else sum(row[key] for row in rows) / len(rows)
+            for key, first in rows[0].items()
+        }
         for rows in zip(*histories, strict=True)
     ]
 

@@ -60,6 +60,7 @@ def train(
     checkpoint: Checkpoint,
     publish: Callable[[list[Row], list[Row]], None],
     until: int | None = None,
+    after: float = 0.0,
 ) -> tuple[History, Clock]:
     """Train `model` in place, from its checkpoint if there is one. A signal to end waits for the
     end of the step, which is then saved.
@@ -67,6 +68,8 @@ def train(
     publish: is given all rows of steps and of evaluations so far, at every evaluation, to copy
         them elsewhere; the record is the History that is returned.
     until: the step to stop after, short of the end; None trains to the end.
+    after: how much training follows this one, as a multiple of it: the console tells the time that
+        is left for all.
 
     Raises:
         UserError: the training diverged; the last checkpoint is kept.
@@ -103,7 +106,9 @@ def train(
                 )
                 optim.set_lr(optimizers, lr_factor)
                 figures = _step(model, objective, optimizers, settings, step)
-                history.append({"step": step, "lr": settings.lr * lr_factor}, figures)
+                seen = objective.examples_seen(step) * objective.units_per_example
+                known = {"step": step, objective.unit: seen, "lr": settings.lr * lr_factor}
+                history.append(known, figures)
                 log, evaluate, save = plan.due(step)
                 if log or evaluate or save:
                     history.flush()
@@ -112,7 +117,8 @@ def train(
                 with clock.measure("evaluate"):
                     model.eval()
                     closing = history.closing(objective.closing_steps)
-                    validation = {"step": step, **closing, **objective.validate(model)}
+                    measured = objective.validate(model)
+                    validation = {"step": step, objective.unit: seen, **closing, **measured}
                     model.train()
                 history.evaluations.append(validation)
                 clock.mark(step)
@@ -122,9 +128,12 @@ def train(
                 if log:
                     rate = units_per_step * step / (clock.seconds["train"] or 1.0)
                     rows = history.steps[logged:]  # a row a step
-                    console.update(step, rows[-1]["loss"], rate)
-                    console.line(objective.line(step, rows, validation))
+                    left = clock.per_step(step) * (plan.steps - step + after * plan.steps)
+                    console.update(step, rows[-1]["loss"], rate, left)
+                    console.line(objective.line(step, rows), left)
                     logged = step
+                if validation:
+                    console.line(f"after step {step} | {objective.evaluation_line(validation)}")
                 stop = stopping()
                 if save or stop:
                     history.flush()

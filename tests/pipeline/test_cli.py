@@ -45,6 +45,13 @@ def test_check_refuses_a_profile_by_name_alone(folder):
         assert "run the profile with `dvc exp run -S +profile=smoke`" in result.stderr
 
 
+@pytest.mark.parametrize("command", [[], ["train"], ["verify"], ["fill-mask"]])
+def test_help_has_two_names(folder, command):
+    short, long = (pipeline(folder, *command, flag) for flag in ("-h", "--help"))
+    assert short.returncode == 0 and short.stdout.startswith("Usage: python -m pipeline")
+    assert short.stdout == long.stdout
+
+
 @pytest.mark.parametrize(
     "command",
     [["check"], ["report"]]

@@ -113,9 +113,53 @@ def test_augmentation_draws_from_a_stream_of_its_own(small):
     assert torch.equal(torch.get_rng_state(), state)  # the global stream has not moved
 
 
-def test_the_log_line_is_the_references(plain):
+class Answering:
+    """A model that gives the test images classes and probabilities of our choice."""
+
+    def __init__(self, classes: list[int], chances: list[float]):
+        rest = [(1 - chance) / 2 for chance in chances]
+        self.logits = torch.tensor(rest)[:, None].repeat(1, 3)
+        self.logits[range(len(classes)), classes] = torch.tensor(chances)
+        self.logits = self.logits.log()
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        return self.logits[: len(images)]
+
+
+def sampled(plain, wrong: dict[int, float], count: int) -> dict[str, list]:
+    """Samples of `count` test images, of which those in `wrong` get a wrong answer with the given
+    probability, and all others the right one with 0.9."""
+    labels = torch.arange(count) % 3
+    plain.images |= {"test_labels": labels}
+    plain.images["test_images"] = torch.zeros(count, 3, 8, 8, dtype=torch.uint8)
+    answers = [(label + (i in wrong)) % 3 for i, label in enumerate(labels.tolist())]
+    return plain.samples(Answering(answers, [wrong.get(i, 0.9) for i in range(count)]))
+
+
+def test_samples_are_mistakes_first_the_surest_before_others(plain):
+    shown = sampled(plain, {5: 0.6, 40: 0.8, 41: 0.7}, 100)
+    assert shown["images"][:3] == [40, 41, 5]
+    assert shown["probability"][:3] == [0.8, 0.7, 0.6]
+    wrong = [a != p for a, p in zip(shown["actual"], shown["predicted"], strict=True)]
+    assert wrong == [True] * 3 + [False] * 13
+    assert shown["images"][3] == 0 and shown["images"][-1] == 99  # the others over the whole split
+
+
+def test_samples_have_some_right_answers_however_many_mistakes_there_are(plain):
+    shown = sampled(plain, dict.fromkeys(range(90), 0.5), 100)
+    assert len(shown["images"]) == 16
+    assert shown["images"][:12] == list(range(12))  # equally sure: in order
+    assert min(shown["images"][12:]) >= 90
+
+
+@pytest.mark.parametrize(("wrong", "count"), [(0, 100), (30, 30), (2, 5), (29, 30)])
+def test_samples_of_models_that_are_always_right_or_wrong_and_of_few_images(plain, wrong, count):
+    shown = sampled(plain, dict.fromkeys(range(wrong), 0.5), count)
+    assert len(set(shown["images"])) == min(16, count)
+
+
+def test_the_lines_of_the_log_are_the_references(plain):
     rows = [{"cross_entropy": 1.0, "accuracy": 0.25}, {"cross_entropy": 1.2, "accuracy": 0.75}]
     validation = {"batch_loss": 1.0538, "batch_accuracy": 0.54167}
-    expected = "Epoch: 14 | train_loss: 1.1000 | train_acc: 0.5000 | "
-    expected += "test_loss: 1.0538 | test_acc: 0.5417"
-    assert plain.line(42, rows, validation) == expected
+    assert plain.line(42, rows) == "Epoch: 14 | train_loss: 1.1000 | train_acc: 0.5000"
+    assert plain.evaluation_line(validation) == "test_loss: 1.0538 | test_acc: 0.5417"

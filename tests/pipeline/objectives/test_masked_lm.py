@@ -113,7 +113,7 @@ def test_a_head_without_a_bias_starts_at_random(small, project):
 
 def test_the_log_line_is_the_references(objective):
     rows = [{"loss": 4.3901, "delta_w": 11.5094}]
-    assert objective.line(9000, rows, None) == "it: 9000  | loss 4.39  | Δw: 11.509"
+    assert objective.line(9000, rows) == "it: 9000  | loss 4.39  | Δw: 11.509"
 
 
 def test_a_vocabulary_smaller_than_the_guesses_shown(small, project, request):

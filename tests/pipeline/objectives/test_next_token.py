@@ -79,7 +79,9 @@ def test_samples_are_the_same_each_time(objective):
 
 
 def test_the_log_line_is_the_references(objective):
-    assert objective.line(400, [{"loss": 0.51482}], None) == "step        400 | loss 0.5148"
+    assert objective.line(400, [{"loss": 0.51482}]) == "step        400 | loss 0.5148"
+    line = objective.evaluation_line({"train_loss": 0.22913, "loss": 7.03402})
+    assert line == "train loss 0.2291 | val loss 7.0340"
 
 
 def test_a_held_out_text_shorter_than_a_prompt(small, project, request):

@@ -39,6 +39,14 @@ def test_curves_cover_what_was_logged():
     assert not pd.concat([bert, gpt, vit]).drop(columns=["delta_w"]).isna().all(axis=1).any()
 
 
+def test_curves_say_how_much_was_seen_as_the_budgets_do():
+    for name, step in (("bert", "step"), ("gpt", "step"), ("vit", "epoch")):
+        curve, cost = targets.curve(name), targets.load()[name].cost
+        seen = curve["images" if name == "vit" else "tokens"]
+        steps = curve[step] * (8 if name == "vit" else 1)  # batches in an epoch
+        assert (seen * cost.steps == steps * cost.units).all(), name
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -141,6 +141,20 @@ def test_accumulated_gradients_equal_those_of_the_whole_batch(small, project):
     pd.testing.assert_frame_equal(*histories, rtol=1e-3)
 
 
+def test_curves_tell_the_tokens_or_images_seen(small, project):
+    several = validate(small.model_dump(exclude_none=True) | {"seeds": [0, 1]})
+    # 8 steps of 8 sequences of 8; 2 epochs of 24 images in batches of 10, the last one of 4.
+    expected = {"gpt": ("tokens", [64 * step for step in range(1, 9)])}
+    expected["vit"] = ("images", [10, 20, 24, 34, 44, 48])
+    for name, (unit, seen) in expected.items():
+        prepare(small, name)
+        train(changed(several, name, batch_size=8 if name == "gpt" else 10), name)
+        history = pd.read_csv(project / "reports" / name / "history.csv")
+        assert history[unit].tolist() == seen
+        evaluations = pd.read_csv(project / "reports" / name / "validation.csv")
+        assert evaluations[unit].tolist() == [seen[step - 1] for step in evaluations["step"]]
+
+
 def test_what_is_logged_is_what_autograd_gives(small, project):
     prepare(small, "gpt")
     train(changed(small, "gpt", steps=1), "gpt")
@@ -208,5 +222,22 @@ def test_piped_output_is_plain_lines(small, capsys):
     capsys.readouterr()
     train(small, "gpt")
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("|")[0] for line in lines] == [f"step {n:>10} " for n in (2, 4, 6, 8)]
-    assert "val loss" in lines[1] and "val loss" not in lines[0]
+    steps = [line.split(" |")[0] for line in lines if " | loss " in line]
+    assert steps == [f"step {n:>10}" for n in (2, 4, 6, 8)]
+    assert [index for index, line in enumerate(lines) if "val loss" in line] == [2, 5]
+    assert re.fullmatch(r"gpt: 8 steps in \d+:\d\d", lines[-1])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_lines_fit_80_columns_and_tell_the_seed(small, capsys, monkeypatch, name):
+    """Steps, gradients and times with as many digits as they may have."""
+    prepare(small, name)
+    capsys.readouterr()
+    monkeypatch.setattr(loop.Clock, "per_step", lambda *_: 36_000.0)
+    train(validate(small.model_dump(exclude_none=True) | {"seeds": [10, 11]}), name)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    for seed in (10, 11):
+        assert sum(line.startswith(f"seed {seed} | ") for line in lines) >= 4
+    assert sum("Δw: sum of" in line for line in lines) == (name == "bert")  # told once
+    assert any(line.endswith(":00:00 left") for line in lines)

@@ -1,0 +1,48 @@
+"""How much training is still to come after one training, for the time that the console tells."""
+
+from typing import Any
+
+from pipeline import MODELS, progress, records
+from pipeline.params import EpochTraining, Params
+from pipeline.paths import data_dir, read_json
+from pipeline.training.checkpoint import identity
+
+
+def after(params: Params, name: str, seed: int) -> float:
+    """The trainings that follow the one of the model `name` with `seed`, as a multiple of it.
+
+    Other seeds follow; and where `dvc` runs the whole pipeline other models, but for those that
+    were trained before, whose outputs DVC takes from its cache.
+    """
+    following = params.seeds[params.seeds.index(seed) + 1 :]
+    own = rest = 0.0
+    for model in MODELS[MODELS.index(name) :]:
+        meta = data_dir(model) / "meta.json"
+        if not meta.exists():
+            continue
+        data = read_json(meta)
+        cost = work(params, model, data)
+        if model == name:
+            own, rest = cost, cost * len(following)
+        elif progress.whole():
+            keys = {s: identity(params, model, s, data["fingerprint"]) for s in params.seeds}
+            if not all(records.made("train", f"{model}-{s}", key) for s, key in keys.items()):
+                rest += cost * len(keys)
+    return rest / own
+
+
+def work(params: Params, name: str, meta: dict[str, Any]) -> float:
+    """About how many floating-point operations a training takes: six for each weight and token
+    (Kaplan et al. 2020, "Scaling Laws for Neural Language Models", section 2.1).
+
+    meta: of the prepared data.
+    """
+    section, shape = params.section(name), params.architecture(name)
+    blocks = shape.n_layer * (4 * shape.d_model**2 + 2 * shape.d_model * shape.d_mlp)
+    if isinstance(section.train, EpochTraining):
+        patches = (meta["image_size"] // section.model.patch_size) ** 2
+        return 6.0 * blocks * patches * meta["train_images"] * section.train.epochs
+    tokens = section.train.steps * section.train.batch_size * meta["sequence_length"]
+    # BERT's head scores the hidden tokens alone.
+    scored = section.objective.masking.fraction if name == "bert" else 1.0
+    return 6.0 * (blocks + scored * shape.d_model * meta["vocabulary_size"]) * tokens
