@@ -1,4 +1,4 @@
-"""Pieces of Markdown that what they hold cannot break out of, and numbers for people."""
+"""Pieces of Markdown that what they hold cannot break out of."""
 
 import re
 from collections.abc import Iterable
@@ -27,18 +27,3 @@ def plain(value: Any) -> str:
     """Text on one line that does not become markup, nor leaves the cell of a table."""
     text = CONTROL.sub("\N{REPLACEMENT CHARACTER}", re.sub(r"\s+", " ", str(value)))
     return re.sub(r"([\\`*_\[\]<>|#~$&!])", r"\\\1", text)
-
-
-def number(value: float) -> str:
-    """A whole number, or four decimals, of large numbers one; thousands apart."""
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:,.4f}" if abs(value) < 100 else f"{value:,.1f}"
-
-
-def prefixed(value: float) -> str:
-    """With a prefix of the SI: 3.2e9 is '3.2 G'."""
-    for prefix, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6)):
-        if value >= size:
-            return f"{value / size:,.3g} {prefix}"
-    return f"{value:,.0f} "

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from pipeline.params import Params
 from pipeline.reporting import time_to_target
-from pipeline.reporting.markup import number, plain, prefixed
+from pipeline.reporting.markup import plain
 from pipeline.reporting.results import Result
 from pipeline.reporting.targets import ModelTargets
 from pipeline.reporting.time_to_target import Moment
 from pipeline.reporting.verdicts import Verdict, tally
+from pipeline.wording import counted, number, prefixed, significant
 
 TITLES = {"bert": "BERT", "gpt": "GPT", "vit": "ViT"}
 LIKE_FOR_LIKE = "dvc exp run -S +profile=record"
@@ -20,18 +21,25 @@ def opening(
     verdicts: Sequence[Verdict],
     reached: dict[str, ModelTargets],
 ) -> str:
-    """A sentence on all targets, then one point for each model."""
+    """A sentence on all targets, then one point for each model.
+
+    reached: the targets of the models that they are about.
+    """
     lines = [_tally(verdicts), ""]
     for name, result in results.items():
         judged = [verdict for verdict in verdicts if verdict.model == name]
-        lines.append(f"- **{TITLES[name]}**: " + " ".join(_model(result, judged, reached[name])))
+        if name in reached:
+            said = " ".join(_model(result, judged, reached[name]))
+        else:
+            said = f"no target is about these data: {plain(result.data['title'])}."
+        lines.append(f"- **{TITLES[name]}**: {said}")
     return "\n".join(lines) + "\n"
 
 
 def _tally(verdicts: Sequence[Verdict]) -> str:
     met, comparable = tally(verdicts)
     others = [verdict for verdict in verdicts if not verdict.like_for_like]
-    said = []
+    said = [] if verdicts else ["**No target is about these data.**"]
     if comparable:
         said.append(f"**{met} of {counted(comparable, 'target')} met, like for like.**")
     if others:
@@ -65,26 +73,22 @@ def _time(result: Result, reached: ModelTargets) -> list[str]:
     """When the targets were reached, all of them at once."""
     found = time_to_target.moments(result, reached.targets)
     moment = time_to_target.median(found)
-    what = "It was" if len(reached.targets) == 1 else "All were"
+    single = len(reached.targets) == 1
     if moment is None:
-        several = f" by half of the {len(found)} seeds" if len(found) > 1 else ""
-        return [f"{what} at no evaluation reached{' at once' * (what == 'All were')}{several}."]
+        what = "it" if single else "all of them at once"
+        seeds = f"With at least half of the {len(found)} seeds no" if len(found) > 1 else "No"
+        return [f"{seeds} evaluation during training reaches {what}."]
     unit = result.figures["unit"]
-    said = f"{what} reached after {cost(moment, unit)}"
+    said = f"{'It was' if single else 'All were'} reached after {cost(moment, unit)}"
     if len(found) > 1:
         first, last = time_to_target.span(found)
         end = f"{last.units:,}" if last else "never"
         said += f" (median of {len(found)} seeds; {first.units:,} to {end} {unit})"
-    units, flops = (
-        times_fewer(theirs, ours)
-        for theirs, ours in (
-            (reached.cost.units, moment.units),
-            (reached.cost.flops, moment.flops),
-        )
-    )
+    units = times_fewer(reached.cost.units, moment.units)
+    flops = times_fewer(reached.cost.flops, moment.flops)
     return [
-        f"{said}: {units} {unit} and {flops} floating-point operations than the reference's whole "
-        "training."
+        f"{said}. Compared with the reference's whole training, that is {units} {unit} and {flops} "
+        "floating-point operations."
     ]
 
 
@@ -93,33 +97,31 @@ def _certainty(result: Result, verdicts: Sequence[Verdict]) -> list[str]:
     if count == 1:
         return ["One seed: another may decide otherwise."]
     undecided = [verdict.target.name for verdict in verdicts if verdict.outcome == "undecided"]
-    sure = (
-        f"the 95% confidence interval of {', '.join(undecided)} includes the target"
-        if undecided
-        else "every 95% confidence interval is on one side of its target"
-    )
+    if not undecided:
+        sure = "each 95% confidence interval is on one side of its target"
+    elif len(undecided) == 1:
+        sure = f"the 95% confidence interval of the {undecided[0]} includes the target"
+    else:
+        names = f"{', '.join(undecided[:-1])} and {undecided[-1]}"
+        sure = f"the 95% confidence intervals of {names} include their targets"
     return [f"{count} seeds; {sure}."]
 
 
 def cost(moment: Moment, unit: str) -> str:
     """What it took to get there: '1,310,720 tokens, 15.8 TFLOP and 92 s of training'."""
-    time = "" if moment.seconds is None else f" and {moment.seconds:,.0f} s of training"
+    time = "" if moment.seconds is None else f" and {significant(moment.seconds)} s of training"
     joint = ", " if time else " and "
     return f"{moment.units:,} {unit}{joint}{prefixed(moment.flops)}FLOP{time}"
 
 
 def times_fewer(theirs: float, ours: float) -> str:
-    """How much less ours is: '285 times fewer'."""
-    if ours <= theirs:
-        return f"{theirs / ours:,.3g} times fewer"
-    return f"{ours / theirs:,.3g} times more"
+    """How much less ours is: '285 times fewer', or 'as many'."""
+    ratio = significant(max(theirs / ours, ours / theirs))
+    if ratio == "1":
+        return "as many"
+    return f"{ratio} times {'fewer' if ours < theirs else 'more'}"
 
 
 def margin(verdict: Verdict) -> str:
     """Half the confidence interval, where there are several seeds."""
-    return f" ± {verdict.margin:.4f}" if len(verdict.values) > 1 else ""
-
-
-def counted(count: int, noun: str) -> str:
-    """'1 target', '2 targets'."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+    return f" ± {significant(verdict.margin, 2)}" if len(verdict.values) > 1 else ""

@@ -13,7 +13,6 @@ from pipeline.paths import (
     prediction_dir,
     predictions_dir,
     read_json,
-    results_dir,
 )
 
 
@@ -23,12 +22,13 @@ class Training:
 
     figures: of training and evaluation, by name.
     record: how it came about; None where this machine does not know.
-    evaluations: a row for each evaluation during training.
+    history, evaluations: a row for each step, and one for each evaluation during training.
     """
 
     seed: int
     figures: dict[str, Any]
     record: dict[str, Any] | None
+    history: pd.DataFrame
     evaluations: pd.DataFrame
 
 
@@ -38,8 +38,8 @@ class Result:
 
     data: meta.json of `prepare`. measures: how figures are measured, see `objectives.base.Measure`.
     figures: as in Training, where seeds differ their mean.
-    history, validation: a row a step, and a row an evaluation, as means over the seeds.
     samples: of the first seed; see `Objective.samples`.
+    predictions: of a classifier, a row for each seed and test image: seed, actual, predicted.
     """
 
     name: str
@@ -47,9 +47,8 @@ class Result:
     measures: dict[str, dict[str, Any]]
     trainings: list[Training]
     figures: dict[str, Any]
-    history: pd.DataFrame
-    validation: pd.DataFrame
-    samples: Any
+    samples: Any = None
+    predictions: pd.DataFrame | None = None
 
     def values(self, key: str) -> list[float]:
         """A figure with every seed."""
@@ -63,17 +62,18 @@ def load(name: str, seeds: list[int]) -> Result:
         folder, made = model_dir(name, seed), prediction_dir(name, seed)
         figures = read_json(folder / "summary.json") | read_json(made / "figures.json")
         record = records.read("train", f"{name}-{seed}", folder / "model.safetensors")
-        evaluations = pd.read_csv(folder / "validation.csv")
-        trainings.append(Training(seed, figures, record, evaluations))
+        curves = (pd.read_csv(folder / f"{kind}.csv") for kind in ("history", "validation"))
+        trainings.append(Training(seed, figures, record, *curves))
+    answers = predictions_dir(name) / "predictions.csv"
     return Result(
         name,
         read_json(data_dir(name) / "meta.json"),
         read_json(predictions_dir(name) / "measures.json"),
         trainings,
         mean_of([training.figures for training in trainings]),
-        pd.read_csv(results_dir(name) / "history.csv"),
-        pd.read_csv(results_dir(name) / "validation.csv"),
         read_json(prediction_dir(name, seeds[0]) / "samples.json"),
+        # A class may be called NA, or 007.
+        pd.read_csv(answers, dtype=str, keep_default_na=False) if answers.exists() else None,
     )
 
 

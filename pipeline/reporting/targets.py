@@ -96,6 +96,14 @@ def load(path: Path = FILE) -> dict[str, ModelTargets]:
         raise UserError(f"{path}: {where}: {error['msg']}") from None
 
 
+def about(data: dict[str, dict[str, Any]]) -> dict[str, ModelTargets]:
+    """The targets of the models that they are about: of a model with a user's own data none.
+
+    data: meta.json of `prepare`, by model.
+    """
+    return {name: each for name, each in load().items() if not data[name].get("own")}
+
+
 def curve(name: str) -> pd.DataFrame:
     """The reference's logged curve of the model `name`."""
     return pd.read_csv(REPORTS / "reference" / f"{name}.csv")

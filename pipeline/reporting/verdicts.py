@@ -9,9 +9,9 @@ from typing import Any
 from scipy.stats import t as student_t
 
 from pipeline.params import Params
-from pipeline.reporting.markup import prefixed
 from pipeline.reporting.results import Result
 from pipeline.reporting.targets import ModelTargets, Target
+from pipeline.wording import prefixed
 
 CONFIDENCE = 0.95
 

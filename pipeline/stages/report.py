@@ -9,7 +9,15 @@ from typing import Any
 from pipeline import MODELS, provenance, records, tracking
 from pipeline.params import Params
 from pipeline.paths import REPORTS, model_dir, predictions_dir, replacing, require, write_json
-from pipeline.reporting import figures, markdown, results, targets, time_to_target, verdicts
+from pipeline.reporting import (
+    figures,
+    markdown,
+    results,
+    summary,
+    targets,
+    time_to_target,
+    verdicts,
+)
 from pipeline.reporting.reproduction import reproduction
 from pipeline.reporting.results import Result
 from pipeline.reporting.targets import ModelTargets
@@ -30,17 +38,17 @@ def report(params: Params) -> None:
         for seed in params.seeds:
             provenance.check_model(name, require(model_dir(name, seed), f"dvc repro train@{name}"))
             provenance.check_figures(name, seed)
-    reached = targets.load()
     found = {name: results.load(name, params.seeds) for name in MODELS}
+    reached = targets.about({name: result.data for name, result in found.items()})
     judged = [
         verdict
-        for name in MODELS
-        for verdict in verdicts.judge(params, found[name], reached[name])
+        for name, wanted in reached.items()
+        for verdict in verdicts.judge(params, found[name], wanted)
     ]
     folder = REPORTS / "figures"
     shutil.rmtree(folder, ignore_errors=True)
     pictures = {
-        name: figures.draw(found[name], reached[name], folder) for name in MODELS
+        name: figures.draw(found[name], reached.get(name), folder) for name in MODELS
     }
     environment = {
         "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -55,16 +63,12 @@ def report(params: Params) -> None:
     )
     with replacing(REPORTS / "metrics.md") as fresh:
         fresh.write_text(text, "utf-8")
-    times = {name: _times(found[name], reached[name]) for name in MODELS}
+    times = {name: _times(found[name], wanted) for name, wanted in reached.items()}
     content = _content(params, found, judged, times, environment, command)
     write_json({**content, "changes": again.changes}, REPORTS / "metrics.json")
     write_json(_medians(times), REPORTS / "time_to_target.json")
     met, comparable = verdicts.tally(judged)
-    for verdict in judged:
-        name, target = f"{verdict.model} {verdict.target.name}", verdict.target.value
-        margin = f" ± {verdict.margin:.4f}" if len(verdict.values) > 1 else ""
-        print(f"{name:<22}{verdict.ours:>9.4f}{margin}   target {target:.4f}   {verdict}")
-    print(f"in brackets: other data than the target's. All of it: {REPORTS / 'metrics.md'}")
+    summary.tell(judged)
     with tracking.Tracker("report", params) as tracker:
         tracker.metrics({"targets_met": met, "targets_comparable": comparable})
         tracker.metrics(
@@ -150,7 +154,7 @@ def _content(
             name: {
                 "data": result.data,
                 "measures": result.measures,
-                "time_to_target": times[name],
+                "time_to_target": times.get(name, {}),
                 "figures": result.figures,
                 "trainings": [
                     {"seed": each.seed, "figures": each.figures, "record": each.record}

@@ -19,6 +19,7 @@ from pipeline.training.history import History
 from pipeline.verification import recorded
 from pipeline.verification.figures import differences
 from pipeline.verification.recorded import Model, Report
+from pipeline.wording import counted
 
 # Curves have nine significant digits, and the mean of rounded figures is not the rounded mean.
 ROUNDING = 1e-7
@@ -36,13 +37,13 @@ def report_contradictions(report: Report, params: Params) -> list[str]:
     Raises:
         UserError: reports/targets.yaml, which the verdicts are on, is not there or not valid.
     """
-    reached = targets.load()
+    reached = targets.about({name: report.models[name].data.model_dump() for name in MODELS})
     try:
         found = {name: _result(name, report.models[name]) for name in MODELS}
         judged = [
             verdict
-            for name in MODELS
-            for verdict in verdicts.judge(params, found[name], reached[name])
+            for name, wanted in reached.items()
+            for verdict in verdicts.judge(params, found[name], wanted)
         ]
     except KeyError as missing:
         return [f"the figures of a training lack {missing}, which means or verdicts are made of"]
@@ -58,7 +59,8 @@ def report_contradictions(report: Report, params: Params) -> list[str]:
     }
     said += _lines("", report.model_dump(include=set(ours)), ours)
     if len(report.verdicts) != len(judged):
-        return [*said, f"{len(report.verdicts)} verdicts recorded, on {len(judged)} targets here"]
+        recorded_here = counted(len(report.verdicts), "recorded verdict")
+        return [*said, f"{recorded_here}, for {counted(len(judged), 'target')} here"]
     for theirs, verdict in zip(report.verdicts, judged, strict=True):
         said += _lines(f"{verdict.model} {verdict.target.name}: ", theirs, _content(verdict))
     return said
@@ -93,12 +95,15 @@ def measure_contradictions(model: Model, measures: dict[str, Measure]) -> list[s
     return _lines("measure of ", model.measures, ours, "by the code")
 
 
-def time_contradictions(model: Model, reached: ModelTargets, again: list[Training]) -> list[str]:
+def time_contradictions(
+    model: Model, reached: ModelTargets | None, again: list[Training]
+) -> list[str]:
     """Where the times to the targets are not those of the trainings.
 
+    reached: the targets; None if there are none about these data.
     again: the trainings as they came out now.
     """
-    ours = {
+    ours = {} if reached is None else {
         key: [
             moment and {"step": moment.step, "units": moment.units, "flops": moment.flops}
             for moment in (time_to_target.first_moment(each, wanted) for each in again)
@@ -137,12 +142,12 @@ def _result(name: str, model: Model) -> Result:
     """As `report` has it, of the figures alone."""
     nothing = pd.DataFrame()
     trainings = [
-        results.Training(training.seed, training.figures.model_dump(), None, nothing)
+        results.Training(training.seed, training.figures.model_dump(), None, nothing, nothing)
         for training in model.trainings
     ]
     mean = results.mean_of([training.figures for training in trainings])
     data = model.data.model_dump()
-    return Result(name, data, model.measures, trainings, mean, nothing, nothing, None)
+    return Result(name, data, model.measures, trainings, mean)
 
 
 def _content(verdict: Verdict) -> dict[str, Any]:

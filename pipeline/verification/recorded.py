@@ -27,10 +27,14 @@ Value = bool | Number | str | None
 
 
 class Data(BaseModel):
-    """What the report says of the data of a model. note: how they differ from the reference's."""
+    """What the report says of the data of a model.
+
+    note: how they differ from the reference's. own: whether they are a user's, of no target.
+    """
 
     fingerprint: str
     note: str | None
+    own: bool = False
 
 
 class Figures(BaseModel, extra="allow"):

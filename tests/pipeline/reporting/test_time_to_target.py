@@ -22,7 +22,7 @@ def training(losses: list[float], accuracies: list[float] | None = None, record=
     if accuracies:
         rows["accuracy"] = accuracies
     figures = {"steps": 100, "unit": "tokens", "tokens": 5_000, "flops": 2_000_000}
-    return Training(0, figures, record, pd.DataFrame(rows))
+    return Training(0, figures, record, pd.DataFrame(), pd.DataFrame(rows))
 
 
 def test_the_first_evaluation_at_the_target_counts_not_a_later_one():
@@ -67,9 +67,8 @@ def test_a_seed_that_never_gets_there_is_the_latest_of_the_median(steps, middle)
 
 
 def test_every_seed_is_looked_at():
-    nothing = pd.DataFrame()
     trainings = [training([3.0]), training([5.0, 3.0]), training([5.0])]
-    result = Result("bert", {}, {}, trainings, {}, nothing, nothing, None)
+    result = Result("bert", {}, {}, trainings, {})
     found = time_to_target.moments(result, [LOSS])
     assert [moment and moment.step for moment in found] == [10, 20, None]
     assert time_to_target.span(found) == (found[0], None)

@@ -45,9 +45,9 @@ def gpt(train_loss: float, loss: float, flops: float = 1e12, note: str | None = 
 
 def result(name: str, data: dict, figures: list[dict], measures: dict | None = None) -> Result:
     empty = pd.DataFrame()
-    trainings = [Training(seed, each, None, empty) for seed, each in enumerate(figures)]
+    trainings = [Training(seed, each, None, empty, empty) for seed, each in enumerate(figures)]
     measured = measures or MEASURES[name]
-    return Result(name, data, measured, trainings, figures[0], empty, empty, [])
+    return Result(name, data, measured, trainings, figures[0])
 
 
 def like_the_reference(raw):

@@ -33,7 +33,7 @@ def everywhere(figure: str, factor: float):
         (lambda c: c.update(targets_met=9), "targets_met: 9 recorded, 0 by the figures"),
         (lambda c: c.update(profile="best"), "profile: 'best' recorded, 'default' by"),
         (lambda c: c.update(one_class_only=[7]), "one_class_only: [7] recorded, ["),
-        (lambda c: c["verdicts"].pop(), "6 verdicts recorded, on 7 targets here"),
+        (lambda c: c["verdicts"].pop(), "6 recorded verdicts, for 7 targets here"),
         (lambda c: c["verdicts"][1].update(met=True), "gpt training loss: met: True recorded, F"),
         (lambda c: c["verdicts"][1].update(ours=0.1), "gpt training loss: ours: 0.1 recorded, "),
         (lambda c: c["verdicts"][1].update(value=9), "training loss: value: 9 recorded, 0.2291 b"),
@@ -67,6 +67,19 @@ def test_a_time_to_target_that_the_training_does_not_give(reported, capsys):
     rewrite(sooner)
     assert not verify(REPORT, ["gpt"], None)
     assert "the report contradicts itself: time to target, loss: " in capsys.readouterr().out
+
+
+def test_a_report_on_data_that_no_target_is_about(reported, capsys):
+    def own(content):
+        model = content["models"]["gpt"]
+        model["data"]["own"], model["time_to_target"] = True, {}
+        content["verdicts"] = [each for each in content["verdicts"] if each["model"] != "gpt"]
+
+    rewrite(own)
+    assert verify(REPORT, ["gpt"], None)
+    rewrite(lambda content: content["models"]["gpt"]["data"].update(own=False))
+    assert not verify(REPORT, ["gpt"], 1)
+    assert "5 recorded verdicts, for 7 targets here" in capsys.readouterr().out
 
 
 def test_other_headline_figures(reported, capsys):

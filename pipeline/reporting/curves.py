@@ -1,0 +1,232 @@
+"""Curves of a training beside the reference's: loss, and accuracy where a target is about it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, NullLocator
+
+from pipeline.reporting import targets
+from pipeline.reporting.results import Result
+from pipeline.reporting.targets import ModelTargets
+from pipeline.wording import counted, number
+
+TRAINING, HELD_OUT, REFERENCE, MINIMISED = "#1f5fa8", "#cc6d16", "#3a3a3a", "#9aa5b1"
+BASELINE = "#6b7682"
+SMOOTHING = 0.02  # share of a curve that its moving average spans
+MARKED = 30  # evaluations, at most, that get a dot each
+LABEL = 7.5  # size of the words in the margin, in points
+DASHED, DOTTED = ({"linestyle": style, "linewidth": 1} for style in ("--", "-."))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Figures of the evaluations that one line shows. label: as the legend calls them."""
+
+    figure: str
+    label: str
+    color: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes.
+
+    curves: ours; where a target is about the figure, its value is drawn in the same colour.
+    minimised: the figure of each step to show behind them, if any.
+    reference: columns of the reference's curves, with label and style of line.
+    baseline: our figure of a model that has learnt frequencies alone.
+    """
+
+    ylabel: str
+    curves: tuple[Curve, ...]
+    reference: tuple[tuple[str, str, str], ...]
+    baseline: str
+    minimised: str | None = None
+    limits: tuple[float, float] | None = None
+
+
+def _language_model(baseline: str, held_out: str) -> tuple[Panel, ...]:
+    ours = (
+        Curve("train_loss", "training text, measured as for the target", TRAINING),
+        Curve("loss", f"{held_out} text", HELD_OUT),
+    )
+    reference = (("loss", "the reference: training batches", "-"),)
+    return (Panel("loss (nats)", ours, reference, baseline, minimised="loss"),)
+
+
+def _classifier(kind: str, closing: str, limits: tuple[float, float] | None = None) -> Panel:
+    ours = (
+        Curve(closing, "training batches, mean over an epoch", TRAINING),
+        Curve(f"batch_{kind}", "test images, mean over batches of 32", HELD_OUT),
+    )
+    reference = (
+        (f"train_{kind}", "the reference: training batches", "-"),
+        (f"test_{kind}", "the reference: test images", ":"),
+    )
+    ylabel = "loss (nats)" if kind == "loss" else kind
+    return Panel(ylabel, ours, reference, f"baseline_batch_{kind}", limits=limits)
+
+
+PANELS = {
+    "bert": _language_model("baseline_train_loss", "held-out"),
+    "gpt": _language_model("baseline_loss", "validation"),
+    "vit": (
+        _classifier("loss", "closing_cross_entropy"),
+        _classifier("accuracy", "closing_accuracy", (0.0, 1.0)),
+    ),
+}
+TITLES = {
+    "bert": "BERT: loss by tokens seen",
+    "gpt": "GPT: loss by tokens seen",
+    "vit": "ViT: loss and accuracy by images seen",
+}
+
+
+def draw(figure: Figure, result: Result, reached: ModelTargets | None) -> None:
+    """Draw by tokens or images seen: the one axis on which runs with other batches compare, with
+    the same scale for all models. Of several seeds lines are means, with a band over the seeds.
+
+    reached: what the reference reached; None where it has seen other kinds of data.
+    """
+    panels = PANELS[result.name]
+    figure.set_size_inches(8 if len(panels) == 1 else 10, 4.6)
+    figure.set_layout_engine("constrained")
+    figure.suptitle(TITLES[result.name], fontsize=12, x=0.01, ha="left")
+    handles: dict[str, Line2D] = {}
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        handles |= _panel(axes, panel, result, reached)
+    known = "class" if result.name == "vit" else "word"
+    entries = list(handles.values())
+    for label, look in (
+        ("final figure", {"linestyle": "", "marker": "D", "markersize": 5}),
+        *((("target for the figure of that colour", DASHED),) if reached else ()),
+        (f"baseline: {known} frequencies alone", DOTTED),
+    ):
+        entries.append(Line2D([], [], color=BASELINE, label=label, **look))
+    if (count := len(result.trainings)) > 1:
+        said = f"line: mean of {counted(count, 'seed')}; band: from the lowest to the highest"
+        entries.append(Patch(color=MINIMISED, alpha=0.4, label=said))
+    columns = 2 if len(panels) == 1 else 3
+    figure.legend(handles=entries, loc="outside lower center", ncols=columns, fontsize=8)
+
+
+def _panel(
+    axes: Axes, panel: Panel, result: Result, reached: ModelTargets | None
+) -> dict[str, Line2D]:
+    """Draw one panel; returns what the legend has to name, by label."""
+    unit, drawn = result.figures["unit"], []
+    if panel.minimised:
+        steps = [training.history for training in result.trainings]
+        label = "training batches, the loss that is minimised"
+        smoothed = _smooth([rows[panel.minimised] for rows in steps])
+        drawn += _line(axes, steps[0][unit], smoothed, color=MINIMISED, label=label, linewidth=1)
+    margin = []
+    for curve in panel.curves:
+        if curve.figure not in result.trainings[0].evaluations:  # a text without a held-out part
+            continue
+        evaluations = [training.evaluations for training in result.trainings]
+        marked = {"marker": "o", "markersize": 3} if len(evaluations[0]) <= MARKED else {}
+        style = {"color": curve.color, "label": curve.label, "linewidth": 1.3, **marked}
+        seen = evaluations[0][unit]
+        drawn += _line(axes, seen, [rows[curve.figure] for rows in evaluations], **style)
+        if curve.figure in result.figures:
+            final = result.figures[curve.figure]
+            axes.plot(seen.iloc[-1], final, "D", color=curve.color, markersize=5, zorder=3)
+            margin.append((final, f"ours {number(final)}", curve.color))
+        for target in reached.targets if reached else ():
+            if target.ours == curve.figure:
+                axes.axhline(target.value, color=curve.color, **DASHED)
+                margin.append((target.value, f"target {number(target.value)}", curve.color))
+    if reached:
+        reference = targets.curve(result.name)
+        for column, label, style in panel.reference:
+            look = {"color": REFERENCE, "linestyle": style, "linewidth": 0.9, "label": label}
+            drawn += _line(axes, reference[unit], [reference[column]], **look)
+    known = result.figures[panel.baseline]
+    axes.axhline(known, color=BASELINE, **DOTTED)
+    margin.append((known, f"baseline {number(known)}", BASELINE))
+    axes.set(xlabel=f"{unit} seen", ylabel=panel.ylabel)
+    if panel.limits:
+        axes.set_ylim(*panel.limits)
+    _log_scale(axes)
+    _label(axes, margin)
+    return {line.get_label(): line for line in drawn}
+
+
+def _line(axes: Axes, x: pd.Series, of_seeds: list[pd.Series], **look: object) -> list[Line2D]:
+    """The mean over the seeds, and where there are several a band from the lowest to the highest.
+
+    A curve of one point is a point, and its band is as wide as that.
+    """
+    values = np.stack(of_seeds)
+    single = len(x) == 1
+    if len(values) > 1:
+        lowest, highest = values.min(axis=0), values.max(axis=0)
+        band = {"color": look["color"], "alpha": 0.25, "linewidth": 5 if single else 0}
+        (axes.vlines if single else axes.fill_between)(x, lowest, highest, **band)
+    if single:
+        look |= {"marker": "o", "markersize": 4}
+    return axes.plot(x, values.mean(axis=0), **look)
+
+
+def _smooth(of_seeds: list[pd.Series]) -> list[pd.Series]:
+    span = max(1, round(SMOOTHING * len(of_seeds[0])))
+    return [values.rolling(span, min_periods=1).mean() for values in of_seeds]
+
+
+def _log_scale(axes: Axes) -> None:
+    """10k, 100k, 1M along the x axis; where it spans less than two decades, steps between them."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    between = (1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(subs=between))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _label(axes: Axes, said: Iterable[tuple[float, str, str]]) -> None:
+    """Name values in the right margin, where no line runs; what would overlap is moved apart.
+
+    said: value, text and colour of each.
+    """
+    low, high = axes.get_ylim()
+    ranked = sorted(said)
+    places = spread([(value - low) / (high - low) for value, _, _ in ranked])
+    for place, (_, text, color) in zip(places, ranked, strict=True):
+        axes.annotate(
+            text,
+            (1.015, place),
+            xycoords="axes fraction",
+            va="center",
+            fontsize=LABEL,
+            color=color,
+            annotation_clip=False,
+        )
+
+
+def spread(places: list[float], apart: float = 0.047) -> list[float]:
+    """Ascending places from 0 to 1, moved as little as leaves them `apart` from each other.
+
+    Groups of places that come too close stand around their middle (pool adjacent violators).
+    """
+    groups: list[tuple[list[float], float]] = []  # the wanted places, and where the lowest stands
+
+    def stand(members: list[float]) -> float:
+        height = apart * (len(members) - 1)
+        middle = sum(members) / len(members) - height / 2
+        return min(max(middle, 0.0), max(1.0 - height, 0.0))
+
+    for place in places:
+        members, start = [place], stand([place])
+        while groups and groups[-1][1] + apart * len(groups[-1][0]) > start:
+            members = groups.pop()[0] + members
+            start = stand(members)
+        groups.append((members, start))
+    return [start + apart * index for members, start in groups for index in range(len(members))]

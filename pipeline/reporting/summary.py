@@ -1,0 +1,43 @@
+"""What a person reads on the terminal when the pipeline has ended."""
+
+import os
+from collections.abc import Sequence
+
+from pipeline import progress
+from pipeline.paths import PARAMS, REPORTS, root
+from pipeline.reporting.opening import TITLES, margin
+from pipeline.reporting.verdicts import Verdict
+from pipeline.wording import duration, number
+
+
+def tell(verdicts: Sequence[Verdict]) -> None:
+    """Print the verdicts, how long it took, and where to look next."""
+    rows = [
+        (
+            f"{TITLES[verdict.model]} {verdict.target.name}",
+            number(verdict.ours) + margin(verdict),
+            f"target {number(verdict.target.value)}",
+            str(verdict),
+        )
+        for verdict in verdicts
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+    if not all(verdict.like_for_like for verdict in verdicts):
+        print("In brackets: not like for like, so the verdict does not count.")
+    seconds = progress.elapsed()
+    if seconds is not None:
+        print(f"This run took {duration(seconds)}.")
+    print(f"Next, read the report: {REPORTS / 'metrics.md'}")
+    print("Browse the runs: ./run python -m pipeline ui")
+    print(_keep())
+
+
+def _keep() -> str:
+    """How to keep the result: of an experiment in a temporary folder, the workspace has none."""
+    experiment = os.environ.get("DVC_EXP_NAME")
+    if experiment and not os.path.samefile(root(), "."):
+        return f"Take the result over: ./run dvc exp apply {experiment}"
+    return f"Keep the result: git add {PARAMS} dvc.lock {REPORTS} && git commit"

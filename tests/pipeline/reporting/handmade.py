@@ -1,0 +1,79 @@
+"""Results made by hand, for tests of what is drawn and told of them."""
+
+import numpy as np
+import pandas as pd
+
+from pipeline.reporting.results import Result, Training, mean_of
+
+EVALUATED = {
+    "bert": ["train_loss", "loss", "accuracy"],
+    "gpt": ["train_loss", "loss", "accuracy"],
+    "vit": [
+        "closing_cross_entropy", "closing_accuracy", "loss", "accuracy", "batch_loss",
+        "batch_accuracy",
+    ],
+}  # fmt: skip
+BASELINES = ("train_loss", "loss", "batch_loss", "train_accuracy", "batch_accuracy", "accuracy")
+
+
+def result(
+    name: str,
+    seeds: int = 1,
+    evaluations: int = 4,
+    without: tuple[str, ...] = (),
+    classes: tuple[str, ...] = ("a", "b"),
+    images: int = 30,
+    own: bool = False,
+) -> Result:
+    """A result of 40 steps of 500 tokens or images each.
+
+    evaluations: evenly over the steps. without: figures that it lacks. classes, images: of a
+        classifier's test split; every third answer is wrong. own: whether the data are a user's.
+    """
+    unit = "images" if name == "vit" else "tokens"
+    trainings = []
+    for seed in range(seeds):
+        step = np.arange(1, 41)
+        falling = (1 + 0.1 * seed) * 5 / step**0.3
+        history = pd.DataFrame({"step": step, unit: 500 * step, "loss": falling})
+        evaluated = history.iloc[40 // evaluations - 1 :: 40 // evaluations][["step", unit]]
+        for index, key in enumerate(EVALUATED[name]):
+            if key not in without:
+                values = falling[evaluated["step"] - 1] * (1 + 0.01 * index)
+                evaluated = evaluated.assign(**{key: values / (10 if "acc" in key else 1)})
+        last = evaluated.iloc[-1].to_dict()
+        figures = {key: value for key, value in last.items() if key in EVALUATED[name]}
+        figures |= {f"baseline_{key}": 0.3 if "acc" in key else 6.5 for key in BASELINES}
+        figures |= {"unit": unit, unit: 20_000, "steps": 40, "flops": 10**12}
+        figures |= {"batch_size": 25, "epochs": 2.0, "parameters": 1_000, "flops_per_step": 10**9}
+        figures |= {"classes_predicted": 2, "best_loss": 1.0, "best_step": 40}
+        trainings.append(Training(seed, figures, None, history, evaluated))
+    answers = samples = None
+    if name == "vit":
+        answers, samples = _answers(seeds, classes, images)
+    data = {"note": None, "title": "a title", "licence": "none", "files": [], "own": own}
+    data["classes"] = list(classes)
+    figures = mean_of([training.figures for training in trainings])
+    measures = {key: {"split": "a split"} for key in EVALUATED[name]}
+    return Result(name, data, measures, trainings, figures, samples or [], answers)
+
+
+def _answers(seeds: int, classes: tuple[str, ...], images: int) -> tuple[pd.DataFrame, dict]:
+    rows = [
+        {
+            "seed": str(seed),
+            "actual": classes[index % len(classes)],
+            "predicted": classes[(index + (index % 3 == 0)) % len(classes)],
+        }
+        for seed in range(seeds)
+        for index in range(images)
+    ]
+    answers = pd.DataFrame(rows)
+    shown = list(range(min(16, images)))
+    samples = {
+        "images": shown,
+        "actual": answers["actual"][shown].tolist(),
+        "predicted": answers["predicted"][shown].tolist(),
+        "probability": [0.5] * len(shown),
+    }
+    return answers, samples

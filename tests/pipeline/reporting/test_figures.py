@@ -1,0 +1,51 @@
+"""The files: sharp, small, and the same for the same results."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import save_file
+
+from pipeline import MODELS
+from pipeline.reporting import figures, targets
+from tests.conftest import ROOT
+from tests.pipeline.reporting.handmade import result
+
+LARGEST = 160_000  # bytes, of images that nothing compresses; real ones take less
+
+
+@pytest.fixture
+def drawn(project, monkeypatch):
+    """Draw a result, whose test images are noise: the hardest to compress."""
+    (project / "reports").symlink_to(ROOT / "reports")
+    reached = targets.load()
+    noise = np.random.default_rng(0).integers(0, 256, (30, 3, 64, 64), dtype=np.uint8)
+    (project / "data" / "vit").mkdir(parents=True)
+    save_file({"test_images": noise}, project / "data" / "vit" / "images.safetensors")
+
+    def draw(name, seeds=3, folder="figures"):
+        classes = tuple(f"a class with a long name, number {index}" for index in range(7))
+        made = result(name, seeds, classes=classes)
+        return figures.draw(made, reached[name], project / folder)
+
+    return draw
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_pictures_are_sharp_and_small(drawn, name):
+    for file in drawn(name):
+        with Image.open(file) as picture:
+            assert picture.width >= 800
+            if "confusion" not in file.name:
+                assert picture.width >= 1600  # twice the width of a page
+        assert file.stat().st_size < LARGEST, file.name
+
+
+def test_a_classifier_gets_its_confusion_matrix_and_answers(drawn):
+    names = [file.name for file in drawn("vit")]
+    assert names == ["vit.png", "vit-confusion.png", "vit-predictions.png"]
+    assert [file.name for file in drawn("bert")] == ["bert.png"]
+
+
+def test_the_same_results_give_the_same_bytes(drawn):
+    first, second = (drawn("vit", folder=folder) for folder in ("first", "second"))
+    assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]

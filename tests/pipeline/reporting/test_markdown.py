@@ -1,0 +1,121 @@
+"""metrics.md as a whole: what it says, in the grammar of its numbers."""
+
+import re
+
+import pytest
+
+from pipeline import MODELS
+from pipeline.params import validate
+from pipeline.reporting import figures, markdown, targets, verdicts
+from tests.conftest import ROOT
+from tests.pipeline.reporting.handmade import result
+
+ENVIRONMENT = {
+    "finished": "2026-01-01 00:00 UTC",
+    "machine": {"cpu": "a processor", "cores": 1, "memory_gb": 8.0, "system": "Linux"},
+    "git_commit": None,
+    "versions": {},
+}
+
+
+@pytest.fixture
+def render(raw, monkeypatch):
+    """The report on results that are made by hand."""
+    monkeypatch.chdir(ROOT)
+    params = validate(raw)
+
+    def rendered(*results) -> str:
+        made = {each.name: each for each in results}
+        reached = targets.about({name: each.data for name, each in made.items()})
+        judged = [v for n, each in reached.items() for v in verdicts.judge(params, made[n], each)]
+        pictures = {name: [ROOT / f"{name}{n}.png" for n in range(3)] for name in MODELS}
+        arguments = (params, "default", made, judged, reached, pictures, ENVIRONMENT, [])
+        return markdown.render(*arguments)
+
+    return rendered
+
+
+def change(made, **figures):
+    """The same result with other figures, a list of them with a value for each seed."""
+    for index, training in enumerate(made.trainings):
+        for key, value in figures.items():
+            training.figures[key] = value[index] if isinstance(value, list) else value
+    made.figures.update({k: v for k, v in figures.items() if not isinstance(v, list)})
+    return made
+
+
+def row(report: str, label: str) -> str:
+    """The second cell of the first row that begins with `label`."""
+    (found,) = re.findall(rf"^\| {re.escape(label)} \| (.*) \|$", report, re.MULTILINE)[:1]
+    return found
+
+
+def test_the_report_says_what_the_reference_is(render):
+    report = render(*map(result, MODELS))
+    assert "a public write-up of a course's exercise" in report
+    assert "[piygr/s17erav1](https://github.com/piygr/s17erav1)" in report
+    assert "pipeline/data/registry.py" in report and "no licence" in report
+
+
+@pytest.mark.parametrize(
+    ("epochs", "text"),
+    [(1.0, "(1 epoch)"), (1.0004, "(1 epoch)"), (0.0125, "(0.0125 epochs)"), (2.0, "(2 epochs)"),
+     (1234.0, "(1,230 epochs)")],
+)  # fmt: skip
+def test_one_epoch_is_singular_and_many_have_no_exponent(render, epochs, text):
+    made = change(result("gpt"), epochs=epochs)
+    assert text in render(result("bert"), made, result("vit"))
+
+
+def test_one_core_and_one_seed_are_singular(render):
+    report = render(*map(result, MODELS))
+    assert ", 1 core, " in row(report, "processor")
+    assert "of 1 seed |" in report
+    assert not re.search(r"\b1 (seeds|cores|epochs|steps|verdicts|targets|test images)\b", report)
+
+
+def test_a_count_that_differs_between_seeds_is_a_range_and_no_fraction(render):
+    vit = change(result("vit", seeds=2), classes_predicted=[9, 10])
+    report = render(result("bert", 2), result("gpt", 2), vit)
+    assert row(report, "different classes predicted") == "9 to 10"
+
+
+def test_small_deviations_and_differences_are_not_zero(render):
+    three = [4.3, 4.300021, 4.3]
+    bert = change(result("bert", seeds=3), train_loss=three)
+    report = render(bert, result("gpt", 3), result("vit", 3))
+    (line,) = (line for line in report.splitlines() if line.startswith("| BERT | loss | 4.3000 |"))
+    _, _, _, ours, deviation, difference, *_ = line.split(" | ")
+    assert (ours, deviation, difference) == ("4.3000 ± 0.00003", "0.000012", "+0.0000070")
+    assert row(report, "training loss") == "4.3000 (standard deviation 0.000012)"
+
+
+def test_equal_seeds_deviate_by_nothing(render):
+    bert = change(result("bert", seeds=3), train_loss=4.0)
+    report = render(bert, result("gpt", 3), result("vit", 3))
+    assert row(report, "training loss") == "4.0000 with each seed"
+    assert "| BERT | loss | 4.3000 | 4.0000 ± 0 | 0 | -0.3000 |" in report
+
+
+def test_the_mistakes_of_a_classifier_are_counted(render):
+    made = result("vit", images=30)  # every third one is wrong
+    report = render(result("bert"), result("gpt"), made)
+    assert "The model gives a wrong answer to 10 of 30 test images." in report
+    assert "Mistakes come first, the 6 with the highest probability" in report
+    for picture in ("vit0.png", "vit1.png", "vit2.png"):
+        assert f"(figures/{picture})" in report
+
+
+def test_data_that_no_target_is_about_get_no_target(render):
+    report = render(result("bert"), result("gpt", own=True), result("vit"))
+    assert "- **GPT**: no target is about these data: a title." in report
+    assert "| BERT | loss |" in report and "| GPT | " not in report.split("## Data")[0]
+    report = render(*(result(name, own=True) for name in MODELS))
+    assert "**No target is about these data.**" in report
+    assert "| verdict |" not in report and "time to target" not in report
+
+
+def test_curves_of_such_data_stand_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (file,) = figures.draw(result("gpt", own=True), None, tmp_path)
+    assert file.stat().st_size > 10_000
