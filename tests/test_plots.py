@@ -1,0 +1,104 @@
+"""`dvc plots`, drawn by Vega: which curves there are, how they can be told apart, over what."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import vl_convert
+
+from pipeline import MODELS
+from tests import repository
+from tests.pipeline.reporting.handmade import result
+
+BERT, GPT = "BERT beside the reference", "GPT beside the reference"
+VIT = tuple(f"ViT beside the reference, {kind}" for kind in ("loss", "accuracy"))
+
+
+def write_curves(folder: Path, scale: float = 1.0, without: tuple[str, ...] = ()) -> None:
+    """The curves of all models, as `train` leaves them; figures are multiplied by `scale`."""
+    for name in MODELS:
+        training = result(name, without=without if name == "bert" else ()).trainings[0]
+        for kind, rows in (("history", training.history), ("validation", training.evaluations)):
+            seen = rows[rows.columns[:2]]
+            figures = rows[rows.columns[2:]] * scale
+            if kind == "history":
+                figures = figures.assign(grad_norm=scale)
+            pd.concat([seen, figures], axis=1).to_csv(
+                folder / "reports" / name / f"{kind}.csv", index=False
+            )
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    folder = repository.make(tmp_path_factory.mktemp("clone") / "benchmark")
+    write_curves(folder)
+    repository.save(folder, "curves")
+    return folder
+
+
+def drawn(folder: Path, *command: str) -> dict[str, str]:
+    """The plots of curves as SVG, by name."""
+    output = repository.run(folder, "dvc", "plots", *command, "--json")
+    found = json.loads(output[output.index("{") :])  # after a warning, if there is one
+    # Nothing was trained here, so there are no predictions.
+    missing = [error for error in found.get("errors", []) if error["name"] != "ViT confusion"]
+    assert missing == []
+    return {
+        name: vl_convert.vegalite_to_svg(plot[0]["content"])
+        for name, plot in found["data"].items()
+        if name != "ViT confusion"
+    }
+
+
+def lines(svg: str) -> list[tuple[str, str, str]]:
+    """Name, revision and colour of each line."""
+    marks = re.findall(r"<path [^>]*line mark[^>]*>", svg)
+    patterns = (r"; curve: ([^;\"]+)", r"; rev: ([^;\"]+)", r'stroke="([^"]+)"')
+    return [tuple(re.search(pattern, mark)[1] for pattern in patterns) for mark in marks]
+
+
+def test_every_curve_has_a_colour_of_its_own(clone):
+    plots = drawn(clone, "show")
+    expected = {
+        BERT: {"bert/history.csv::loss", "bert/validation.csv::train_loss",
+               "bert/validation.csv::loss", "reference/bert.csv::loss"},
+        VIT[1]: {"vit/validation.csv::closing_accuracy", "vit/validation.csv::batch_accuracy",
+                 "reference/vit.csv::train_accuracy", "reference/vit.csv::test_accuracy"},
+    }  # fmt: skip
+    for name, curves in expected.items():
+        colors = {curve: color for curve, _, color in lines(plots[name])}
+        assert colors.keys() == curves
+        assert len(set(colors.values())) == len(colors)
+
+
+def test_a_comparison_has_ours_twice_and_the_reference_once(clone):
+    write_curves(clone, scale=0.9)
+    plots = drawn(clone, "diff", "HEAD", "workspace")
+    for name in (BERT, GPT, *VIT):
+        counts = Counter(curve for curve, _, _ in lines(plots[name]))
+        for curve, count in counts.items():
+            assert count == (1 if curve.startswith("reference") else 2), (name, curve)
+        # A curve keeps its colour; revisions differ in their dashes.
+        assert len({(curve, color) for curve, _, color in lines(plots[name])}) == len(counts)
+
+
+def test_curves_run_over_tokens_or_images_whatever_the_size_of_a_step(clone):
+    plots = drawn(clone, "show")
+    for name, axis in ((BERT, "tokens seen"), (GPT, "tokens seen"), (VIT[0], "images seen")):
+        (title,) = re.findall(r"X-axis titled '([^']+)' for a log scale", plots[name])
+        assert title == axis
+    # 40 steps of 500 tokens.
+    marks = re.findall(r'aria-label="tokens seen: (\w+); [^"]*curve: gpt/validation', plots[GPT])
+    assert "20k" in marks
+
+
+def test_a_text_without_a_held_out_part_has_plots(clone):
+    write_curves(clone, without=("loss", "accuracy"))
+    plots = drawn(clone, "show")
+    curves = {curve for curve, _, _ in lines(plots[BERT])}
+    assert "bert/validation.csv::train_loss" in curves
+    assert "bert/validation.csv::loss" not in curves
+    assert lines(plots["reports/bert/validation.csv"])
