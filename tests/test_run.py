@@ -1,5 +1,7 @@
 """`./run` in a fresh clone, with this environment in place of one of its own."""
 
+import os
+import pty
 import re
 import shutil
 import subprocess
@@ -122,9 +124,11 @@ case "$*" in *--index-url*) exit {code} ;; esac
 """
 
 
-@pytest.mark.parametrize(("build", "code", "said"), [("cpu", 0, 0), ("cpu", 1, 1), ("cuda", 0, 0)])
-def test_the_builds_of_torch_for_this_machine_are_installed_first(tmp_path, build, code, said):
-    """And those of the lock file in any case, also where the others cannot be reached."""
+def without_packages(tmp_path: Path, code: int = 0) -> Path:
+    """A folder with `./run` whose environment has no packages yet; returns the one for them.
+
+    code: with which the installation of other builds of torch ends.
+    """
     for name in ("run", "requirements.lock", "environment/torchvision_without_cuda.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
@@ -136,6 +140,13 @@ def test_the_builds_of_torch_for_this_machine_are_installed_first(tmp_path, buil
     python.parent.mkdir()
     python.write_text(INSTALLER.format(code=code))
     python.chmod(0o755)
+    return packages
+
+
+@pytest.mark.parametrize(("build", "code", "said"), [("cpu", 0, 0), ("cpu", 1, 1), ("cuda", 0, 0)])
+def test_the_builds_of_torch_for_this_machine_are_installed_first(tmp_path, build, code, said):
+    """And those of the lock file in any case, also where the others cannot be reached."""
+    packages = without_packages(tmp_path, code)
     environment = repository.environment() | {"TORCH_BUILD": build, "PYTHON": sys.executable}
     command = ["./run", "true"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
@@ -149,6 +160,18 @@ def test_the_builds_of_torch_for_this_machine_are_installed_first(tmp_path, buil
     before = (tmp_path / "installed").read_text()
     subprocess.run(command, cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "installed").read_text() == before  # nothing is installed twice
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_installation_shows_its_progress_on_a_terminal_alone(tmp_path, terminal):
+    without_packages(tmp_path)
+    environment = repository.environment() | {"TORCH_BUILD": "cuda", "PYTHON": sys.executable}
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    subprocess.run(["./run", "true"], cwd=tmp_path, env=environment, stdout=theirs, check=True)
+    for end in (ours, theirs):
+        os.close(end)
+    (installed,) = (tmp_path / "installed").read_text().splitlines()
+    assert ("--quiet" in installed) is not terminal
 
 
 def test_a_build_that_is_not_known_is_refused(tmp_path):
