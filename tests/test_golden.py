@@ -56,7 +56,7 @@ CHANGES = [
     ("vit", "seeds", [1], 1),
     ("bert", "bert.objective.masking.fraction", 0.45, 1),
     ("bert", "bert.objective.masking.selection", "independent", 1),
-    ("bert", "bert.objective.masking.replacement", "mixed", 1),
+    ("bert", "bert.objective.masking.replacement", "mask", 1),
     ("gpt", "gpt.objective.label_smoothing", 0.105, 1),
     ("gpt", "gpt.objective.smooth_towards", "uniform", 1),
     ("gpt", "gpt.model.dropout", 0.102, 1),
