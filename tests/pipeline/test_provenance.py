@@ -131,10 +131,10 @@ def test_data_that_change_while_a_model_trains_are_noticed(small, project, monke
     prepare(small, "gpt")
     plain = train_stage.run_loop
 
-    def run_loop(*arguments):
+    def run_loop(*arguments, **named):
         rewrite(project)
         prepare(small, "gpt")
-        return plain(*arguments)
+        return plain(*arguments, **named)
 
     monkeypatch.setattr(train_stage, "run_loop", run_loop)
     with pytest.raises(UserError, match=r"data/gpt was prepared anew while gpt trained on what wa"):
