@@ -1,7 +1,7 @@
 """One Transformer, encoder and decoder: embed, blocks, norm, head.
 
-Knows torch alone: no files, tasks, DVC or MLflow; but for `transformer.weights`, which reads and
-writes other libraries' models.
+It imports torch alone and knows nothing of files, tasks, DVC or MLflow. `transformer.weights`
+imports models from other libraries and exports them.
 """
 
 from transformer.build import bert, encoder_decoder, gpt, vit

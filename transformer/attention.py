@@ -1,7 +1,4 @@
-"""Multi-head attention through the fused kernel: where queries, keys and values come from.
-
-Who may look at whom is in `patterns.py`.
-"""
+"""Multi-head attention with PyTorch's fused kernel. Attention masks are in `patterns.py`."""
 
 from typing import Any
 
@@ -13,7 +10,7 @@ from transformer.positions import NoRotation
 
 
 class StackedLinear(nn.Linear):
-    """One product for several matrices: `parts` of equal size, stored above each other."""
+    """Several matrices of equal size, stacked in one weight: `parts` is their number."""
 
     def __init__(self, in_features: int, out_features: int, parts: int, bias: bool = True):
         super().__init__(in_features, out_features, bias)
@@ -23,11 +20,11 @@ class StackedLinear(nn.Linear):
 class Attention(nn.Module):
     """softmax(q k' / sqrt(d_head)) v, in n_head heads (Vaswani et al. 2017, section 3.2).
 
-    Subclasses bring `out`, the projection back to the residual stream, as their last module.
+    Subclasses define `out`, the projection back to the residual stream, as their last module.
 
     qk_norm: applied to queries and keys over the last dimension, (B, n_head, T, d_head).
-    rotation: turns queries and keys by their positions: Rotary, or none.
-    scale: of the products, in place of 1 / sqrt(d_head).
+    rotation: rotates queries and keys by their positions: Rotary, or none.
+    scale: factor on the products, in place of 1 / sqrt(d_head).
     """
 
     out: nn.Linear
@@ -48,7 +45,7 @@ class Attention(nn.Module):
         self.scale = scale
 
     def attend_to_oneself(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
-        """As `attend`, of tokens to each other and to those that a cache holds."""
+        """Self-attention: like `attend`, with the keys and values of the KV cache included."""
         q, k = self.qk_norm(q), self.qk_norm(k)
         q, k = (self.rotation(each, context.position_ids) for each in (q, k))
         if context.cache is not None:
@@ -68,7 +65,7 @@ class Attention(nn.Module):
 class SelfAttention(Attention):
     """Self-attention with one fused QKV matrix.
 
-    bias, out_bias: of the QKV matrix and of the projection back.
+    bias, out_bias: whether the QKV matrix and the output projection have a bias.
     """
 
     def __init__(
@@ -94,11 +91,11 @@ class SelfAttention(Attention):
 
 
 class GroupedQueryAttention(Attention):
-    """Self-attention whose keys and values are shared by groups of queries (Ainslie et al. 2023,
+    """Self-attention in which groups of query heads share keys and values (Ainslie et al. 2023,
     "GQA", section 2.2); with n_kv_head = 1 it is multi-query attention.
 
-    d_head: width of a head; n_head * d_head need not be d_model.
-    Others as in SelfAttention.
+    d_head: width of a head; n_head * d_head may differ from d_model.
+    Other arguments: see SelfAttention.
     """
 
     def __init__(
@@ -130,7 +127,7 @@ class CrossAttention(Attention):
     """Queries from the decoder, keys and values from the encoder's output (Vaswani et al. 2017,
     section 3.2.3).
 
-    n_kv_head: heads of keys and values, as in GroupedQueryAttention; 0 for n_head of them.
+    n_kv_head: heads of keys and values, as in GroupedQueryAttention; 0 means n_head.
     """
 
     def __init__(
@@ -150,7 +147,7 @@ class CrossAttention(Attention):
         self.out = nn.Linear(d_model, d_model, bias=bias)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
-        """(B, T, d_model) to (B, T, d_model), looking at the memory (B, S, d_model)."""
+        """(B, T, d_model) to (B, T, d_model); attends to the memory (B, S, d_model)."""
         q = _heads(self.q(x), self.n_head)
         k, v = (_heads(part, self.n_kv_head) for part in self.kv(context.memory).chunk(2, dim=-1))
         return self.attend(self.qk_norm(q), self.qk_norm(k), v, context.memory_visible)

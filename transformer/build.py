@@ -1,4 +1,4 @@
-"""BERT, GPT, ViT and the encoder-decoder: ways to build the one Transformer."""
+"""Functions that build BERT, GPT, ViT and an encoder-decoder from the one Transformer class."""
 
 import math
 
@@ -50,7 +50,7 @@ NORMS = {
 BLOCKS = {"pre": PreNormBlock, "post": PostNormBlock}
 DECODER_BLOCKS = {"pre": PreNormDecoderBlock, "post": PostNormDecoderBlock}
 MLPS = {"plain": MLP, "gated": GatedMLP}
-# What the embedding adds.
+# The position vectors that the embedding adds.
 POSITIONS = {
     "learned": LearnedPositions,
     "sinusoidal": SinusoidalPositions,
@@ -71,7 +71,7 @@ def bert(
     """An encoder with a masked-LM head (Devlin et al. 2019, "BERT").
 
     inputs (B, T <= length) tokens; logits (N, vocabulary_size) at `positions`.
-    prediction_transform: whether BERT's own matrix and norm stand before the decoder.
+    prediction_transform: whether to add BERT's linear layer and norm before the decoder.
     head_bias: whether the decoder has a bias.
     """
     embedding = _token_embedding(architecture, vocabulary_size, length)
@@ -154,8 +154,8 @@ def encoder_decoder(
     tie_embeddings: bool = True,
     generator: Generator | None = None,
 ) -> Transformer:
-    """An encoder, and a decoder that looks at its output (Vaswani et al. 2017, "Attention Is All
-    You Need"): `model(inputs, source=source)`.
+    """An encoder, and a decoder that attends to its output (Vaswani et al. 2017, "Attention Is
+    All You Need"): `model(inputs, source=source)`.
 
     inputs, source (B, T <= length) tokens; logits (B, T, vocabulary_size).
     """
@@ -191,13 +191,13 @@ def _token_embedding(
         POSITIONS[architecture.positions](length, d_model),
         _embedding_norm(architecture),
         architecture.embedding_dropout,
-        # The sinusoids have amplitude 1: scale the token vectors up to them, as the paper does.
+        # The sinusoids have amplitude 1: scale the token vectors to match, as the paper does.
         scale=math.sqrt(d_model) if sinusoidal else 1.0,
     )
 
 
 def _decoder(embedding: TokenEmbedding, vocabulary_size: int, tie: bool, bias: bool) -> nn.Linear:
-    """From hidden states to the vocabulary, with the embedding's weight if `tie`."""
+    """The matrix from hidden states to the vocabulary; `tie` shares the embedding's weight."""
     decoder = nn.Linear(embedding.weight.shape[1], vocabulary_size, bias=bias)
     if tie:
         decoder.weight = embedding.weight
@@ -205,8 +205,8 @@ def _decoder(embedding: TokenEmbedding, vocabulary_size: int, tie: bool, bias: b
 
 
 def _blocks(architecture: Architecture, length: int, crossing: bool = False) -> list[Block]:
-    """crossing: whether they also look at an encoder's output."""
-    # One table of angles for all blocks.
+    """crossing: whether the blocks have cross-attention to an encoder's output."""
+    # All blocks share one table of angles.
     rotation = (
         Rotary(length, architecture.d_head, architecture.rope_theta)
         if architecture.positions == "rotary"
@@ -273,12 +273,12 @@ def _norm(architecture: Architecture) -> nn.Module:
 
 
 def _last_norm(architecture: Architecture) -> nn.Module:
-    """A post-norm block ends in a norm already."""
+    """None with post-norm blocks, which end in a norm already."""
     return _norm(architecture) if architecture.norm_position == "pre" else nn.Identity()
 
 
 def _embedding_norm(architecture: Architecture) -> nn.Module:
-    """A post-norm block does not normalise its input, so the embedding does, as in BERT."""
+    """A norm for post-norm blocks only, which do not normalise their input, as in BERT."""
     return _norm(architecture) if architecture.norm_position == "post" else nn.Identity()
 
 

@@ -1,4 +1,4 @@
-"""Keys and values of the tokens that a decoder has read, so that it reads each of them once."""
+"""The KV cache: keys and values of earlier tokens, so that a decoder processes each token once."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 
 class KeyValueCache:
-    """Room for `context` tokens in each row, allocated once; a token's slot is its position.
+    """Space for `context` tokens in each row, allocated once; a token's slot is its position.
 
     Rows may hold different numbers of tokens. A chunk of tokens passes through the model in three
-    steps: `place` says where it stands, every attention adds its keys and values by `extend`, and
-    the caller says by `advance` how many tokens of each row were real. What padding has left
-    behind is never seen, and overwritten.
+    steps: `place` gives its positions, each attention layer stores its keys and values with
+    `extend`, and the caller passes the number of real tokens in each row to `advance`. Keys and
+    values of padding are masked, and overwritten by the next chunk.
 
-    lengths: (batch,) tokens that each row holds, on the CPU.
+    lengths: (batch,) number of tokens in each row, on the CPU.
     """
 
     def __init__(self, batch: int, context: int, device: torch.device | None = None):
@@ -24,16 +24,16 @@ class KeyValueCache:
         self._slots: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
     def place(self, count: int) -> tuple[Tensor, dict[str, Any]]:
-        """Positions of the next `count` tokens, (T,) or (B, T), and whom they may see.
+        """Positions of the next `count` tokens, (T,) or (B, T), and their attention mask.
 
         Raises:
-            ValueError: a row has no room for them.
+            ValueError: the tokens do not fit into a row.
         """
         first, last = self.lengths.aminmax()
         self._end = int(last) + count
         if self._end > self.context:
             raise ValueError(f"{self._end} tokens do not fit into a cache of {self.context}")
-        # Rows of one length, the usual case, need no mask and no scattered writes.
+        # Rows of equal length, the usual case, need no mask and no scattered writes.
         self._even = bool(first == last)
         if self._even:
             self._positions = torch.arange(self._end - count, self._end, device=self.device)
@@ -48,7 +48,7 @@ class KeyValueCache:
         return self._positions, {"attn_mask": visible if self._even else visible[:, None]}
 
     def extend(self, attention: nn.Module, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Keep keys and values (B, n_kv_head, T, d_head) of `attention`; returns all so far."""
+        """Store keys and values (B, n_kv_head, T, d_head) of `attention`; return all so far."""
         if attention not in self._slots:
             B, heads, _, width = k.shape
             shape = (B, heads, self.context, width)
@@ -63,9 +63,9 @@ class KeyValueCache:
         return kept[0][:, :, : self._end], kept[1][:, :, : self._end]
 
     def advance(self, counts: Tensor) -> None:
-        """Count `counts` (batch,) of the tokens just read as held."""
+        """Add `counts` (batch,), the number of real tokens in the last chunk, to the lengths."""
         self.lengths += counts
 
     def clear(self) -> None:
-        """Forget all tokens, keep the room."""
+        """Remove all tokens; the memory stays allocated."""
         self.lengths.zero_()

@@ -1,4 +1,4 @@
-"""What to build: the numbers and choices that BERT, GPT and ViT share."""
+"""The architecture: settings that BERT, GPT and ViT share."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,29 +8,29 @@ from typing import Literal
 class Architecture:
     """The body of a Transformer.
 
-    n_layer: blocks.
-    n_head: attention heads a block; must divide d_model.
+    n_layer: number of blocks.
+    n_head: attention heads in each block; must divide d_model.
     d_model: width of the residual stream.
     d_mlp: width of the hidden layer of a block's MLP.
     dropout: probability, on attention weights and both residual branches.
     embedding_dropout: probability, on the sum of token or patch vectors and positions.
-    mlp_dropout: probability, on the hidden layer of a block's MLP (Vaswani et al. 2017 do not have
-        it; the annotated and torch's own Transformer do).
-    norm: LayerNorm, or RMSNorm (Zhang and Sennrich 2019), which leaves out means and biases.
+    mlp_dropout: probability, on the hidden layer of a block's MLP (not in Vaswani et al. 2017, but
+        in "The Annotated Transformer" and in torch.nn.Transformer).
+    norm: LayerNorm, or RMSNorm (Zhang and Sennrich 2019), which has no means and biases.
     norm_position: before each sublayer ("pre", GPT-2 and ViT) or after the residual sum ("post",
         the 2017 paper and BERT).
     norm_eps: added to the variance.
     activation: of the MLP; "gelu_tanh" is GPT-2's approximation, "silu" is Llama's.
     mlp: "plain", or "gated" by a second product (Llama's SwiGLU with the activation "silu").
-    positions: learned table, the fixed sinusoids of the 2017 paper, or rotary.
+    positions: a learned table, the fixed sinusoids of the 2017 paper, or rotary.
     rope_theta: base of the rotary frequencies.
-    n_kv_head: heads of keys and values, shared by groups of queries; must divide n_head; 0 for
-        as many as n_head.
-    bias: in the blocks' matrices and in LayerNorms.
-    layer_scale: start of the learned factors on residual branches; 0 for none.
+    n_kv_head: heads of keys and values, shared by groups of query heads; must divide n_head; 0
+        means n_head.
+    bias: whether the blocks' matrices and the LayerNorms have a bias.
+    layer_scale: initial value of the learned factors on residual branches; 0 for none.
     initialization: of the weights, see `initialization.py`: "scaled_normal" as in GPT-2, or
-        "torch", what torch's modules start with.
-    qk_norm: RMS-normalise queries and keys per head (Henry et al. 2020, "Query-Key
+        "torch", the default of torch's modules.
+    qk_norm: RMS-normalise queries and keys in each head (Henry et al. 2020, "Query-Key
         Normalization for Transformers"); keeps attention logits bounded at high learning rates.
     """
 

@@ -1,4 +1,4 @@
-"""How large a model is and what a training step costs, before running it."""
+"""The number of parameters of a model and the FLOPs of a training step, without running it."""
 
 import copy
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Trainable numbers; a tied weight counts once."""
+    """Number of trainable parameters; a tied weight counts once."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
@@ -18,11 +18,11 @@ def flops_per_step(
 ) -> int:
     """Floating-point operations of the forward and backward pass over one batch.
 
-    Counts matrix products and attention (a multiply-add is two operations), which is what
-    hardware peaks are quoted in; norms, activations and the optimizer are left out. The model
-    is copied to torch's meta device, where shapes flow and nothing is computed.
+    Counts matrix products and attention (a multiply-add is two operations), as hardware peaks are
+    quoted; norms, activations and the optimizer are left out. The model is copied to torch's meta
+    device, which propagates shapes without computing.
 
-    inputs, head_inputs: a batch as `Transformer.forward` takes it; only shapes matter.
+    inputs, head_inputs: a batch for `Transformer.forward`; only shapes matter.
     """
     meta = copy.deepcopy(model).to("meta").train()
     with FlopCounterMode(display=False) as counter:

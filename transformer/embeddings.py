@@ -8,9 +8,9 @@ class TokenEmbedding(nn.Module):
     """Token vectors plus position vectors, then norm and dropout.
 
     scale: factor on the token vectors; sqrt(d_model) in the 2017 paper (section 3.4).
-    token_types: kinds of tokens, such as the first and the second sentence, each with a vector
-        that is added (Devlin et al. 2019, "BERT", section 3.1); 0 for none.
-    padding_id: the token that stands for nothing, whose vector is not trained; None for none.
+    token_types: number of token types, such as first and second sentence; a learned vector for
+        the type is added (Devlin et al. 2019, "BERT", section 3.1); 0 for none.
+    padding_id: the padding token, whose vector is not trained; None for none.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class TokenEmbedding(nn.Module):
 
     @property
     def weight(self) -> nn.Parameter:
-        """The table that turns input into vectors: (vocabulary_size, d_model)."""
+        """The token vectors: (vocabulary_size, d_model)."""
         return self.tokens.weight
 
     def forward(
@@ -49,7 +49,7 @@ class TokenEmbedding(nn.Module):
         token_type_ids: (B, T); None is type 0 everywhere.
 
         Raises:
-            ValueError: token types for a model that has none.
+            ValueError: token_type_ids for a model without token types.
         """
         x = self.tokens(tokens)
         if self.scale != 1.0:
@@ -63,13 +63,13 @@ class TokenEmbedding(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """Image patches, projected linearly, behind a class token (Dosovitskiy et al. 2021,
+    """A linear projection of image patches, after a class token (Dosovitskiy et al. 2021,
     "An Image is Worth 16x16 Words", section 3.1).
 
     image_size: height and width of the images.
     patch_size: height and width of a patch, or one number for both.
-    class_token: whether a learned vector stands before the patches.
-    bias: of the projection.
+    class_token: whether to put a learned vector before the patches.
+    bias: whether the projection has a bias.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class PatchEmbedding(nn.Module):
         """(B, channels, H, W) to (B, T, d_model), T = patches (+ 1 with a class token).
 
         Raises:
-            ValueError: images of another size: their patches would get others' positions.
+            ValueError: images of another size, whose patches would get wrong positions.
         """
         if images.shape[-2:] != self.image_size:
             height, width = images.shape[-2:]
@@ -116,7 +116,7 @@ class PatchEmbedding(nn.Module):
 
 
 class Vectors(nn.Module):
-    """The input is a sequence of vectors already, as torch's own nn.Transformer takes it."""
+    """No embedding: the input is a sequence of vectors already, as for torch.nn.Transformer."""
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(B, T, d_model) as they are."""

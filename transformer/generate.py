@@ -1,8 +1,8 @@
-"""Text from a causal Transformer, token by token, each of which is read once.
+"""Text generation by a causal Transformer with a KV cache.
 
-The rule past the context: a row that holds `context` tokens is begun anew from the last
-`context // 2` of them, which then have the positions from zero on. So a token sees at least half a
-context, and the cost of reading again is spread over half a context of tokens.
+Beyond the context: when a row is longer than `context` tokens, generation continues from its last
+`context // 2` tokens, at positions from zero. So each token sees at least half a context, and one
+recomputation serves the next half context of tokens.
 """
 
 import math
@@ -16,21 +16,21 @@ from transformer.cache import KeyValueCache
 from transformer.model import Transformer
 from transformer.patterns import Causal
 
-LEAST = 1e-6  # temperature above 0
+LEAST = 1e-6  # temperature other than 0
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to choose the next token by its logits; the filters apply in this order.
+    """How to sample the next token from the logits; the filters apply in this order.
 
-    temperature: divides the logits; 0 takes the likeliest token each time, as do numbers so small
-        that they could not be told from it, which are refused.
-    top_k: only so many of the likeliest tokens; 0 for all.
-    top_p: only the likeliest tokens that together reach this probability (Holtzman et al. 2020,
-        "The Curious Case of Neural Text Degeneration", section 3.1); 1 for all.
+    temperature: divides the logits; 0 is greedy decoding. Smaller numbers than LEAST are refused:
+        they would also be greedy.
+    top_k: keep only the k most likely tokens; 0 for all.
+    top_p: keep only the most likely tokens that together reach this probability (Holtzman et al.
+        2020, "The Curious Case of Neural Text Degeneration", section 3.1); 1 for all.
 
     Raises:
-        ValueError: a number outside of its range.
+        ValueError: a number outside its range.
     """
 
     temperature: float = 1.0
@@ -39,14 +39,14 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if self.temperature != 0 and not LEAST <= self.temperature < math.inf:
-            raise ValueError(f"temperature is 0, or at least {LEAST}, not {self.temperature}")
+            raise ValueError(f"temperature must be 0 or at least {LEAST}, not {self.temperature}")
         if self.top_k < 0:
-            raise ValueError(f"top_k is at least 0, not {self.top_k}")
+            raise ValueError(f"top_k must be at least 0, not {self.top_k}")
         if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p is above 0 and at most 1, not {self.top_p}")
+            raise ValueError(f"top_p must be above 0 and at most 1, not {self.top_p}")
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """(B, vocabulary) to the chances of each token after all filters; temperature above 0."""
+        """(B, vocabulary) logits to probabilities after all filters; temperature above 0."""
         logits = logits / self.temperature
         if 0 < self.top_k < logits.shape[-1]:
             best = logits.topk(self.top_k)
@@ -55,7 +55,7 @@ class Sampling:
         chances = logits.softmax(-1)
         if self.top_p < 1:
             ranked, order = chances.sort(dim=-1, descending=True)
-            # A token stays if those before it do not reach top_p yet; the first one always does.
+            # Keep a token if those before it do not yet reach top_p; always keep the first.
             kept = ranked.cumsum(-1) - ranked < self.top_p
             kept[..., 0] = True
             chances = chances * torch.zeros_like(kept).scatter(-1, order, kept)
@@ -63,7 +63,7 @@ class Sampling:
         return chances
 
     def choose(self, logits: Tensor, generator: Generator | None) -> Tensor:
-        """(B, vocabulary) to a token for each row, (B,), on the CPU."""
+        """(B, vocabulary) logits to one token for each row, (B,), on the CPU."""
         if self.temperature == 0:
             return logits.argmax(-1).cpu()
         chances = self.probabilities(logits.float()).cpu()
@@ -80,23 +80,23 @@ def stream(
     generator: Generator | None = None,
     stop: Sequence[int] = (),
 ) -> Iterator[list[int | None]]:
-    """Up to `count` tokens behind each prompt, as they come: one a row, None once it has ended.
+    """Yield up to `count` tokens after each prompt: one for each row, None after a row has ended.
 
     model: with the pattern Causal, in evaluation mode.
-    prompts: token ids; of any lengths above 0. Of one longer than `context` the end is read.
-    context: tokens that the model sees at most; see the rule above.
-    generator: on the CPU, so that every device draws the same.
-    stop: tokens that end a row; they come out as its last.
+    prompts: token ids, of any lengths above 0; only the last `context` tokens are used.
+    context: the most tokens that the model sees; see the module's docstring.
+    generator: on the CPU, so that all devices draw the same numbers.
+    stop: tokens that end a row; they are part of the output.
 
     Raises:
-        ValueError: the model sees the future or reads a source, or a prompt is empty.
+        ValueError: the model is not causal or has an encoder, or a prompt is empty.
     """
     if model.encoder is not None:
-        raise ValueError("a model with an encoder does not generate here: it has no cache")
+        raise ValueError("generation with an encoder is not supported: it has no KV cache")
     if not isinstance(model.pattern, Causal):
-        raise ValueError("only a causal model generates: this one sees the tokens that come later")
+        raise ValueError("only a causal model can generate: this one also sees later tokens")
     if not prompts or not all(len(prompt) for prompt in prompts):
-        raise ValueError("an empty prompt: there is nothing to go on from")
+        raise ValueError("a prompt is empty: it needs at least one token")
     sampling = sampling or Sampling()
     windows = [list(prompt[-context:]) for prompt in prompts]
     room = min(context, max(map(len, windows)) + count)
@@ -128,7 +128,7 @@ def generate(
     generator: Generator | None = None,
     stop: Sequence[int] = (),
 ) -> list[list[int]]:
-    """What `stream` writes behind each prompt, in full; arguments as there."""
+    """All tokens that `stream` yields for each prompt; arguments as there."""
     rows: list[list[int]] = [[] for _ in prompts]
     for tokens in stream(model, prompts, count, context, sampling, generator, stop):
         for row, token in zip(rows, tokens, strict=True):
@@ -138,10 +138,10 @@ def generate(
 
 
 def _read(model: Transformer, rows: list[list[int]], cache: KeyValueCache) -> Tensor:
-    """Read tokens into the cache, (B, vocabulary) logits behind the last one of each row."""
+    """Add tokens to the cache; return logits (B, vocabulary) after the last token of each row."""
     counts = torch.tensor([len(row) for row in rows])
     longest = int(counts.max())
-    # Padding stands behind the tokens, where nothing real sees it.
+    # Padding follows the tokens, so that no real token sees it.
     padded = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=cache.device)
     hidden = model.encode(padded, cache=cache)
     cache.advance(counts)

@@ -1,4 +1,4 @@
-"""From the residual stream to predictions."""
+"""Heads: from the residual stream to predictions."""
 
 from torch import Tensor, nn
 
@@ -6,9 +6,9 @@ from transformer.losses import linear_cross_entropy
 
 
 class LanguageModelHead(nn.Module):
-    """Scores of the next token at every position.
+    """Logits of the next token at every position.
 
-    decoder: Linear to the vocabulary; its weight may be the embedding's (weight tying, Press and
+    decoder: Linear to the vocabulary; may share the embedding's weight (weight tying, Press and
         Wolf 2017).
     """
 
@@ -32,11 +32,11 @@ class LanguageModelHead(nn.Module):
 
 
 class MaskedLanguageModelHead(nn.Module):
-    """Scores of the hidden tokens, at the masked positions only.
+    """Logits of the masked tokens, at the masked positions only.
 
-    At 15% masking the product with the vocabulary, most of a small model's work, shrinks to 15%.
+    At 15% masking this needs 15% of the product with the vocabulary, most of a small model's work.
 
-    transform: before the decoder: PredictionTransform, or none.
+    transform: PredictionTransform before the decoder, or none.
     """
 
     def __init__(self, decoder: nn.Linear, transform: nn.Module | None = None):
@@ -48,7 +48,7 @@ class MaskedLanguageModelHead(nn.Module):
         """Logits.
 
         hidden: (B, T, d_model).
-        positions: (N,) indices into the flattened B * T positions; None scores all.
+        positions: (N,) indices into the flattened B * T positions; None for all.
         Returns (N, vocabulary_size), or (B, T, vocabulary_size) without positions.
         """
         if positions is not None:
@@ -56,7 +56,7 @@ class MaskedLanguageModelHead(nn.Module):
         return self.decoder(self.transform(hidden))
 
     def loss(self, hidden: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
-        """Mean cross entropy in nats; labels (N,) of the tokens at the N positions."""
+        """Mean cross entropy in nats; labels: (N,) tokens at the N positions."""
         hidden, decoder = self.transform(_at(hidden, positions)), self.decoder
         return linear_cross_entropy(hidden, decoder.weight, decoder.bias, labels)
 
@@ -66,15 +66,15 @@ def _at(hidden: Tensor, positions: Tensor) -> Tensor:
 
 
 class PredictionTransform(nn.Sequential):
-    """What BERT has between its last block and the decoder: a matrix, the activation and a norm
-    (in its published code; the paper does not name it)."""
+    """Linear layer, activation and norm between BERT's last block and its decoder (in its
+    published code; not in the paper)."""
 
     def __init__(self, d_model: int, activation: nn.Module, norm: nn.Module):
         super().__init__(nn.Linear(d_model, d_model), activation, norm)
 
 
 class ClassToken(nn.Module):
-    """The output at the class token stands for the whole input (BERT, ViT)."""
+    """Pooling that takes the output at the class token (BERT, ViT)."""
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, T, d_model) to (B, d_model)."""
@@ -82,9 +82,9 @@ class ClassToken(nn.Module):
 
 
 class MeanPooling(nn.Module):
-    """The mean over positions stands for the whole input.
+    """Pooling that takes the mean over positions.
 
-    skip: positions at the front that do not count, such as a class token.
+    skip: number of positions at the front to leave out, such as a class token.
     """
 
     def __init__(self, skip: int = 0):
@@ -97,12 +97,12 @@ class MeanPooling(nn.Module):
 
 
 class ClassificationHead(nn.Module):
-    """Scores of the classes for the whole input.
+    """Logits of the classes for the whole input.
 
     pooling: ClassToken or MeanPooling.
     transform: (B, d_model) to (B, d_hidden), between pooling and classifier; none by default.
-    d_hidden: what the classifier takes, where it is not d_model.
-    bias: of the classifier.
+    d_hidden: width of the classifier's input, if it is not d_model.
+    bias: whether the classifier has a bias.
     """
 
     def __init__(
@@ -125,8 +125,8 @@ class ClassificationHead(nn.Module):
 
 
 class Pooler(nn.Module):
-    """A vector for the whole input: the class token's, through a matrix and an activation (Devlin
-    et al. 2019, "BERT", in its published code)."""
+    """A linear layer and an activation on the class token's output (Devlin et al. 2019, "BERT", in
+    its published code)."""
 
     def __init__(self, d_model: int, d_pooled: int, activation: nn.Module):
         super().__init__()

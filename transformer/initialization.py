@@ -1,4 +1,4 @@
-"""Initial weights, drawn from a generator of their own."""
+"""Initial weights, drawn from their own random generator."""
 
 import math
 
@@ -11,11 +11,10 @@ STD = 0.02  # of BERT, GPT-2 and ViT
 
 
 def scaled_normal(model: Transformer, generator: Generator | None = None) -> None:
-    """Normal weights of standard deviation 0.02, zero biases, and the projections of the
-    blocks that write to the residual stream scaled by 1 / sqrt(their number), 2 n_layer, so that
-    the stream's variance does not grow with depth (Radford et al. 2019, section 2.3).
-
-    Norms start as the identity (torch's own default).
+    """Normal weights of standard deviation 0.02 and zero biases. The projections that write to the
+    residual stream are scaled by 1 / sqrt(N), N being their number (2 n_layer without
+    cross-attention), so that the variance does not grow with depth (Radford et al. 2019, section
+    2.3). Norms keep torch's default, the identity.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Embedding | nn.Conv2d):
@@ -31,11 +30,11 @@ def scaled_normal(model: Transformer, generator: Generator | None = None) -> Non
 
 
 def torch_default(model: Transformer, generator: Generator | None = None) -> None:
-    """What torch's modules draw when they are made: tables standard normal, matrices and biases
-    uniform in +-1 / sqrt(inputs); the class token standard normal, as `torch.randn` makes it.
+    """The default of torch's modules: embeddings and the class token standard normal, matrices and
+    biases uniform in +-1 / sqrt(inputs).
 
-    The tables then dominate the residual stream: with a tied decoder the first loss is far above
-    that of equal chances.
+    The embeddings then dominate the residual stream: with a tied decoder the first loss is far
+    above that of a uniform prediction.
     """
     for module in model.modules():
         if isinstance(module, nn.Embedding):
@@ -53,5 +52,5 @@ INITIALIZATIONS = {"scaled_normal": scaled_normal, "torch": torch_default}
 
 
 def initialize(model: Transformer, name: str, generator: Generator | None = None) -> None:
-    """Draw all weights anew by the scheme `name`, a key of INITIALIZATIONS."""
+    """Initialize all weights with the scheme `name`, a key of INITIALIZATIONS."""
     INITIALIZATIONS[name](model, generator)

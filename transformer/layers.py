@@ -9,7 +9,7 @@ from transformer.patterns import Context
 
 
 class MLP(nn.Module):
-    """Two matrices with a nonlinearity between, applied to each position alone."""
+    """Two linear layers with an activation between, applied to each position separately."""
 
     def __init__(self, d_model: int, d_mlp: int, activation: nn.Module, bias: bool = True):
         super().__init__()
@@ -23,8 +23,8 @@ class MLP(nn.Module):
 
 
 class GatedMLP(nn.Module):
-    """An MLP whose hidden layer is gated by a second product; with the activation SiLU it is
-    Llama's SwiGLU (Shazeer 2020, "GLU Variants Improve Transformer", section 2)."""
+    """An MLP with a gate on its hidden layer; with the activation SiLU it is Llama's SwiGLU
+    (Shazeer 2020, "GLU Variants Improve Transformer", section 2)."""
 
     def __init__(self, d_model: int, d_mlp: int, activation: nn.Module, bias: bool = True):
         super().__init__()
@@ -52,9 +52,9 @@ class LayerScale(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and MLP, each with a residual connection; subclasses say where the norms stand.
+    """Attention and MLP, each with a residual connection; subclasses place the norms.
 
-    attention_scale, mlp_scale: LayerScale of the branches, or none.
+    attention_scale, mlp_scale: LayerScale of the two branches, or none.
     """
 
     def __init__(
@@ -103,8 +103,8 @@ class PostNormBlock(Block):
 
 
 class DecoderBlock(Block):
-    """A block that also looks at the encoder's output, between attention and MLP (Vaswani et al.
-    2017, section 3.1)."""
+    """A block with cross-attention to the encoder's output, between attention and MLP (Vaswani et
+    al. 2017, section 3.1)."""
 
     def __init__(
         self,

@@ -1,10 +1,10 @@
-"""Cross entropy against a large vocabulary without keeping the logits."""
+"""Cross entropy over a large vocabulary without storing all logits."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ROWS = 256  # of logits at a time: some 30 MB with 30,000 words, not gigabytes
+ROWS = 256  # logits for 256 tokens at a time: about 30 MB with 30,000 words, not gigabytes
 
 
 def linear_cross_entropy(
@@ -16,13 +16,13 @@ def linear_cross_entropy(
 ) -> Tensor:
     """Mean of `cross_entropy(linear(hidden, weight, bias), labels)`, in nats.
 
-    On a processor a few rows of logits at a time, whose gradients are taken at once: the logits
-    stay in cache, which makes the step of a small language model about 1.7 times as fast. (The
-    idea of Wijmans et al. 2024, "Cut Your Losses in Large-Vocabulary Language Models".)
+    On a CPU it computes a few rows of logits at a time, with their gradients. The logits stay in
+    the CPU's cache, which makes the step of a small language model about 1.7 times as fast (idea:
+    Wijmans et al. 2024, "Cut Your Losses in Large-Vocabulary Language Models").
 
     hidden: (N, d_model); weight: (vocabulary, d_model); bias: (vocabulary,); labels: (N,).
-    smoothing: (vocabulary,) the part of the target that does not go to the label: nonnegative,
-        of sum below 1. Constant for label smoothing (Szegedy et al. 2016, section 7).
+    smoothing: (vocabulary,) the part of the target distribution that is not on the label:
+        nonnegative, sum below 1. Constant for label smoothing (Szegedy et al. 2016, section 7).
     """
     if hidden.device.type != "cpu" or not torch.is_grad_enabled():
         logits = F.linear(hidden, weight, bias)
@@ -35,7 +35,7 @@ def linear_cross_entropy(
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    # Under autocast too in full precision: a processor is slow at bfloat16.
+    # Full precision under autocast too: CPUs are slow at bfloat16.
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(ctx, hidden, weight, bias, labels, smoothing):
@@ -54,10 +54,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if smoothing is not None:
                 expected += logits @ smoothing[:, None]
             chances = torch.softmax(logits, 1, out=logits)
-            # The likeliest word's chance is at least 1 / vocabulary: its logarithm is safe.
+            # The highest probability is at least 1 / vocabulary, so its logarithm is finite.
             normalizer = highest - chances.gather(1, where).log()
             total += (normalizer - expected).sum()
-            # The gradient of the loss by the logits: the chances minus the target.
+            # The gradient of the loss with respect to the logits: probabilities minus target.
             chances.scatter_add_(1, label, torch.full_like(label_logit, share - 1))
             if smoothing is not None:
                 chances -= smoothing

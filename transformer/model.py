@@ -12,14 +12,14 @@ from transformer.patterns import AttentionPattern, Bidirectional, Context
 
 
 class Transformer(nn.Module):
-    """A stack of blocks between an embedding and a head; `build.py` makes BERT, GPT and ViT of it.
+    """A stack of blocks between an embedding and a head; `build.py` builds BERT, GPT and ViT.
 
     embedding: input to (B, T, d_model); has a `weight`.
     blocks: each (B, T, d_model) to (B, T, d_model), given the Context of the forward pass.
     norm: after the last block.
     head: (B, T, d_model) to logits.
-    pattern: who may look at whom.
-    encoder: another Transformer, whose output the blocks look at; None without cross-attention.
+    pattern: the attention mask: bidirectional, causal or packed.
+    encoder: another Transformer, for cross-attention to its output; None without.
     """
 
     def __init__(
@@ -52,25 +52,25 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """Hidden states (B, T, d_model).
 
-        inputs: what the embedding takes: (B, T) tokens or (B, channels, H, W) images.
-        attention_mask: (B, T) bool, False at padding; None if nothing is padded.
+        inputs: input of the embedding: (B, T) tokens or (B, channels, H, W) images.
+        attention_mask: (B, T) bool, False at padding; None without padding.
         position_ids: (T,) or (B, T) positions of the tokens; None counts from zero.
-        token_type_ids: (B, T), where the embedding has token types.
-        source, source_mask: what the encoder takes as its inputs and attention_mask.
-        cache: of the tokens before these, which it is then extended by; it knows their positions
-            and whom they see.
+        token_type_ids: (B, T), if the embedding has token types.
+        source, source_mask: inputs and attention_mask of the encoder.
+        cache: the KV cache of the earlier tokens, to which these are added; it sets positions and
+            mask.
 
         Raises:
             ValueError: a source without an encoder, or an encoder without a source; positions or
-                a mask beside a cache.
+                a mask together with a cache.
         """
         if self.encoder is None and (source is not None or source_mask is not None):
-            raise ValueError("`source` is what an encoder reads, which this model does not have")
+            raise ValueError("`source` needs an encoder, which this model does not have")
         if self.encoder is not None and source is None:
-            raise ValueError("this model has an encoder: give it `source`, what the encoder reads")
+            raise ValueError("this model has an encoder: pass its input as `source`")
         if cache is not None:
             if attention_mask is not None or position_ids is not None:
-                raise ValueError("a cache brings its own positions and its own mask")
+                raise ValueError("with a cache, position_ids and attention_mask must be None")
             position_ids, visible = cache.place(inputs.shape[1])
         given = {"position_ids": position_ids, "token_type_ids": token_type_ids}
         x = self.embedding(inputs, **{key: ids for key, ids in given.items() if ids is not None})
@@ -93,9 +93,9 @@ class Transformer(nn.Module):
         head_inputs: Mapping[str, Tensor] | None = None,
         **encode_inputs: Tensor,
     ) -> Tensor:
-        """Logits, of the shape that the head gives.
+        """Logits; the head determines their shape.
 
-        head_inputs: what the head takes beside the hidden states, by name.
+        head_inputs: further arguments of the head, by name.
         encode_inputs: the other arguments of `encode`.
         """
         hidden = self.encode(inputs, attention_mask, **encode_inputs)

@@ -1,8 +1,7 @@
-"""Who may look at whom.
+"""Attention patterns: which tokens may attend to which.
 
-A pattern turns masks into arguments of `scaled_dot_product_attention`. It is asked once a forward
-pass, and its answer is handed to every block within a `Context`, so that a block has no mode of
-its own.
+A pattern turns masks into arguments of `scaled_dot_product_attention`, once in a forward pass. All
+blocks get the result in a `Context`, so that a block needs no mode.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Context:
-    """What all blocks of one forward pass share.
+    """The inputs that all blocks of one forward pass share.
 
-    visible: who may look at whom, as arguments of `scaled_dot_product_attention`.
+    visible: the attention mask, as arguments of `scaled_dot_product_attention`.
     position_ids: (T,) or (B, T), for rotary positions; None counts from zero.
-    cache: keys and values of earlier tokens, in generation.
-    memory: (B, S, d_model) of the encoder, for cross-attention; memory_visible: who may look at
-        which part of it, as `visible`.
+    cache: the KV cache, in generation.
+    memory: (B, S, d_model) output of the encoder, for cross-attention; memory_visible: its mask,
+        as `visible`.
     """
 
     visible: dict[str, Any] = field(default_factory=dict)
@@ -36,21 +35,21 @@ class Context:
 
 
 class AttentionPattern(Protocol):
-    """Who may look at whom."""
+    """Which tokens may attend to which."""
 
     def __call__(self, length: int, attention_mask: Tensor | None) -> dict[str, Any]:
         """Arguments of `scaled_dot_product_attention` for sequences of `length`.
 
-        attention_mask: (B, T) bool, True at real tokens and False at padding; None if none is
-            padded.
+        attention_mask: (B, T) bool, True at real tokens and False at padding; None without
+            padding.
 
         Raises:
-            ValueError: a mask of another kind.
+            ValueError: a mask of another type.
         """
 
 
 class Bidirectional:
-    """Every token sees every real token: BERT and ViT, and an encoder's output in a decoder."""
+    """Every token sees every real token: BERT, ViT, and cross-attention."""
 
     def __call__(self, length: int, attention_mask: Tensor | None) -> dict[str, Any]:
         return {} if attention_mask is None else {"attn_mask": _keys(attention_mask)}
@@ -68,12 +67,12 @@ class Causal:
 
 
 class Packed:
-    """Several documents in a row, each blind to the others: a block-diagonal mask.
+    """Several documents in one row, none of which sees another: a block-diagonal mask.
 
-    causal: whether a token sees the later ones of its document.
+    causal: whether a token sees only earlier tokens of its document, and itself.
 
-    The mask that this pattern takes is (B, T) integers: the number of the document that a token
-    belongs to, 0 for padding. Give `packed_position_ids` of them as `position_ids`.
+    attention_mask is here (B, T) integers: the number of each token's document, 0 for padding.
+    Pass their `packed_position_ids` as `position_ids`.
     """
 
     def __init__(self, causal: bool):
@@ -92,7 +91,7 @@ class Packed:
 def packed_position_ids(documents: Tensor) -> Tensor:
     """Positions that count from zero in each document.
 
-    documents: (B, T) integers, the same within a document and other than its neighbours'.
+    documents: (B, T) integers, equal within a document and different in adjacent documents.
     Returns (B, T).
     """
     places = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
@@ -105,15 +104,15 @@ def _keys(attention_mask: Tensor) -> Tensor:
     """(B, T) to (B, 1, 1, T), for all heads and queries.
 
     Raises:
-        ValueError: numbers, which the kernel would add to its scores.
+        ValueError: the mask is not bool; the kernel would add numbers to the attention scores.
     """
     if attention_mask.dtype != torch.bool:
-        raise ValueError("attention_mask has to be bool, True at real tokens and False at padding, "
-                         f"not {attention_mask.dtype}: give attention_mask.bool()")
+        raise ValueError("attention_mask must be bool, True at real tokens and False at padding, "
+                         f"not {attention_mask.dtype}: pass attention_mask.bool()")
     return attention_mask[:, None, None, :]
 
 
 def _oneself(length: int, device: torch.device) -> Tensor:
-    """A padded token may see nothing else, and a softmax over nothing is NaN: let every token see
-    itself."""
+    """Let every token see itself: a padding token may see nothing else, and a softmax over nothing
+    is NaN."""
     return torch.eye(length, dtype=torch.bool, device=device)

@@ -1,4 +1,4 @@
-"""How a model knows the order of its input: positions that are added, and positions that rotate."""
+"""Position encodings: vectors added to the embedding, or rotations of queries and keys."""
 
 import math
 from collections.abc import Callable
@@ -8,39 +8,39 @@ from torch import Tensor, nn
 
 
 class LearnedPositions(nn.Embedding):
-    """A trained vector per position, as in BERT, GPT-2 and ViT."""
+    """A trained vector for each position, as in BERT, GPT-2 and ViT."""
 
     def __init__(self, length: int, d_model: int):
         super().__init__(length, d_model)
 
     def forward(self, x: Tensor, position_ids: Tensor | None = None) -> Tensor:
-        """(B, T, d_model) with the vectors of its positions added.
+        """(B, T, d_model) plus the position vectors.
 
         position_ids: (T,) or (B, T); None counts from zero.
 
         Raises:
-            ValueError: a sequence that is longer than the table.
+            ValueError: the sequence is longer than the table.
         """
         return x + self.weight[_rows(self.weight, x, position_ids)]
 
 
 class Tables(nn.Module):
-    """Buffers with values that follow from the sizes of a model, and so are not in its checkpoint.
+    """Buffers whose values follow from the model's sizes, and so are not in its checkpoint.
 
-    They are float32, whatever the default type and the type of the parameters, and keep their
-    values: `to`, `half`, `to_empty` and their like move them to another device, and no more. On
-    the meta device, which has no values, they stay where they are.
+    They are always float32, whatever torch's default type and the type of the parameters, and keep
+    their values: `to`, `half`, `to_empty` and so on only move them to another device. They do not
+    move to the meta device, which has no values.
     """
 
     def keep(self, name: str, table: Tensor) -> None:
-        """Make `table` the attribute `name`, on torch's default device."""
+        """Register `table` as the buffer `name`, on torch's default device."""
         device = torch.get_default_device()
         table = table if device.type == "meta" else table.to(device)
         self.register_buffer(name, table, persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Tables":
         tables = dict(self._buffers)
-        super()._apply(fn, recurse)  # what torch's own methods, such as `to`, are made of
+        super()._apply(fn, recurse)  # `to` and its like call `_apply`
         for name, table in tables.items():
             device = self._buffers[name].device
             self._buffers[name] = table if device.type == "meta" else table.to(device)
@@ -57,13 +57,13 @@ class SinusoidalPositions(Tables):
         self.keep("table", torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1))
 
     def forward(self, x: Tensor, position_ids: Tensor | None = None) -> Tensor:
-        """(B, T, d_model) with the vectors of its positions added; see LearnedPositions."""
+        """(B, T, d_model) plus the position vectors; see LearnedPositions."""
         rows = _rows(self.table, x, position_ids)
         return (x + self.table.to(x.device)[rows]).to(x.dtype)
 
 
 class NoPositions(nn.Module):
-    """Nothing is added: the order comes in elsewhere (see Rotary), or not at all."""
+    """Adds nothing: the model gets the order from Rotary, or not at all."""
 
     def forward(self, x: Tensor, position_ids: Tensor | None = None) -> Tensor:
         """`x` as it is."""
@@ -71,14 +71,14 @@ class NoPositions(nn.Module):
 
 
 class Rotary(Tables):
-    """Queries and keys turned by an angle that grows with their position, so that their product
-    depends on the distance alone (Su et al. 2021, "RoFormer", section 3.2).
+    """Rotates queries and keys by an angle proportional to their position, so that their product
+    depends only on the distance (Su et al. 2021, "RoFormer", section 3.2).
 
-    The first half of a head is paired with its second half, as Llama does.
+    Pairs the first half of a head with its second half, as Llama does.
 
-    length: positions at most.
-    theta: base of the frequencies, in radians per position, see `rotary_frequencies`.
-    scaling: changes the frequencies, for contexts longer than those trained on; none by default.
+    length: maximum number of positions.
+    theta: base of the frequencies, see `rotary_frequencies`.
+    scaling: changes the frequencies, for contexts longer than in training; none by default.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Rotary(Tables):
         self.keep("sine", angles.sin())
 
     def forward(self, x: Tensor, position_ids: Tensor | None = None) -> Tensor:
-        """Queries or keys (B, n_head, T, d_head), turned; position_ids as in LearnedPositions."""
+        """Rotate queries or keys (B, n_head, T, d_head); position_ids as in LearnedPositions."""
         rows = _rows(self.sine, x, position_ids)
         tables = (self.cosine.to(x.device), self.sine.to(x.device))
         cosine, sine = (table[rows].unsqueeze(-3) for table in tables)
@@ -108,7 +108,7 @@ class Rotary(Tables):
 
 
 class NoRotation(nn.Module):
-    """Queries and keys know no position of their own."""
+    """No rotation of queries and keys."""
 
     def forward(self, x: Tensor, position_ids: Tensor | None = None) -> Tensor:
         """`x` as it is."""
@@ -116,19 +116,18 @@ class NoRotation(nn.Module):
 
 
 def rotary_frequencies(d_head: int, theta: float = 10_000.0) -> Tensor:
-    """theta^(-2i / d_head) for i = 0 .. d_head / 2 - 1, in float32 on the CPU (Su et al. 2021,
-    section 3.3)."""
+    """theta^(-2i / d_head) for i = 0 .. d_head / 2 - 1, in radians per position, float32 on the
+    CPU (Su et al. 2021, section 3.3)."""
     return 1.0 / theta ** (_range(0, d_head, 2) / d_head)
 
 
 def _range(*limits: int) -> Tensor:
-    """torch.arange of what a table is computed from: in float32 on the CPU, also where torch's
-    defaults are others."""
+    """torch.arange in float32 on the CPU, whatever torch's defaults."""
     return torch.arange(*limits, dtype=torch.float32, device="cpu")
 
 
 def _rows(table: Tensor, x: Tensor, position_ids: Tensor | None) -> Tensor | slice:
-    """Which rows of a table of positions belong to x (..., T, d)."""
+    """Rows of a table of positions for x (..., T, d)."""
     length = x.shape[-2]
     if position_ids is None and length > len(table):
         raise ValueError(f"a sequence of {length} is longer than the {len(table)} positions of "

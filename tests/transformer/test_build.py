@@ -107,7 +107,7 @@ def test_the_encoder_decoder_is_the_same_class_and_looks_at_its_source():
     with pytest.raises(ValueError, match="this model has an encoder"):
         model(tokens)
     for given in ({"source": source}, {"source_mask": mask}):
-        with pytest.raises(ValueError, match="what an encoder reads, which this model does not"):
+        with pytest.raises(ValueError, match="needs an encoder, which this model does not"):
             gpt(tokens, **given)
     residual = 0.02 / math.sqrt(3 * 3)
     crossing = model.blocks[0].cross_attention.out.weight

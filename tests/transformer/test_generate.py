@@ -133,22 +133,22 @@ def test_filters_are_those_of_transformers(top_k, top_p):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: Sampling(temperature=-1), "temperature is 0, or at least"),
-        (lambda: Sampling(temperature=1e-44), "temperature is 0, or at least"),
-        (lambda: Sampling(temperature=float("nan")), "temperature is 0, or at least"),
-        (lambda: Sampling(top_p=float("nan")), "top_p is above 0"),
-        (lambda: Sampling(top_k=-1), "top_k is at least 0"),
-        (lambda: Sampling(top_p=0.0), "top_p is above 0"),
-        (lambda: generate(model(), [[]], 1, CONTEXT), "an empty prompt"),
+        (lambda: Sampling(temperature=-1), "temperature must be 0 or at least"),
+        (lambda: Sampling(temperature=1e-44), "temperature must be 0 or at least"),
+        (lambda: Sampling(temperature=float("nan")), "temperature must be 0 or at least"),
+        (lambda: Sampling(top_p=float("nan")), "top_p must be above 0"),
+        (lambda: Sampling(top_k=-1), "top_k must be at least 0"),
+        (lambda: Sampling(top_p=0.0), "top_p must be above 0"),
+        (lambda: generate(model(), [[]], 1, CONTEXT), "a prompt is empty"),
         (
             lambda: generate(transformer.bert(Architecture(1, 1, 4, 4), 9, 5), [[1]], 1, 5),
-            "only a causal model generates",
+            "only a causal model can generate",
         ),
         (
             lambda: generate(
                 transformer.encoder_decoder(Architecture(1, 1, 4, 4), 9, 9, 5), [[1]], 1, 5
             ),
-            "a model with an encoder does not generate",
+            "generation with an encoder is not supported",
         ),
     ],
 )
@@ -184,5 +184,5 @@ def test_a_cache_brings_its_own_positions_and_mask():
     gpt, tokens = model(), torch.zeros(1, 3, dtype=torch.long)
     given = {"attention_mask": tokens.bool(), "position_ids": torch.arange(3)}
     for key, value in given.items():
-        with pytest.raises(ValueError, match="a cache brings its own"):
+        with pytest.raises(ValueError, match="with a cache, position_ids and"):
             gpt.encode(tokens, cache=KeyValueCache(1, CONTEXT), **{key: value})

@@ -183,7 +183,7 @@ def test_positions_of_packed_documents():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
 def test_a_mask_of_numbers_is_refused(pattern, dtype):
     """The kernel would add it to the scores."""
-    with pytest.raises(ValueError, match=r"has to be bool.*give attention_mask.bool\(\)"):
+    with pytest.raises(ValueError, match=r"must be bool.*pass attention_mask.bool\(\)"):
         pattern(3, torch.ones(2, 3, dtype=dtype))
 
 

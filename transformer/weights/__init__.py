@@ -1,4 +1,4 @@
-"""Other libraries' models as the one Transformer, weight for weight, and back."""
+"""Import models with their weights from other libraries, and export to Hugging Face."""
 
 from transformer.weights.huggingface import from_huggingface, to_huggingface
 from transformer.weights.timm import from_timm

@@ -1,6 +1,6 @@
-"""Ours for the components that other libraries build their models of, or an error that names them.
+"""Convert components of other libraries' models to ours; an unsupported one raises an error.
 
-where: the path of the component in their model, for messages.
+where: the path of the component in their model, for error messages.
 """
 
 from typing import Any
@@ -34,12 +34,12 @@ FUNCTIONS = {F.relu: nn.ReLU, torch.relu: nn.ReLU, F.gelu: nn.GELU, F.silu: nn.S
 
 
 def refuse(where: str, what: str) -> ValueError:
-    """The error about something that ours has no component for."""
+    """The error for something that is not supported."""
     return ValueError(f"{where}: {what} is not supported")
 
 
 def require(ok: bool, where: str, what: str) -> None:
-    """Refuse `what` unless `ok`.
+    """Raise the error about `what` unless `ok`.
 
     Raises:
         ValueError: not `ok`.
@@ -49,23 +49,22 @@ def require(ok: bool, where: str, what: str) -> None:
 
 
 def path(module: object) -> str:
-    """Where the class of `module` is defined, with its name: for libraries that are not needed."""
+    """Full name of the class of `module`: a check that does not import its library."""
     return f"{type(module).__module__}.{type(module).__name__}"
 
 
 def require_class(model: object, wanted: str) -> None:
-    """Refuse what is no model of the class `wanted`, or of a subclass, whose forward pass may be
-    another.
+    """Require a model of exactly the class `wanted`; a subclass may compute something else.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the model is of another class.
     """
     if path(model) != wanted:
         raise ValueError(f"expected a {wanted}, not a {path(model)}")
 
 
 def exactly(module: object, wanted: type, where: str) -> None:
-    """Refuse a part of another class, likewise.
+    """Require a component of exactly the class `wanted`.
 
     Raises:
         ValueError: it is of another class.
@@ -74,8 +73,7 @@ def exactly(module: object, wanted: type, where: str) -> None:
 
 
 def named(module: object, where: str, *wanted: str) -> None:
-    """The same by the path of the class, of which there may be several, where its library is not
-    needed.
+    """Like `exactly`, with one or more full names of classes, so that no import is needed.
 
     Raises:
         ValueError: it is of another class.
@@ -86,37 +84,37 @@ def named(module: object, where: str, *wanted: str) -> None:
 
 
 def unmodified(model: nn.Module, harmless: tuple[str, ...] = ()) -> None:
-    """Refuse a model that does more than its classes say.
+    """Require that no module has a replaced forward method or a forward hook.
 
-    harmless: how the names of libraries begin whose hooks change no output.
+    harmless: prefixes of module names whose hooks change no output.
 
     Raises:
-        ValueError: a part has a forward pass or a hook of its own.
+        ValueError: a module has one.
     """
     for name, module in model.named_modules():
         forward = vars(module).get("forward")
         kept = forward is None or getattr(forward, "__func__", None) is type(module).forward
-        require(kept, name or "the model", "a forward pass of its own")
+        require(kept, name or "the model", "a replaced forward method")
         hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
         allowed = all(getattr(hook, "__module__", "").startswith(harmless) for hook in hooks)
-        require(allowed, name or "the model", "a hook of its forward pass")
+        require(allowed, name or "the model", "a forward hook")
 
 
 def linear(theirs: Any, where: str) -> nn.Linear:
-    """A matrix, with or without a bias.
+    """A linear layer, with or without a bias.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is of another class.
     """
     exactly(theirs, nn.Linear, where)
     return theirs
 
 
 def patches(theirs: Any, where: str) -> nn.Conv2d:
-    """The projection of patches that lie side by side.
+    """The projection of patches that do not overlap.
 
     Raises:
-        ValueError: it is another convolution.
+        ValueError: it is any other convolution.
     """
     exactly(theirs, nn.Conv2d, where)
     require(theirs.stride == theirs.kernel_size, where, "overlapping patches")
@@ -127,12 +125,16 @@ def patches(theirs: Any, where: str) -> nn.Conv2d:
 
 
 def is_nothing(theirs: object) -> bool:
-    """Whether it is torch's Identity, and no subclass of it."""
+    """Whether it is torch's Identity, not a subclass."""
     return type(theirs) is nn.Identity
 
 
 def norm(theirs: nn.Module | None, where: str) -> nn.Module:
-    """LayerNorm or RMSNorm of the same width and eps, with or without a bias; or none."""
+    """LayerNorm or RMSNorm of the same width and eps, with or without a bias; or Identity.
+
+    Raises:
+        ValueError: it is another norm.
+    """
     if theirs is None or is_nothing(theirs):
         return nn.Identity()
     affine = getattr(theirs, "weight", None) is not None
@@ -145,7 +147,11 @@ def norm(theirs: nn.Module | None, where: str) -> nn.Module:
 
 
 def activation(theirs: Any, where: str, dropout: float = 0.0) -> nn.Module:
-    """The same activation, followed by the dropout that some have inside of their MLP."""
+    """The same activation, followed by dropout (some MLPs have it there).
+
+    Raises:
+        ValueError: it is not supported.
+    """
     if type(theirs) is nn.GELU:
         ours: nn.Module = nn.GELU(theirs.approximate)
     elif theirs in FUNCTIONS:
@@ -159,10 +165,10 @@ def activation(theirs: Any, where: str, dropout: float = 0.0) -> nn.Module:
 
 
 def dropout(theirs: nn.Module, where: str) -> float:
-    """The probability; none where there is nothing in place of it, as after tuning for inference.
+    """The probability; 0 for Identity, which some tools for inference put in its place.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: it is of another class.
     """
     if is_nothing(theirs):
         return 0.0
@@ -171,28 +177,32 @@ def dropout(theirs: nn.Module, where: str) -> float:
 
 
 def residual_dropout(block: nn.Module, names: tuple[str, ...], where: str) -> float:
-    """The one probability of the branches of a block; names: of their dropouts, with dots.
+    """The dropout probability of a block's residual branches; names: paths of their dropouts.
 
     Raises:
-        ValueError: they differ, or one is something else.
+        ValueError: the probabilities differ, or one is not a Dropout.
     """
     found = [dropout(block.get_submodule(name), f"{where}.{name}") for name in names]
-    require(len(set(found)) == 1, where, f"different dropouts of branches, {found},")
+    require(len(set(found)) == 1, where, f"different dropout {found} in its branches")
     return found[0]
 
 
 def classifier(theirs: Any, where: str) -> nn.Linear:
-    """A matrix with a bias, as ours always has one.
+    """A linear layer with a bias.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is of another class or has no bias.
     """
     require(linear(theirs, where).bias is not None, where, "a classifier without a bias")
     return theirs
 
 
 def plain(theirs: nn.MultiheadAttention, where: str) -> None:
-    """Require an attention of torch's without its rarer options."""
+    """Require torch's MultiheadAttention without its rarer options.
+
+    Raises:
+        ValueError: it is of another class or uses one of these options.
+    """
     exactly(theirs, nn.MultiheadAttention, where)
     exactly(theirs.out_proj, NonDynamicallyQuantizableLinear, f"{where}.out_proj")
     require(theirs._qkv_same_embed_dim, where, "kdim or vdim other than the width")
@@ -201,7 +211,7 @@ def plain(theirs: nn.MultiheadAttention, where: str) -> None:
 
 
 def self_attention(theirs: nn.MultiheadAttention, where: str) -> SelfAttention:
-    """Ours for torch's own module."""
+    """Our SelfAttention for torch's MultiheadAttention."""
     plain(theirs, where)
     bias = theirs.in_proj_bias is not None
     return SelfAttention(
@@ -210,16 +220,16 @@ def self_attention(theirs: nn.MultiheadAttention, where: str) -> SelfAttention:
 
 
 def self_attention_links(ours: str, theirs: str) -> list[Link]:
-    """Where torch's own module keeps its parameters, after `renamed`."""
+    """Links to the parameters of MultiheadAttention, under the names that `tensors` gives."""
     return [Link(f"{ours}.qkv", f"{theirs}.in_proj"), Link(f"{ours}.out", f"{theirs}.out_proj")]
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:
-    """The tensors of a model, torch's in_proj_weight and in_proj_bias under names as all other
-    modules have them.
+    """The tensors of a model; in_proj_weight and in_proj_bias become in_proj.weight and
+    in_proj.bias.
 
     Raises:
-        ValueError: a parameter is in two places, which would be two of ours.
+        ValueError: two modules share a parameter; ours would have two.
     """
     names: dict[nn.Parameter, str] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):

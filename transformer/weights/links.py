@@ -1,4 +1,4 @@
-"""Which tensor of another library is which parameter of ours, as data that is read both ways."""
+"""Links between tensors of another library and our parameters, for import and export."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Link:
-    """One of our modules or parameters, and what holds it elsewhere.
+    """One of our modules or parameters, and the same in another library.
 
     ours: the name of a module, for all its own parameters (weight, bias), or of one parameter.
-    theirs: names there, likewise; several stand above each other in ours.
+    theirs: its names there; ours stacks several in one tensor.
     transposed: their matrices are the transpose of ours.
-    leading: dimensions of size 1 that theirs have in front.
-    keys: of the configuration, that decide whether theirs are there and of which shape.
+    leading: number of leading dimensions of size 1 in theirs.
+    keys: configuration keys that determine their presence and shape, for error messages.
     """
 
     ours: str
@@ -25,12 +25,12 @@ class Link:
     keys: str = ""
 
     def names(self, suffix: str = "") -> list[str]:
-        """Their names, of the parameter `suffix` of a module."""
+        """Their names, with `suffix` for a parameter of a module."""
         theirs = (self.theirs,) if isinstance(self.theirs, str) else self.theirs
         return [name + suffix for name in theirs]
 
     def under(self, ours: str, theirs: str) -> "Link":
-        """The same link inside of the modules `ours` and `theirs`."""
+        """The same link inside the modules `ours` and `theirs`."""
         names = tuple(f"{theirs}.{name}" for name in self.names())
         return replace(self, ours=f"{ours}.{self.ours}", theirs=names)
 
@@ -50,9 +50,9 @@ class Link:
 
 
 def in_blocks(links: Iterable[Link], theirs: str, count: int, ours: str = "blocks.") -> list[Link]:
-    """The links of one block, for each of `count` blocks.
+    """The links of one block, repeated for `count` blocks.
 
-    ours, theirs: their names, but for the number at the end.
+    ours, theirs: names of the blocks without the number at the end.
     """
     links = list(links)
     return [link.under(f"{ours}{i}", f"{theirs}{i}") for i in range(count) for link in links]
@@ -60,10 +60,10 @@ def in_blocks(links: Iterable[Link], theirs: str, count: int, ours: str = "block
 
 @torch.no_grad()
 def load(model: nn.Module, tensors: dict[str, Tensor], links: Iterable[Link]) -> None:
-    """Fill every parameter of `model` exactly once, from every one of `tensors` exactly once.
+    """Load `tensors` into `model`: each tensor and each parameter is used exactly once.
 
     Raises:
-        ValueError: a tensor is missing, of another shape or type, or has no place in the model; or
+        ValueError: a tensor is missing, has another shape or type, or matches no parameter; or
             a parameter has no tensor, or several.
     """
     parameters, left = dict(model.named_parameters()), dict(tensors)
@@ -80,25 +80,25 @@ def load(model: nn.Module, tensors: dict[str, Tensor], links: Iterable[Link]) ->
             theirs, given, link.to_theirs(parameters[ours]), strict=True
         ):
             if not tensor.is_floating_point():
-                raise ValueError(f"{name}: of type {tensor.dtype}, not floating-point numbers")
+                raise ValueError(f"{name}: expected floating-point numbers, not {tensor.dtype}")
             if tensor.shape != wanted.shape:
                 raise ValueError(
-                    f"{name}: of shape {tuple(tensor.shape)}, but the configuration makes it "
+                    f"{name}: shape {tuple(tensor.shape)}, but the configuration gives "
                     f"{tuple(wanted.shape)}{see}"
                 )
         parameters[ours].copy_(link.to_ours(given))
         filled.add(ours)
     if filled != parameters.keys():
-        raise ValueError(f"nothing fills {_some(sorted(parameters.keys() - filled))}")
+        raise ValueError(f"no tensor for {_some(sorted(parameters.keys() - filled))}")
     if left:
-        raise ValueError(f"tensors that the model has no place for: {_some(sorted(left))}")
+        raise ValueError(f"tensors that the model does not have: {_some(sorted(left))}")
 
 
 def dump(values: dict[str, Tensor], links: Iterable[Link]) -> dict[str, Tensor]:
-    """The reverse: parameters of ours by name, or their gradients, under the names of others.
+    """The reverse: our parameters, or their gradients, under the names of the other library.
 
     Raises:
-        ValueError: a parameter has no place there, or two have the same one.
+        ValueError: a parameter has no name there, or two have the same name.
     """
     dumped: dict[str, Tensor] = {}
     used = set()
@@ -109,14 +109,14 @@ def dump(values: dict[str, Tensor], links: Iterable[Link]) -> dict[str, Tensor]:
             dumped[name] = tensor
         used.add(ours)
     if used != values.keys():
-        raise ValueError(f"no place for {_some(sorted(values.keys() - used))}")
+        raise ValueError(f"no link for {_some(sorted(values.keys() - used))}")
     return dumped
 
 
 def _pairs(
     parameters: dict[str, Tensor], links: Iterable[Link]
 ) -> Iterator[tuple[str, list[str], Link]]:
-    """(our parameter, their tensors, link) for each of our parameters that a link stands for."""
+    """(our parameter, their tensors, link) for each of our parameters that has a link."""
     for link in links:
         if link.ours in parameters:
             yield link.ours, link.names(), link
@@ -127,6 +127,6 @@ def _pairs(
 
 
 def _some(names: list[str]) -> str:
-    """The first names, and how many more there are."""
+    """The first five names, and how many more there are."""
     rest = len(names) - 5
     return ", ".join(names[:5]) + (f" and {rest} more" if rest > 0 else "")

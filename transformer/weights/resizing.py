@@ -1,4 +1,4 @@
-"""Learned positions of image patches, for images of another size than the model was trained on."""
+"""Interpolates learned positions of image patches for another image size than in training."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ Grid = tuple[int, int]
 
 
 def pair(size: int | list[int] | tuple[int, int], name: str) -> Grid:
-    """A height and width, given as such or as one number for both.
+    """Height and width, from two numbers or from one for both.
 
     Raises:
         ValueError: it is neither; the message begins with `name`.
@@ -16,7 +16,9 @@ def pair(size: int | list[int] | tuple[int, int], name: str) -> Grid:
     both = (size, size) if isinstance(size, int) else size
     whole = isinstance(both, list | tuple) and all(type(n) is int and n > 0 for n in both)
     if not whole or len(both) != 2:
-        raise ValueError(f"{name}: {size!r} is not supported; a whole number above 0, or two, is")
+        raise ValueError(
+            f"{name}: {size!r} is not supported; expected one or two whole numbers above 0"
+        )
     return both[0], both[1]
 
 
@@ -28,10 +30,9 @@ def one(size: Grid) -> int | Grid:
 def sizes(
     trained: Grid, patch_size: Grid, image_size: int | tuple[int, int] | None
 ) -> tuple[Grid, Grid, Grid]:
-    """The images that a model is to take, and the patches along height and width: of those that it
-    was trained on, and of those that it is to take.
+    """The new image size, and the grids of patches for the image size in training and the new one.
 
-    image_size: None for those that it was trained on.
+    image_size: the new one; None to keep `trained`.
 
     Raises:
         ValueError: see `pair` and `grid`.
@@ -41,15 +42,15 @@ def sizes(
 
 
 def grid(image_size: Grid, patch_size: Grid) -> Grid:
-    """Patches along height and width.
+    """Number of patches along height and width.
 
     Raises:
-        ValueError: an image is smaller than a patch.
+        ValueError: the image is smaller than a patch.
     """
     rows, columns = image_size[0] // patch_size[0], image_size[1] // patch_size[1]
     if not rows or not columns:
         image, patch = (f"{height} x {width}" for height, width in (image_size, patch_size))
-        raise ValueError(f"image_size: {image} pixels hold no patch of {patch}")
+        raise ValueError(f"image_size: {image} pixels are smaller than a patch of {patch}")
     return rows, columns
 
 
@@ -63,19 +64,19 @@ def resize(
 ) -> Tensor:
     """Bicubic interpolation of a table of positions between two grids of patches.
 
-    table: (1, prefix + rows * columns, d_model); the first `prefix` ones, such as the class
-        token's, stay as they are.
+    table: (1, prefix + rows * columns, d_model); the first `prefix` rows, such as the class
+        token's, do not change.
 
     Raises:
-        ValueError: the table is not of the old grid, or not of floating-point numbers.
+        ValueError: the table does not match the old grid, or is not floating-point.
     """
     if old == new:
         return table
     count = prefix + old[0] * old[1]
     if not table.is_floating_point() or table.ndim != 3 or table.shape[1] != count:
         raise ValueError(
-            f"positions: {table.dtype} of shape {tuple(table.shape)}, not floating-point numbers "
-            f"for {old[0]} x {old[1]} patches and {prefix} others (see image_size)"
+            f"positions: {table.dtype} of shape {tuple(table.shape)}; expected floating-point "
+            f"numbers for {old[0]} x {old[1]} patches and {prefix} other tokens (see image_size)"
         )
     first, patches = table.float().split([prefix, old[0] * old[1]], dim=1)
     image = patches.unflatten(1, old).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""timm's VisionTransformer (its models vit_*), as an object; timm itself is not needed."""
+"""Imports timm's VisionTransformer (its models vit_*) from an object, without importing timm."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from transformer.weights.components import is_nothing, linear, named, require
 from transformer.weights.links import Link, in_blocks, load
 from transformer.weights.resizing import pair, resize, sizes
 
-# Where timm has its classes; of attention, today and before.
+# Modules of timm's classes; some have moved between versions.
 MODELS, LAYERS = "timm.models.vision_transformer", "timm.layers"
 ATTENTION = (f"{LAYERS}.attention.Attention", f"{MODELS}.Attention")
 LAYER_SCALE = (f"{LAYERS}.layer_scale.LayerScale", f"{MODELS}.LayerScale")
@@ -27,7 +27,7 @@ LINKS = (
     Link("embedding.positions.weight", "pos_embed", leading=1),
     Link("embedding.norm", "norm_pre"),
     Link("norm", "norm"),
-    # The norm of what was pooled, with classes or without.
+    # The norm after pooling, with a classifier or without.
     Link("head.transform.0", "fc_norm"),
     Link("head.1", "fc_norm"),
     Link("head.classifier", "head"),
@@ -47,12 +47,11 @@ BLOCK = (
 def from_timm(model: Any, image_size: int | tuple[int, int] | None = None) -> Transformer:
     """A copy of timm's `model` as a Transformer, in evaluation mode.
 
-    image_size: where it is to take other images than it was trained on; the positions are
-        interpolated as by timm itself.
+    image_size: if the images have another size than in training; interpolates positions as timm
+        does.
 
     Raises:
-        ValueError: it is of another class, or has a part that ours has no component for; it is
-            named.
+        ValueError: the class or a part of the model is not supported; the message names it.
     """
     components.require_class(model, f"{MODELS}.VisionTransformer")
     components.unmodified(model)
@@ -84,7 +83,7 @@ def from_timm(model: Any, image_size: int | tuple[int, int] | None = None) -> Tr
 
 
 def _check(model: Any) -> None:
-    """Refuse by name what this model has and ours has not."""
+    """Raise a ValueError for parts that ours does not support."""
     embed = model.patch_embed
     named(embed, "patch_embed", f"{LAYERS}.patch_embed.PatchEmbed")
     require(is_nothing(embed.norm), "patch_embed.norm", "a norm of patches alone")
@@ -153,7 +152,7 @@ def _scale(theirs: Any, where: str) -> nn.Module:
 
 
 def _head(model: Any) -> nn.Module:
-    """Without classes, what timm gives in their place: the pooled tokens, or all of them."""
+    """The classifier; without one, the pooled output or all tokens, as in timm."""
     skip = 0 if model.pool_include_prefix else model.num_prefix_tokens
     poolings = {"token": ClassToken(), "avg": MeanPooling(skip), "": HiddenStates()}
     pooling = poolings[model.global_pool]

@@ -1,7 +1,7 @@
-"""torch's own nn.TransformerEncoder, nn.TransformerDecoder and nn.Transformer.
+"""Imports torch's nn.TransformerEncoder, nn.TransformerDecoder and nn.Transformer.
 
-They take vectors and give vectors, so that ours has an embedding and a head that do nothing. Ours
-has the batch first, whatever theirs has.
+Input and output are vectors, so the embedding and the head do nothing. The batch is always the
+first dimension in ours.
 """
 
 from torch import Tensor, nn
@@ -50,17 +50,20 @@ def from_torch(
 ) -> Transformer:
     """A copy of `model` as a Transformer, in evaluation mode.
 
-    What theirs calls the `memory` of a decoder is the `source` of ours. With `nn.GELU("tanh")`, an
-    encoder of torch's computes the exact GELU where it may take its fast path; ours never does.
+    The `memory` of torch's decoder is the `source` of ours. With `nn.GELU("tanh")`, torch's
+    encoder computes the exact GELU in its fast path; ours never does.
 
-    pattern: who may look at whom in an encoder, or in a decoder; torch's own take that as a mask
-        in every call. Bidirectional by default.
+    pattern: the attention pattern of an encoder, or of a decoder; torch takes it as a mask in
+        every call. Bidirectional by default.
 
     Raises:
-        ValueError: the model has a part that ours has no component for; it is named.
+        ValueError: the model has a part that is not supported; the message names it.
     """
     if type(model) not in (nn.Transformer, *LAYERS):
-        raise ValueError(f"{type(model).__name__} is not one of torch's three transformers")
+        raise ValueError(
+            f"expected nn.Transformer, nn.TransformerEncoder or nn.TransformerDecoder, not "
+            f"{type(model).__name__}"
+        )
     components.unmodified(model)
     pattern = pattern or Bidirectional()
     if type(model) is nn.Transformer:
@@ -120,7 +123,7 @@ def _block(layer: nn.Module, where: str) -> Block:
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Their tensors, the projections of cross-attention split as ours are."""
+    """Their tensors, with the projections of cross-attention split as in ours."""
     tensors = {}
     for name, tensor in components.tensors(model).items():
         if "multihead_attn.in_proj." in name:

@@ -1,5 +1,5 @@
-"""torchvision's VisionTransformer (vit_b_16 and its kin), as an object; torchvision itself is not
-needed."""
+"""Imports torchvision's VisionTransformer (vit_b_16 and similar) from an object, without importing
+torchvision."""
 
 from typing import Any
 
@@ -37,12 +37,11 @@ BLOCK = (
 def from_torchvision(model: Any, image_size: int | tuple[int, int] | None = None) -> Transformer:
     """A copy of torchvision's `model` as a Transformer, in evaluation mode.
 
-    image_size: where it is to take other images than it was trained on; the positions are
-        interpolated as by torchvision's `interpolate_embeddings`.
+    image_size: if the images have another size than in training; interpolates positions as
+        torchvision's `interpolate_embeddings` does.
 
     Raises:
-        ValueError: it is of another class, or has a part that ours has no component for; it is
-            named.
+        ValueError: the class or a part of the model is not supported; the message names it.
     """
     components.require_class(model, f"{MODELS}.VisionTransformer")
     components.unmodified(model)
@@ -84,7 +83,7 @@ def _block(layer: Any, where: str) -> PreNormBlock:
     components.named(layer, where, f"{MODELS}.EncoderBlock")
     mlp = f"{where}.mlp"
     components.named(layer.mlp, mlp, f"{MODELS}.MLPBlock")
-    components.require(len(layer.mlp) == 5, mlp, f"an MLP of {len(layer.mlp)} parts, not 5,")
+    components.require(len(layer.mlp) == 5, mlp, f"an MLP of {len(layer.mlp)} modules (not 5)")
     up = components.linear(layer.mlp[0], f"{mlp}.0")
     inner = components.dropout(layer.mlp[2], f"{mlp}.2")
     down = components.linear(layer.mlp[3], f"{mlp}.3")
@@ -103,8 +102,8 @@ def _block(layer: Any, where: str) -> PreNormBlock:
 
 
 def _head(model: Any) -> nn.Module:
-    """A classifier, with `representation_size` behind a hidden layer; or the class token alone,
-    where Identity stands in the place of the classifier."""
+    """A classifier, with a hidden layer for `representation_size`; or only the class token, if
+    Identity replaces the classifier."""
     heads, where, pooling = model.heads, "heads", ClassToken()
     whole = type(heads) is nn.Sequential
     names = [name for name, _ in heads.named_children()] if whole else []

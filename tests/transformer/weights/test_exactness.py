@@ -150,7 +150,7 @@ def test_numbers_unlike_the_configuration_are_refused_by_name():
         setattr(part, key, value)
         said = refusal(from_huggingface, model)
         assert said.endswith(
-            f"{name}: {key} {value}, in the configuration {usual}, is not supported"
+            f"{name}: {key} {value} (the configuration has {usual}) is not supported"
         )
 
 

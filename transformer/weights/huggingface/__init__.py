@@ -1,8 +1,8 @@
 """Models of Hugging Face transformers, as folders with config.json and model.safetensors.
 
-transformers itself is not needed. Each family is a file: `ARCHITECTURES` (the classes of each
-model_type), `clean` (their tensors, each parameter once), `build` (the Transformer of a
-config.json), `links` (which tensor is which parameter) and `describe` (the config.json of a
+The library transformers is not needed. Each model family has a file: `ARCHITECTURES` (the classes
+of each model_type), `clean` (its tensors, each parameter once), `build` (a Transformer from a
+config.json), `links` (which tensor is which parameter) and `describe` (a config.json for a
 Transformer).
 """
 
@@ -39,24 +39,23 @@ def from_huggingface(
     image_size: int | tuple[int, int] | None = None,
     drop: tuple[str, ...] = (),
 ) -> Transformer:
-    """A model of transformers as a Transformer, in evaluation mode and of torch's default type.
+    """Import a model of transformers, in evaluation mode and with torch's default type.
 
-    source: a folder, or the model as an object, as its class makes it of its configuration.
-    image_size: of the images, where a ViT is to take others than it was trained on: its
-        positions are interpolated as transformers does.
-    drop: beginnings of the names of tensors to leave out where they are there, such as the head
-        of another task.
+    source: a folder; or the model as an object, unchanged since its class made it.
+    image_size: for a ViT, if its images have another size than in training: its positions are
+        interpolated as transformers does.
+    drop: prefixes of the names of tensors to ignore, such as the head of another task.
 
     Raises:
-        ValueError: the folder holds no such model, or something in its configuration, its weights
-            or the parts of the object would not be honoured; it is named.
+        ValueError: the folder has no such model, or the configuration, the weights or a part of
+            the object is not supported; the message names it.
     """
     with folder_of(source) as folder:
         config, tensors = Config(read_config(folder), CONFIG), read_tensors(folder)
     try:
         family, architecture = _architecture(config)
         if image_size is not None and family is not vit:
-            raise ValueError(f"image_size is given, but a {architecture} takes no images")
+            raise ValueError(f"image_size: a {architecture} takes no images")
         tensors = {k: t for k, t in tensors.items() if not k.startswith(tuple(drop))}
         size = {} if image_size is None else {"image_size": image_size}
         tensors = family.clean(tensors, config, **size)
@@ -72,16 +71,16 @@ def from_huggingface(
 def to_huggingface(
     model: Transformer, folder: Path | str, settings: dict[str, Any] | None = None
 ) -> str:
-    """Write `model` as config.json and model.safetensors, which transformers' Auto classes open.
+    """Write `model` as config.json and model.safetensors, for transformers' Auto classes.
 
-    A BERT without token types gets one there that training would change, see `bert.describe`.
+    A BERT without token types gets one, which training would change: see `bert.describe`.
 
     settings: further keys of config.json, such as id2label.
-    Returns the name of the class that it is there.
+    Returns the name of its class in transformers.
 
     Raises:
-        ValueError: no family of transformers has the head of the model, or the one that has it has
-            no place for other parts; all of them are named.
+        ValueError: no family of transformers has the head of the model, or the family does not
+            support other parts; the message names all of them.
     """
     family = _family(model)
     config, tensors = family.describe(model)
@@ -96,7 +95,7 @@ def to_huggingface(
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    # safetensors writes files that nobody but their owner reads.
+    # safetensors writes files that only their owner can read.
     shutil.copymode(folder / CONFIG, folder / WEIGHTS)
     return config["architectures"][0]
 
@@ -105,18 +104,18 @@ def _architecture(config: Config) -> tuple[Any, str]:
     """The family and the class that the configuration names."""
     kind = config.take("model_type")
     if not isinstance(kind, str) or kind not in FAMILIES:
-        raise config.refusal("model_type", f"known are {', '.join(FAMILIES)}")
+        raise config.refusal("model_type", f"expected one of {', '.join(FAMILIES)}")
     family, given = FAMILIES[kind], config.take("architectures", None)
     known = family.ARCHITECTURES[kind]
     if not isinstance(given, list) or len(given) != 1 or given[0] not in known:
-        raise config.refusal("architectures", f"one of {', '.join(known)} is")
+        raise config.refusal("architectures", f"expected a list of one of {', '.join(known)}")
     return family, given[0]
 
 
 def _family(model: Transformer) -> Any:
-    """The family whose head is the model's; of the causal ones, Llama's if positions rotate."""
+    """The family with the head of the model; causal models with rotary positions are Llama."""
     if not len(model.blocks):
-        raise ValueError("no family of transformers is without blocks")
+        raise ValueError("every family of transformers needs at least one block")
     if isinstance(model.head, MaskedLanguageModelHead):
         return bert
     if isinstance(model.head, ClassificationHead):

@@ -1,5 +1,5 @@
-"""BertModel and BertForMaskedLM, and MegatronBertForMaskedLM, which is BERT with the norms before
-the sublayers (Shoeybi et al. 2019, "Megatron-LM", section 5.4)."""
+"""BertModel, BertForMaskedLM, and MegatronBertForMaskedLM: BERT with pre-norm blocks (Shoeybi et
+al. 2019, "Megatron-LM", section 5.4)."""
 
 from typing import Any
 
@@ -50,13 +50,13 @@ NORMS = {
     ),
 }
 WORDS = "bert.embeddings.word_embeddings.weight"
-# Untied, transformers keeps this one too, but its head never adds it.
+# Without weight tying, transformers also stores this bias, but does not use it.
 UNUSED_BIAS = "cls.predictions.bias"
 TYPES = "bert.embeddings.token_type_embeddings.weight"
 
 
 def clean(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
-    """Their tensors under today's names, each parameter once, all with the prefix of a whole."""
+    """Their tensors under current names, each parameter once, with the prefix of a full model."""
     tensors = with_prefix(tensors, "bert.")
     for old, new in (("gamma", "weight"), ("beta", "bias")):
         tensors = {
@@ -75,7 +75,7 @@ def clean(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
 
 
 def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Transformer:
-    """The model that `config` describes, its weights still to be filled."""
+    """The model that `config` describes, before its weights are loaded."""
     d_model, d_mlp = config.count("hidden_size"), config.count("intermediate_size")
     n_head = config.heads("num_attention_heads", d_model)
     eps = config.positive("layer_norm_eps", 1e-12)
@@ -124,11 +124,11 @@ def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Tran
 
 
 def _has_no_types(tensors: dict[str, Tensor], config: Config) -> bool:
-    """Whether there is one type of tokens, of zeros, as `describe` writes it for a model without:
-    it adds nothing, and a type that is there is no longer zero after a step of training.
+    """Whether the only token type is all zeros, as `describe` writes it for a model without token
+    types. A real one is not zero after a step of training.
 
     Raises:
-        ValueError: the types are missing.
+        ValueError: the token types are missing.
     """
     if TYPES not in tensors:
         raise ValueError(f"missing tensors: {TYPES} (see type_vocab_size)")
@@ -136,7 +136,7 @@ def _has_no_types(tensors: dict[str, Tensor], config: Config) -> bool:
 
 
 def links(model: Transformer) -> list[Link]:
-    """Where each parameter stands in their files."""
+    """The name of each parameter in their files."""
     embeddings, kind = "bert.embeddings", type(model.blocks[0])
     words, width = "vocab_size, hidden_size", "hidden_size"
     lengths, types = "max_position_embeddings, hidden_size", "type_vocab_size, hidden_size"
@@ -162,13 +162,13 @@ def links(model: Transformer) -> list[Link]:
 
 
 def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The config.json of the BERT that is `model`, and tensors that ours does not have.
+    """The config.json for `model` as a BERT, and tensors that only theirs has.
 
-    A model without token types is given one there, of zeros. It changes no output, but training
-    there changes it, unless `token_type_embeddings.requires_grad_(False)` keeps it as it is.
+    A model without token types gets one, of zeros. It changes no output, but training there
+    changes it; `token_type_embeddings.requires_grad_(False)` prevents that.
 
     Raises:
-        ValueError: BERT cannot express a part of the model; all of them are named.
+        ValueError: BERT does not support a part of the model; the message names all of them.
     """
     kind = type(model.blocks[0])
     model_type = MODEL_TYPES.get(kind, "bert")
@@ -183,11 +183,11 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
         alike = found.activation(transform[1]) == body.activation
         norm, last = transform[2], model.blocks[-1].mlp_norm
         alike = alike and type(norm) is type(last) and norm.eps == last.eps
-        found.require(alike, "a head unlike the blocks")
+        found.require(alike, "a head with another activation or norm than the blocks")
     found.learned_positions(embedding.positions)
     found.unscaled(model, body)
     same = embedding.dropout.p == body.dropout
-    found.require(same, "dropout: another of the embedding than of the blocks")
+    found.require(same, "dropout: different in embedding and blocks")
     matrices = [b for b in model.modules() if isinstance(b, nn.Linear)]
     found.biases([*matrices, *found.norms(model)], True, "bias: parts without one")
     found.finish()
@@ -210,7 +210,7 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "tie_word_embeddings": model.head.decoder.weight is embedding.weight,
     }  # fmt: skip
     extra = {}
-    if embedding.token_types is None:  # theirs always adds one: let it add nothing
+    if embedding.token_types is None:  # theirs always adds one: add zeros
         extra[TYPES] = torch.zeros(1, config["hidden_size"])
     if not config["tie_word_embeddings"]:
         extra[UNUSED_BIAS] = torch.zeros(config["vocab_size"])

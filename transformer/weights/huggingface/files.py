@@ -1,4 +1,4 @@
-"""A model of transformers on disk, or as an object: its config.json and its tensors."""
+"""Reads config.json and tensors of a model of transformers, from a folder or from an object."""
 
 import json
 from collections.abc import Iterator
@@ -20,32 +20,32 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The config.json of a folder.
 
     Raises:
-        ValueError: it is not there, or no JSON object.
+        ValueError: the file is missing, or not a JSON object.
     """
     path = folder / CONFIG
     if not path.is_file():
         raise ValueError(
-            f"{path} is missing: expected a folder with {CONFIG} and {WEIGHTS}; a model of the Hub "
-            "is downloaded first: hf download NAME --local-dir FOLDER"
+            f"{path} is missing: expected a folder with {CONFIG} and {WEIGHTS}; to download a "
+            "model from the Hub: hf download NAME --local-dir FOLDER"
         )
     return _object(path)
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of one file, or of the several that an index names.
+    """All tensors, from one file or from the files in an index.
 
     Raises:
-        ValueError: a file is missing or damaged, or a tensor is in two of them.
+        ValueError: a file is missing or damaged, or two files have the same tensor.
     """
     tensors: dict[str, Tensor] = {}
     for file in _files(folder):
         if not file.is_file():
-            raise ValueError(f"{file} is missing: weights are read from safetensors alone")
+            raise ValueError(f"{file} is missing: only weights in safetensors are supported")
         try:
             with safe_open(file, framework="pt") as opened:
                 for name in opened.keys():  # noqa: SIM118
                     if name in tensors:
-                        raise ValueError(f"{file}: {name} is in another file as well")
+                        raise ValueError(f"{file}: {name} is also in another file")
                     tensors[name] = opened.get_tensor(name)
         except SafetensorError as error:
             raise ValueError(f"{file}: not readable as safetensors: {error}") from None
@@ -54,11 +54,11 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 @contextmanager
 def folder_of(source: Path | str | Any) -> Iterator[Path]:
-    """The folder that `source` names, or one for as long as it takes, with what `save_pretrained`
-    of a model of transformers writes: in memory the tensors of some have names of their own.
+    """The folder `source`; for a model of transformers, a temporary folder that its
+    `save_pretrained` writes, because tensors of some models have other names in memory.
 
     Raises:
-        ValueError: it is neither, or a model that was changed since it was made.
+        ValueError: it is neither, or a model that was changed after it was made.
     """
     if isinstance(source, Path | str):
         yield Path(source)
@@ -73,14 +73,14 @@ def folder_of(source: Path | str | Any) -> Iterator[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Where the tensors are."""
+    """The files with the tensors."""
     index = folder / INDEX
     if (folder / WEIGHTS).is_file() or not index.is_file():
         return [folder / WEIGHTS]
     names = _object(index).get("weight_map")
     names = list(names.values()) if isinstance(names, dict) else []
     if not names or not all(isinstance(n, str) and Path(n).name == n for n in names):
-        raise ValueError(f"{index}: weight_map: expected each tensor's file, by its name")
+        raise ValueError(f"{index}: weight_map: expected names of tensors with their files")
     return [folder / name for name in sorted(set(names))]
 
 

@@ -32,12 +32,12 @@ BLOCK = (  # their matrices are transposed
     Link("mlp.up", "mlp.c_fc", transposed=True, keys="n_embd, n_inner"),
     Link("mlp.down", "mlp.c_proj", transposed=True, keys="n_embd, n_inner"),
 )
-# What scale_attn_weights and scale_attn_by_inverse_layer_idx can be, the usual first.
+# Values of (scale_attn_weights, scale_attn_by_inverse_layer_idx), the usual first.
 SCALED = ((True, False), (True, True), (False, False), (False, True))
 
 
 def clean(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
-    """Their tensors, each parameter once, all with the prefix of a whole model."""
+    """Their tensors, each parameter once, with the prefix of a full model."""
     tensors = with_prefix(tensors, "transformer.")
     constants = {}
     for i in range(config.count("n_layer")):
@@ -50,11 +50,11 @@ def clean(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
 
 
 def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Transformer:
-    """The model that `config` describes, its weights still to be filled."""
+    """The model that `config` describes, before its weights are loaded."""
     d_model, length = config.count("n_embd"), config.count("n_positions", 1024)
     n_head, eps = config.heads("n_head", d_model), config.positive("layer_norm_epsilon", 1e-5)
     if config.take("n_ctx", length) != length:
-        raise config.refusal("n_ctx", f"only that of n_positions is, {length}")
+        raise config.refusal("n_ctx", f"expected n_positions, {length}")
     d_mlp = config.count("n_inner", None) or 4 * d_model
     dropout = config.dropout("resid_pdrop", 0.1)
     attention_dropout = config.dropout("attn_pdrop", 0.1)
@@ -92,16 +92,16 @@ def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Tran
 
 
 def _scales(n_layer: int, d_head: int, scaled: bool, by_depth: bool) -> list[float]:
-    """Of the products of queries and keys, in each block.
+    """The factor on the products of queries and keys, for each block.
 
-    scaled: by d_head. by_depth: by the number of the block as well.
+    scaled: divide by sqrt(d_head). by_depth: also divide by the number of the block, from 1.
     """
     scale = d_head**-0.5 if scaled else 1.0
     return [scale / (layer + 1) if by_depth else scale for layer in range(n_layer)]
 
 
 def links(model: Transformer) -> list[Link]:
-    """Where each parameter stands in their files."""
+    """The name of each parameter in their files."""
     pairs = [
         Link("embedding.tokens", "transformer.wte", keys="vocab_size, n_embd"),
         Link("embedding.positions", "transformer.wpe", keys="n_positions, n_embd"),
@@ -115,10 +115,10 @@ def links(model: Transformer) -> list[Link]:
 
 
 def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The config.json of a GPT2LMHeadModel that is `model`, and no further tensors.
+    """The config.json for `model` as a GPT2LMHeadModel, and no further tensors.
 
     Raises:
-        ValueError: GPT2LMHeadModel cannot express a part of the model; all of them are named.
+        ValueError: GPT2LMHeadModel does not support a part of the model; the message names all.
     """
     found = Inspection("GPT2LMHeadModel")
     body = found.body(model, TokenEmbedding, PreNormBlock, SelfAttention, MLP, nn.LayerNorm, Causal)
@@ -129,7 +129,7 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     scales = {flags: _scales(len(model.blocks), body.d_head, *flags) for flags in SCALED}
     given = [block.attention.scale or body.d_head**-0.5 for block in model.blocks]
     flags = next((flags for flags in SCALED if scales[flags] == given), None)
-    found.require(flags is not None, "a scale of attention of its own")
+    found.require(flags is not None, "another scale of attention")
     matrices = [m for m in model.blocks.modules() if isinstance(m, nn.Linear)]
     found.biases([*matrices, *found.norms(model)], True, "bias: parts without one")
     found.biases([model.head.decoder], False, "a head with a bias")

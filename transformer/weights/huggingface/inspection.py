@@ -1,4 +1,4 @@
-"""Whether a family of transformers can express a model of ours: what it cannot is named."""
+"""Checks that a family of transformers supports all parts of a model; names those it does not."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from transformer.patterns import AttentionPattern
 from transformer.positions import LearnedPositions, NoRotation, Rotary
 from transformer.weights.components import is_nothing, patches, path, unmodified
 
-# What stands in our modules under these names.
+# The classes of our modules, by attribute name.
 PLACES = {
     **dict.fromkeys(("out", "q", "up", "gate", "down", "decoder", "classifier"), nn.Linear),
     **dict.fromkeys(("qkv", "kv"), StackedLinear),
@@ -25,7 +25,7 @@ PLACES = {
 
 @dataclass(frozen=True)
 class Body:
-    """What all blocks have in common.
+    """Numbers that all blocks share.
 
     eps: of all norms. dropout: of the residual branches.
     """
@@ -40,9 +40,9 @@ class Body:
 
 
 class Inspection:
-    """Collects the parts of a model that a family does not have.
+    """Collects the parts of a model that a family does not support.
 
-    family: the class of transformers, for the message.
+    family: the class in transformers, for the error message.
     """
 
     def __init__(self, family: str):
@@ -50,24 +50,24 @@ class Inspection:
         self._refused: list[str] = []
 
     def require(self, ok: bool, part: str) -> None:
-        """Unless `ok`, `part` is refused; it begins with the key of params.yaml, if it has one."""
+        """Unless `ok`, add `part` to the unsupported ones; it starts with its params.yaml key."""
         if not ok and part not in self._refused:
             self._refused.append(part)
 
     def one(self, part: str, values: Iterable[Any]) -> Any:
-        """The value that all of `values` are; `part` is refused if they differ."""
+        """The common value of `values`; if they differ, `part` is not supported."""
         found = list(dict.fromkeys(values))
-        self.require(len(found) == 1, f"{part}: several, {', '.join(map(str, found))}")
+        self.require(len(found) == 1, f"{part}: different values, {', '.join(map(str, found))}")
         return found[0]
 
     def finish(self) -> None:
-        """To be called when all has been asked.
+        """Raise one error for all parts found so far.
 
         Raises:
-            ValueError: parts were refused; all of them are named.
+            ValueError: some parts are not supported.
         """
         if self._refused:
-            raise ValueError(f"{self.family} has no place for " + "; ".join(self._refused))
+            raise ValueError(f"{self.family} does not support " + "; ".join(self._refused))
 
     def body(
         self,
@@ -80,16 +80,16 @@ class Inspection:
         pattern: type[AttentionPattern],
         rotary: bool = False,
     ) -> Body:
-        """Require parts of these types throughout, with the same numbers in all blocks.
+        """Require parts of these types, with the same numbers in all blocks.
 
-        rotary: whether queries and keys are rotated.
+        rotary: whether queries and keys must be rotated.
 
         Raises:
-            ValueError: a part is none of this project, so that nothing can be asked of it.
+            ValueError: a part is not of this project, so that it cannot be checked further.
         """
         self._exact(model)
         blocks, attentions = self._parts(model, embedding)
-        self.require(model.encoder is None, "an encoder beside the decoder")
+        self.require(model.encoder is None, "an encoder")
         kind = type(model.pattern).__name__
         self.require(type(model.pattern) is pattern, f"pattern: {kind}, not {pattern.__name__}")
         self.require(getattr(model.embedding, "scale", 1.0) == 1.0, "a scale of the embedding")
@@ -112,7 +112,7 @@ class Inspection:
             self.require(type(each) is norm, f"norm: {type(each).__name__}")
             self.require(getattr(each, "weight", None) is not None, "norm: one without a weight")
         eps = self.one("norm_eps", (getattr(each, "eps", None) for each in norms))
-        self.require(eps is not None, "norm_eps: that of the number type")
+        self.require(eps is not None, "norm_eps: None")
         return Body(
             self.one("n_head", (a.n_head for a in attentions)),
             self.one("d_head", (a.out.in_features // a.n_head for a in attentions)),
@@ -124,7 +124,7 @@ class Inspection:
         )
 
     def _exact(self, model: Transformer) -> None:
-        """Require parts of this project and of torch, as they were made."""
+        """Require unmodified modules of this project and of torch."""
         self._try(lambda: unmodified(model))
         for name, part in model.named_modules():
             known = path(part).startswith(("transformer.", "torch.nn.modules."))
@@ -135,7 +135,7 @@ class Inspection:
         self.finish()
 
     def _try(self, check: Callable[[], Any]) -> None:
-        """Refuse what `check` raises an error about."""
+        """Add the error that `check` raises, if any."""
         try:
             check()
         except ValueError as error:
@@ -144,7 +144,7 @@ class Inspection:
     def _parts(
         self, model: Transformer, embedding: type[nn.Module]
     ) -> tuple[list[Block], list[Attention]]:
-        """The blocks and their attentions."""
+        """The blocks and their attention layers."""
         kind = type(model.embedding)
         self.require(kind is embedding, f"the embedding {kind.__name__}")
         blocks = list(model.blocks)
@@ -160,7 +160,7 @@ class Inspection:
         return blocks, [each.attention for each in blocks]
 
     def _ends(self, model: Transformer, post: bool) -> None:
-        """Require a norm after the last block, or with `post` before the first, and no other."""
+        """Require a norm after the last block (`post`: before the first), and no other."""
         before, after = type(model.embedding.norm), type(model.norm)
         here, other = (before, after) if post else (after, before)
         places = ("before the first block", "after the last block")
@@ -175,7 +175,7 @@ class Inspection:
         return stream + rest
 
     def activation(self, activation: nn.Module) -> str:
-        """The name that transformers gives to it."""
+        """Its name in transformers."""
         if type(activation) is nn.GELU:
             return "gelu" if activation.approximate == "none" else "gelu_new"
         names = {nn.ReLU: "relu", nn.SiLU: "silu", nn.Tanh: "tanh"}
@@ -185,7 +185,7 @@ class Inspection:
         return names.get(type(activation), words)
 
     def biases(self, modules: list[nn.Module], wanted: bool, part: str) -> None:
-        """Require that all of `modules` have a bias, or that none has."""
+        """Require that all of `modules` have a bias (`wanted`), or none."""
         has = [getattr(module, "bias", None) is not None for module in modules]
         self.require(all(each is wanted for each in has), part)
 
@@ -198,11 +198,11 @@ class Inspection:
         """Require that attention divides by the square root of d_head."""
         usual = (None, body.d_head**-0.5)
         same = all(block.attention.scale in usual for block in model.blocks)
-        self.require(same, "a scale of attention of its own")
+        self.require(same, "another scale of attention")
 
 
 def does_nothing(module: nn.Module) -> bool:
-    """Whether the output is the input, in training as well."""
+    """Whether the output always equals the input, also in training."""
     if isinstance(module, nn.Sequential):
         return all(does_nothing(part) for part in module)
     return is_nothing(module) or (type(module) is nn.Dropout and not module.p)

@@ -1,7 +1,7 @@
-"""Keys of a config.json that neither the forward pass nor its gradients depend on, by their kind.
+"""Keys of a config.json that change neither the forward pass nor its gradients, by kind.
 
-No modelling code of transformers reads them, but for those that it only computes memory, initial
-weights, losses or the heads of other tasks with.
+The modelling code of transformers does not read them, or uses them only for memory, initial
+weights, losses or the heads of other tasks.
 """
 
 BOOKKEEPING = (
@@ -10,26 +10,26 @@ BOOKKEEPING = (
     "sep_token_id", "task_specific_params", "tokenizer_class", "torch_dtype",
     "transformers_version",
 )  # fmt: skip
-# Of other heads than those that are built, and of losses.
+# For other heads, and for losses.
 TASKS = (
     "classifier_dropout", "encoder_stride", "id2label", "label2id", "num_labels", "problem_type",
     "summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type",
     "summary_use_proj",
 )  # fmt: skip
-# How the same is computed, or begun with, or given back.
+# How to compute, initialize or return the same.
 SWITCHES = (
     "attn_implementation", "chunk_size_feed_forward", "gradient_checkpointing",
     "initializer_range", "output_attentions", "output_hidden_states", "output_past",
     "reorder_and_upcast_attn", "return_dict", "tf_legacy_loss", "use_bfloat16", "use_cache",
     "use_return_dict", "xla_device",
 )  # fmt: skip
-# Written by older versions and by programs of conversion, and read by no version.
+# Written by older versions and by conversion tools, read by no version.
 LEFT_OVER = (
     "eos_token_ids", "is_llama_config", "n_special", "pooler_fc_size",
     "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head",
     "predict_special_tokens", "vocab_size_or_config_json_file",
 )  # fmt: skip
-# How `generate` of transformers writes a text; today in a generation_config.json, but for tokens.
+# Settings of transformers' `generate`, now in generation_config.json (tokens in both).
 GENERATION = (
     "assistant_confidence_threshold", "assistant_early_exit", "assistant_ensemble_weight",
     "assistant_lookbehind", "bad_words_ids", "begin_suppress_tokens", "bos_token_id",
@@ -50,10 +50,10 @@ GENERATION = (
     "watermarking_config",
 )  # fmt: skip
 WITHOUT_EFFECT = frozenset(BOOKKEEPING + TASKS + SWITCHES + LEFT_OVER + GENERATION)
-# Of keys that a configuration keeps for itself, and of the marks of other programs that wrote it.
+# Prefixes of private keys, and of keys that exporters add.
 BEGINNINGS = ("_", "transformers.js_", "transformers_js_", "unsloth_")
 
 
 def has_no_effect(key: str) -> bool:
-    """Whether a model is the same with any value of `key`, or none."""
+    """Whether `key` never changes the model."""
     return key in WITHOUT_EFFECT or key.startswith(BEGINNINGS)

@@ -29,7 +29,7 @@ KV_KEYS = "hidden_size, num_key_value_heads, head_dim, attention_bias"
 MLP_KEYS = "hidden_size, intermediate_size, mlp_bias"
 BLOCK = (
     Link("attention_norm", "input_layernorm", keys="hidden_size"),
-    # One of the two ways, see GroupedQueryAttention.
+    # Either qkv (SelfAttention), or q and kv (GroupedQueryAttention).
     Link("attention.qkv", (Q, K, V), keys=f"{Q_KEYS}, num_key_value_heads"),
     Link("attention.q", Q, keys=Q_KEYS),
     Link("attention.kv", (K, V), keys=KV_KEYS),
@@ -43,7 +43,7 @@ BLOCK = (
 
 def clean(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
     """Their tensors, each parameter once."""
-    # Older versions kept the frequencies, before any scaling.
+    # Older versions stored the frequencies, before any scaling.
     d_head = _d_head(config)
     check = is_close_to(rotary_frequencies(d_head, rope.read(config, 1, d_head).theta))
     layers = range(config.count("num_hidden_layers"))
@@ -55,12 +55,12 @@ def clean(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
 
 
 def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Transformer:
-    """The model that `config` describes, its weights still to be filled."""
+    """The model that `config` describes, before its weights are loaded."""
     d_model, d_mlp = config.count("hidden_size"), config.count("intermediate_size")
     n_head, d_head = config.heads("num_attention_heads", d_model), _d_head(config)
     n_kv_head = config.count("num_key_value_heads", None) or n_head
     if n_head % n_kv_head:
-        raise config.refusal("num_key_value_heads", f"a divisor of {n_head}, the heads, is")
+        raise config.refusal("num_key_value_heads", f"expected a divisor of the {n_head} heads")
     eps, dropout = config.positive("rms_norm_eps", 1e-6), config.dropout("attention_dropout", 0.0)
     bias, mlp_bias = config.flag("attention_bias", False), config.flag("mlp_bias", False)
     vocabulary_size = config.count("vocab_size")
@@ -99,17 +99,17 @@ def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Tran
 
 
 def _d_head(config: Config) -> int:
-    """Of each head; it is rotated in pairs."""
+    """Width of a head; even, because rotation works on pairs."""
     d_model = config.count("hidden_size")
     shared = d_model // config.heads("num_attention_heads", d_model)
     d_head = config.count("head_dim", None) or shared
     if d_head % 2:
-        raise config.refusal("head_dim", f"an even number is, for rotary positions, not {d_head}")
+        raise config.refusal("head_dim", f"rotary positions need an even number, not {d_head}")
     return d_head
 
 
 def links(model: Transformer) -> list[Link]:
-    """Where each parameter stands in their files."""
+    """The name of each parameter in their files."""
     keys = "vocab_size, hidden_size"
     pairs = [
         Link("embedding.tokens", "model.embed_tokens", keys=keys),
@@ -122,10 +122,10 @@ def links(model: Transformer) -> list[Link]:
 
 
 def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The config.json of a LlamaForCausalLM that is `model`, and no further tensors.
+    """The config.json for `model` as a LlamaForCausalLM, and no further tensors.
 
     Raises:
-        ValueError: LlamaForCausalLM cannot express a part of the model; all of them are named.
+        ValueError: LlamaForCausalLM does not support a part of the model; the message names all.
     """
     found = Inspection("LlamaForCausalLM")
     kinds = (SelfAttention, GroupedQueryAttention)
@@ -136,20 +136,20 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     positions = type(embedding.positions)
     found.require(positions is NoPositions, f"positions: {positions.__name__}")
     found.require(embedding.token_types is None, "token types")
-    found.require(embedding.dropout.p == body.dropout == 0.0, "dropout outside of attention")
+    found.require(embedding.dropout.p == body.dropout == 0.0, "dropout outside attention")
     found.unscaled(model, body)
     n_kv_head = found.one("n_kv_head", (getattr(a, "n_kv_head", a.n_head) for a in attentions))
     rotaries = [a.rotation for a in attentions if isinstance(a.rotation, Rotary)]
     if rotaries:
         given = ((r.theta, r.scaling, len(r.sine)) for r in rotaries)
         _, scaling, _ = found.one("positions", given)
-        found.require(rope.is_known(scaling), "positions: frequencies scaled in a way of their own")
+        found.require(rope.is_known(scaling), "positions: another scaling of frequencies")
     inside = [m for a in attentions for m in a.modules() if isinstance(m, nn.Linear)]
     bias = attentions[0].out.bias is not None
-    found.biases(inside, bias, "bias: in some of attention's matrices only")
+    found.biases(inside, bias, "bias: only in some matrices of attention")
     mlp_bias = model.blocks[0].mlp.up.bias is not None
     matrices = [m for b in model.blocks for m in b.mlp.modules() if isinstance(m, nn.Linear)]
-    found.biases(matrices, mlp_bias, "bias: in some of the MLP's matrices only")
+    found.biases(matrices, mlp_bias, "bias: only in some matrices of the MLP")
     found.biases([model.head.decoder], False, "a head with a bias")
     found.finish()
     config = {

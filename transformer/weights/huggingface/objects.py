@@ -1,4 +1,4 @@
-"""A model of transformers in memory: whether it is what its class makes of its configuration."""
+"""Checks that a transformers model in memory was not changed after its class made it."""
 
 import copy
 from typing import Any
@@ -8,33 +8,33 @@ from torch import nn
 
 from transformer.weights.components import path, require, unmodified
 
-# Numbers that change no output; the size of the vocabulary shows in the tensors.
+# Numbers that change no output; the tensors show the vocabulary size.
 WITHOUT_EFFECT = ("training", "gradient_checkpointing", "vocab_size")
 
 
 def unchanged(model: nn.Module) -> None:
-    """Refuse a model with parts of other classes or with other numbers than its configuration
-    makes: only the configuration and the tensors are read.
+    """Require the parts and the numbers that the model's configuration gives: the import reads
+    only the configuration and the tensors.
 
     Raises:
-        ValueError: a part differs; it is named.
+        ValueError: a part differs; the message names it.
     """
-    unmodified(model, harmless=("transformers.",))  # whose own hooks collect outputs
+    unmodified(model, harmless=("transformers.",))  # its hooks only collect outputs
     with torch.device("meta"):
         made = dict(type(model)(copy.deepcopy(model.config)).named_modules())
     for name, part in model.named_modules():
         where = name or "the model"
-        require(name in made, where, f"the further part {type(part).__name__}")
+        require(name in made, where, f"the additional module {type(part).__name__}")
         found, expected = path(part), path(made[name])
         require(found == expected, where, f"{found} in place of {expected}")
         numbers, usual = _numbers(part), _numbers(made[name])
         for key in sorted(numbers.keys() & usual.keys()):
             same = numbers[key] == usual[key]
-            require(same, where, f"{key} {numbers[key]}, in the configuration {usual[key]},")
+            require(same, where, f"{key} {numbers[key]} (the configuration has {usual[key]})")
 
 
 def _numbers(part: nn.Module) -> dict[str, Any]:
-    """What a part computes with besides tensors: eps, a scale, a probability, a padding token."""
+    """Numbers that a module computes with: eps, a scale, a probability, a padding token."""
     kinds = (int, float, tuple, type(None))
     return {
         key: value

@@ -1,4 +1,4 @@
-"""Rotary positions in a config.json of transformers, with the scalings of their frequencies."""
+"""Rotary positions in a config.json of transformers, and the scaling of their frequencies."""
 
 import math
 from collections.abc import Callable
@@ -13,28 +13,28 @@ from transformer.weights.huggingface.config import Config, is_number
 
 @dataclass(frozen=True)
 class Unscaled:
-    """Frequencies as they are."""
+    """No scaling of frequencies."""
 
     def __call__(self, frequencies: Tensor) -> Tensor:
-        """(d_head / 2,) in radians per position, likewise."""
+        """(d_head / 2,) in radians per position to the same."""
         return frequencies
 
 
 @dataclass(frozen=True)
 class Linear:
-    """Positions closer together (Chen et al. 2023, "Extending Context Window of Large Language
+    """Positional interpolation (Chen et al. 2023, "Extending Context Window of Large Language
     Models via Positional Interpolation")."""
 
     factor: float
 
     def __call__(self, frequencies: Tensor) -> Tensor:
-        """(d_head / 2,) in radians per position, likewise."""
+        """(d_head / 2,) in radians per position to the same."""
         return frequencies / self.factor
 
 
 @dataclass(frozen=True)
 class Llama3:
-    """Only slow rotations are slowed down, with a smooth passage (Llama 3.1's own)."""
+    """Scales only low frequencies, with a smooth transition (Llama 3.1)."""
 
     factor: float
     low_freq_factor: float
@@ -43,10 +43,10 @@ class Llama3:
 
     def __post_init__(self):
         if not self.low_freq_factor < self.high_freq_factor:
-            raise ValueError("a high_freq_factor above low_freq_factor is")
+            raise ValueError("expected a high_freq_factor above low_freq_factor")
 
     def __call__(self, frequencies: Tensor) -> Tensor:
-        """(d_head / 2,) in radians per position, likewise."""
+        """(d_head / 2,) in radians per position to the same."""
         turns = self.original_max_position_embeddings * frequencies / (2 * math.pi)
         kept = (turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)
         kept = kept.clamp(0, 1)  # 1 where a context has many turns, 0 where it has few
@@ -58,29 +58,29 @@ NAMES = {kind: name for name, kind in SCALINGS.items()}
 
 
 def read(config: Config, length: int, d_head: int) -> Rotary:
-    """The rotary positions that `config` describes, in one section today and in two keys before.
+    """The rotary positions of `config`, from `rope_parameters`, or from the older keys
+    `rope_theta` and `rope_scaling`.
 
-    Where both are given, the older `rope_scaling` replaces `rope_parameters` as a whole, as in
-    transformers.
+    `rope_scaling` replaces all of `rope_parameters`, as in transformers.
 
     Raises:
-        ValueError: they are not known, or contradict each other.
+        ValueError: they are unknown, or contradict each other.
     """
     theta = config.positive("rope_theta", 10_000.0)
     sections = {key: config.take(key, None) for key in ("rope_scaling", "rope_parameters")}
     key = next((key for key, section in sections.items() if section), "rope_parameters")
     section = sections[key] or {}
     if not isinstance(section, dict):
-        raise config.refusal(key, "a section is, with a rope_type")
+        raise config.refusal(key, "expected a section with a rope_type")
     given = dict(section)
     kinds = [given.pop(name) for name in ("rope_type", "type") if name in given] or ["default"]
     if kinds[0] not in SCALINGS or kinds[0] != kinds[-1]:
-        raise config.refusal(key, f"known rope_types are {', '.join(SCALINGS)}")
+        raise config.refusal(key, f"expected a rope_type of {', '.join(SCALINGS)}")
     if given.pop("partial_rotary_factor", 1.0) != 1.0:
-        raise config.refusal(key, "only a partial_rotary_factor of 1 is")
+        raise config.refusal(key, "expected a partial_rotary_factor of 1")
     theta = given.pop("rope_theta", theta)
     if not all(is_number(value) and value > 0 for value in (theta, *given.values())):
-        raise config.refusal(key, "numbers above 0 are")
+        raise config.refusal(key, "expected numbers above 0")
     kind = SCALINGS[kinds[0]]
     try:
         return Rotary(length, d_head, theta, kind(**given))
@@ -90,12 +90,12 @@ def read(config: Config, length: int, d_head: int) -> Rotary:
 
 
 def is_known(scaling: Callable[[Tensor], Tensor] | None) -> bool:
-    """Whether transformers has this scaling of frequencies."""
+    """Whether transformers supports this scaling of frequencies."""
     return scaling is None or type(scaling) in NAMES
 
 
 def write(rotary: Rotary) -> dict[str, Any]:
-    """`rope_parameters`, from which `read` makes these positions; their scaling is known."""
+    """The `rope_parameters` from which `read` makes the same positions; needs a known scaling."""
     scaling = rotary.scaling or Unscaled()
     kind = NAMES[type(scaling)]
     return {"rope_type": kind, "rope_theta": rotary.theta, **asdict(scaling)}

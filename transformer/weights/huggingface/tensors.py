@@ -1,4 +1,4 @@
-"""Tensors of checkpoints under one name each; what is no parameter is checked, then left out."""
+"""Cleans the tensors of checkpoints: one name for each parameter, no buffers."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """`tensors` of a model without a head, under the names that they have in one with a head."""
+    """`tensors` with the prefix that they have in a model with a head."""
     if any(name.startswith(prefix) for name in tensors):
         return tensors
     return {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
@@ -16,26 +16,26 @@ def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def without_constants(
     tensors: dict[str, Tensor], constants: dict[str, Callable[[Tensor], bool]]
 ) -> dict[str, Tensor]:
-    """`tensors` without the buffers that a model makes by itself.
+    """`tensors` without the buffers that a model computes itself.
 
-    constants: by their names, whether a tensor is what ours is.
+    constants: name of each buffer, and a function that tells whether it has the expected values.
 
     Raises:
-        ValueError: a buffer differs, so that the model would too.
+        ValueError: a buffer has other values, which would change the model.
     """
     for name in constants.keys() & tensors.keys():
         if not constants[name](tensors[name]):
-            raise ValueError(f"{name}: a buffer with values of its own, which is not supported")
+            raise ValueError(f"{name}: this buffer has unusual values, which are not supported")
     return {name: tensor for name, tensor in tensors.items() if name not in constants}
 
 
 def without_copies(tensors: dict[str, Tensor], copies: dict[str, str]) -> dict[str, Tensor]:
-    """`tensors` with each tied one once, under the name of the original, whichever was saved.
+    """`tensors` with each tied weight once, under the name of the original.
 
-    copies: name of the copy to name of the original.
+    copies: name of the copy to name of the original; either or both may be in `tensors`.
 
     Raises:
-        ValueError: the two differ.
+        ValueError: copy and original differ.
     """
     kept = dict(tensors)
     for copy, original in copies.items():
@@ -47,23 +47,23 @@ def without_copies(tensors: dict[str, Tensor], copies: dict[str, str]) -> dict[s
 
 
 def is_range(length: int) -> Callable[[Tensor], bool]:
-    """0, 1, 2, ... up to `length`."""
+    """Check for 0, 1, 2, ... `length` - 1."""
     return lambda tensor: tensor.flatten().tolist() == list(range(length))
 
 
 def is_causal_mask(length: int) -> Callable[[Tensor], bool]:
-    """Ones on and below the diagonal of (1, 1, length, length)."""
+    """Check for ones on and below the diagonal of (1, 1, length, length), zeros above."""
     mask = torch.ones(1, 1, length, length, dtype=torch.bool).tril()
     return lambda tensor: torch.equal(tensor.bool(), mask) and bool((tensor <= 1).all())
 
 
 def is_hiding(tensor: Tensor) -> bool:
-    """A number so low that what it is added to vanishes in a softmax."""
+    """Check for numbers so low that a softmax gives them no weight."""
     return bool((tensor <= -1e4).all())
 
 
 def is_close_to(expected: Tensor) -> Callable[[Tensor], bool]:
-    """`expected`, but for the rounding of the tensor's own type."""
+    """Check for `expected` up to the rounding of the tensor's type."""
 
     def check(tensor: Tensor) -> bool:
         if tensor.shape != expected.shape or not tensor.is_floating_point():

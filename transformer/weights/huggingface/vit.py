@@ -39,7 +39,7 @@ def clean(
     config: Config,
     image_size: int | tuple[int, int] | None = None,
 ) -> dict[str, Tensor]:
-    """Their tensors with the prefix of a whole model, and positions for `image_size`."""
+    """Their tensors with the prefix of a full model, and positions for `image_size`."""
     tensors = with_prefix(tensors, "vit.")
     if POSITIONS not in tensors:
         raise ValueError(f"missing tensors: {POSITIONS}")
@@ -53,9 +53,9 @@ def build(
     tensors: dict[str, Tensor],
     image_size: int | tuple[int, int] | None = None,
 ) -> Transformer:
-    """The model that `config` describes, its weights still to be filled.
+    """The model that `config` describes, before its weights are loaded.
 
-    image_size: in place of the configuration's.
+    image_size: replaces that of the configuration.
     """
     trained, patch = _trained(config)
     size, _, (rows, columns) = sizes(trained, patch, image_size)
@@ -63,7 +63,7 @@ def build(
     n_head = config.heads("num_attention_heads", d_model, 12)
     d_head = d_model // n_head
     if config.count("head_dim", d_head) != d_head:
-        raise config.refusal("head_dim", f"only {d_head} is, the width for each of {n_head} heads")
+        raise config.refusal("head_dim", f"expected {d_head}, for {n_head} heads")
     eps, qkv_bias = config.positive("layer_norm_eps", 1e-12), config.flag("qkv_bias", True)
     dropout = config.dropout("hidden_dropout_prob", 0.0)
     attention_dropout = config.dropout("attention_probs_dropout_prob", 0.0)
@@ -103,10 +103,10 @@ def build(
 
 
 def labels(config: Config) -> list[str]:
-    """The names of the classes, in their order; transformers leaves them out where they are two.
+    """The names of the classes, in order; two if the configuration names none, as in transformers.
 
     Raises:
-        ValueError: the keys of id2label are not the numbers from 0, or not as many as num_labels.
+        ValueError: the keys of id2label are not the numbers from 0, or num_labels differs.
     """
     named, count = config.take("id2label", None), config.count("num_labels", None)
     if named is None:
@@ -114,19 +114,19 @@ def labels(config: Config) -> list[str]:
     by_number = {str(key): name for key, name in named.items()} if isinstance(named, dict) else {}
     names = [by_number.get(str(number)) for number in range(len(by_number))]
     if not names or not all(isinstance(name, str) for name in names):
-        raise config.refusal("id2label", "names of classes are, by their numbers from 0")
+        raise config.refusal("id2label", "expected names of classes by their numbers from 0")
     if count not in (None, len(names)):
-        raise config.refusal("num_labels", f"only {len(names)} is, as id2label has it")
+        raise config.refusal("num_labels", f"expected {len(names)}, as in id2label")
     return names
 
 
 def _trained(config: Config) -> tuple[Grid, Grid]:
-    """Height and width of the images that it was trained on, and of a patch."""
+    """Height and width of the training images, and of a patch."""
     return config.size("image_size", 224), config.size("patch_size", 16)
 
 
 def links(model: Transformer) -> list[Link]:
-    """Where each parameter stands in their files."""
+    """The name of each parameter in their files."""
     embeddings = "vit.embeddings"
     return [
         Link("embedding.class_token", f"{embeddings}.cls_token", keys="hidden_size"),
@@ -149,29 +149,29 @@ def links(model: Transformer) -> list[Link]:
 
 
 def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The config.json of a ViTForImageClassification that is `model`, and no further tensors.
+    """The config.json for `model` as a ViTForImageClassification, and no further tensors.
 
     Raises:
-        ValueError: it cannot express a part of the model; all of them are named.
+        ValueError: it does not support a part of the model; the message names all of them.
     """
     found = Inspection("ViTForImageClassification")
     body = found.body(
         model, PatchEmbedding, PreNormBlock, SelfAttention, MLP, nn.LayerNorm, Bidirectional
     )
     embedding, pooling = model.embedding, type(model.head.pooling)
-    found.require(pooling is ClassToken, f"pooling: {pooling.__name__}, not of the class token")
+    found.require(pooling is ClassToken, f"pooling: {pooling.__name__}, not ClassToken")
     found.require(embedding.class_token is not None, "pooling: no class token")
     direct = does_nothing(model.head.transform)
     found.require(direct, "a transform or dropout before the classifier")
     found.learned_positions(embedding.positions)
     found.unscaled(model, body)
     same = embedding.dropout.p == body.dropout
-    found.require(same, "dropout: another of the embedding than of the blocks")
+    found.require(same, "dropout: different in embedding and blocks")
     qkv = [m for b in model.blocks for m in b.attention.modules() if isinstance(m, StackedLinear)]
     others = [m for m in model.modules() if isinstance(m, nn.Linear) and m not in qkv]
     found.biases([*others, embedding.patches, *found.norms(model)], True, "bias: parts without one")
     qkv_bias = qkv[0].bias is not None
-    found.biases(qkv, qkv_bias, "bias: in some of the QKV matrices only")
+    found.biases(qkv, qkv_bias, "bias: only in some QKV matrices")
     found.finish()
     classes = model.head.classifier.out_features
     config = {
