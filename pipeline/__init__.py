@@ -1,3 +1,3 @@
-"""The benchmark: prepare data, train one transformer three ways, evaluate, report."""
+"""The benchmark: prepare data, train one Transformer as three models, evaluate, report."""
 
 MODELS = ("bert", "gpt", "vit")

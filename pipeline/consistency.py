@@ -1,31 +1,33 @@
-"""Errors between keys of params.yaml that are each valid by itself."""
+"""Finds keys of params.yaml that are valid alone but contradict each other."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from pipeline import MODELS
 
-# Far above any use; beyond, memory or patience would end before the first step.
-MAX_PARAMETERS = 10**10  # of the blocks of a model
-MAX_PATCHES = 2**17  # of an image
-MAX_TOKENS = 10**8  # of a micro-batch
+# Far above any real use; larger values would exhaust memory or take forever.
+MAX_PARAMETERS = 10**10  # in the blocks of a model
+MAX_PATCHES = 2**17  # in an image
+MAX_TOKENS = 10**8  # in a micro-batch
 
 
 def inconsistencies(raw: dict[str, Any]) -> list[str]:
-    """A line for each, with the path of the key. Looks at raw values, whatever they are, so that
-    these errors are told along with all others."""
+    """One line for each error, with the path of the key.
+
+    raw: values of any type, so that these errors can be reported together with errors of type.
+    """
     return [line for name in MODELS for check in CHECKS for line in check(name, _Parts(raw, name))]
 
 
 class _Parts:
-    """The sections that concern one model; empty where params.yaml has something else there."""
+    """The sections of one model; empty where params.yaml has no mapping."""
 
     def __init__(self, raw: dict[str, Any], name: str):
         section = _section(raw.get(name))
         self.data, self.objective, self.train, self.own = (
             _section(section.get(key)) for key in ("data", "objective", "train", "model")
         )
-        # The shared architecture, with what the model's own section overrides.
+        # The shared architecture with the overrides of the model's own section.
         given = {key: value for key, value in self.own.items() if value is not None}
         self.model = _section(raw.get("model")) | given
         self.where = {
@@ -59,7 +61,7 @@ def _architecture(name: str, parts: _Parts) -> Iterator[str]:
         size = layers * (4 * width**2 + 2 * width * inner)
         if size > MAX_PARAMETERS:
             yield (
-                f"{parts.where['n_layer']}: {layers} layers of d_model {width} and d_mlp {inner} "
+                f"{parts.where['n_layer']}: {layers} layers with d_model {width} and d_mlp {inner} "
                 f"have {size:,} parameters, more than {MAX_PARAMETERS:,} (for {name})"
             )
 
@@ -73,8 +75,8 @@ def _images(name: str, parts: _Parts) -> Iterator[str]:
         yield line + f"is not divisible by {name}.model.patch_size, {patch}"
     elif (size // patch) ** 2 > MAX_PATCHES:
         yield line + (
-            f"in patches of {patch} makes {(size // patch) ** 2:,} of them, more than "
-            f"{MAX_PATCHES:,}; a larger {name}.model.patch_size makes fewer"
+            f"gives {(size // patch) ** 2:,} patches of size {patch}, more than {MAX_PATCHES:,}; "
+            f"increase {name}.model.patch_size"
         )
 
 
@@ -85,11 +87,11 @@ def _masking(name: str, parts: _Parts) -> Iterator[str]:
         fraction = masking.get("fraction")
         if masking.get("selection") != "exact" or not _positive(length):
             continue
-        # One position at least is hidden: that would be a larger fraction than was asked for.
+        # At least one position is masked, which would be a larger fraction than requested.
         if isinstance(fraction, float) and 0 < fraction < 1 and round(fraction * length) == 0:
             yield (
-                f"{name}.objective.{key}.fraction: {fraction} of {name}.data.sequence_length, "
-                f"{length} tokens, is less than half a token; at least {0.5 / length:.2g}"
+                f"{name}.objective.{key}.fraction: {fraction} of {name}.data.sequence_length "
+                f"{length} is less than half a token; use at least {0.5 / length:.2g}"
             )
 
 
@@ -105,8 +107,8 @@ def _batches(name: str, parts: _Parts) -> Iterator[str]:
     length = parts.data.get("sequence_length")
     if _positive(length) and (tokens := batch // shares * length) > MAX_TOKENS:
         yield (
-            f"{name}.train.batch_size: {batch // shares} sequences of {length} at once are "
-            f"{tokens:,} tokens, more than {MAX_TOKENS:,}; {name}.train.accumulate splits a batch"
+            f"{name}.train.batch_size: {batch // shares} sequences of {length} tokens at once are "
+            f"{tokens:,} tokens, more than {MAX_TOKENS:,}; increase {name}.train.accumulate"
         )
 
 
@@ -114,8 +116,8 @@ def _schedule(name: str, parts: _Parts) -> Iterator[str]:
     warmup, steps = parts.train.get("warmup_steps"), parts.train.get("steps")
     if _positive(warmup, steps) and warmup > steps:
         yield (
-            f"{name}.train.warmup_steps: {warmup}, longer than the training, {steps} steps: the "
-            "learning rate would never be reached"
+            f"{name}.train.warmup_steps: {warmup}, but training has only {steps} steps: it would "
+            "never reach the learning rate"
         )
 
 
@@ -127,5 +129,5 @@ def _section(value: Any) -> dict[str, Any]:
 
 
 def _positive(*values: Any) -> bool:
-    """Whether all are positive integers of a size that the types of params.yaml may allow."""
+    """Whether all are positive integers below 2**63."""
     return all(type(value) is int and 0 < value < 2**63 for value in values)

@@ -1,4 +1,4 @@
-"""What a user can put right: shown as one message without a traceback."""
+"""Errors that a user can fix, shown as one message without a traceback."""
 
 import errno
 
@@ -7,33 +7,33 @@ FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class UserError(Exception):
-    """Says what was wrong, where, and what would be right; the command exits with `exit_code`."""
+    """The message says what is wrong, where, and what is expected; exits with `exit_code`."""
 
     exit_code = 1
 
 
 class ParamsError(UserError):
-    """params.yaml is not valid; the message lists every error with its path."""
+    """params.yaml is not valid; the message lists all errors with their paths."""
 
     exit_code = 2
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error is that of memory at its end, as Python, NumPy and torch tell of it."""
+    """Whether Python, NumPy or torch ran out of memory."""
     told = ("allocate memory", "out of memory")
     return isinstance(error, MemoryError) or any(words in str(error) for words in told)
 
 
 def is_full_disk(error: Exception) -> bool:
-    """Whether an error is that of a full disk, also as safetensors tells of it."""
+    """Whether the disk is full; safetensors reports this only in its message."""
     return getattr(error, "errno", None) in FULL or "No space left on device" in str(error)
 
 
 def is_forbidden(error: Exception) -> bool:
-    """Whether an error is that of a file that may not be touched, as in a read-only checkout."""
+    """Whether permission for a file is missing, as in a read-only checkout."""
     return isinstance(error, OSError) and error.errno in FORBIDDEN and error.filename is not None
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says in one line, also where it says nothing."""
+    """The first line of an error's message; its repr if the message is empty."""
     return next(iter(str(error).strip().splitlines()), repr(error))

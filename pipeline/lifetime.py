@@ -1,4 +1,4 @@
-"""When a stage has to end: on a signal, and when the `dvc` that runs it is gone."""
+"""Ends a stage on a signal, and when the `dvc` that runs it has ended."""
 
 import os
 import signal
@@ -13,34 +13,34 @@ import psutil
 
 from pipeline import records
 
-# Seconds to end in good order; what hangs longer ends as if by kill -9. Enough for a step of
-# training, an evaluation and a checkpoint; less than most schedulers wait.
+# Seconds for a clean exit, as after kill -9 from then on. Enough for a training step, an evaluation
+# and a checkpoint; less than most schedulers wait.
 GRACE = 10
-_signal = 0  # the first one that came
-_unbroken = 0  # how many calls there are that it has to wait for
+_signal = 0  # the first signal received
+_unbroken = 0  # number of running calls that must finish first
 
 
 def end_with_dvc() -> None:
-    """End in good order on SIGTERM and Ctrl-C, and when the `dvc` that runs this process has ended.
+    """Exit cleanly on SIGTERM and Ctrl-C, and when the `dvc` that runs this process has ended.
 
-    A `dvc` that is killed leaves its stage running, which would go on writing while the next
-    `dvc repro` starts another.
+    If `dvc` is killed, its stage keeps running and would write while the next `dvc repro` starts
+    another.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     dvc = records.dvc_process()
     if dvc:
         threading.Thread(target=_follow, args=(dvc,), daemon=True).start()
-    elif "DVC_STAGE" in os.environ:  # it ended before this process had a look
+    elif "DVC_STAGE" in os.environ:  # `dvc` has already ended
         _end()
 
 
 @contextmanager
 def unbroken() -> Iterator[None]:
-    """Let a signal wait until what is begun inside has ended, for as long as there is grace. An
-    error inside goes on as it is.
+    """Delay a signal until the code inside has finished, at most GRACE seconds. Errors inside are
+    raised as usual.
 
-    A library that is left in the middle of a call may hang, or hold a lock, in the next one.
+    A library that is interrupted within a call may hang, or keep a lock, in the next one.
     """
     global _unbroken
     _unbroken += 1
@@ -53,13 +53,13 @@ def unbroken() -> Iterator[None]:
 
 
 def stopping() -> bool:
-    """Whether a signal came that an `unbroken` call makes wait."""
+    """Whether a signal has arrived, which an `unbroken` call may delay."""
     return bool(_signal)
 
 
 def _follow(dvc: psutil.Process) -> None:
     with suppress(psutil.NoSuchProcess):
-        # Not wait(), which goes on until somebody has asked for the exit code of the `dvc`.
+        # Not wait(), which returns only after another process has read dvc's exit code.
         while dvc.status() != psutil.STATUS_ZOMBIE and dvc.is_running():
             time.sleep(0.1)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -67,12 +67,12 @@ def _follow(dvc: psutil.Process) -> None:
 
 def _end(number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
     global _signal
-    if _signal:  # it is ending
+    if _signal:  # already stopping
         return
     _signal = number
     threading.Thread(target=_end_at_last, daemon=True).start()
     if _unbroken:
-        _tell("stopping, as soon as what has begun is done")
+        _tell("stopping after the current step")
     else:
         _tell("stopped")
         sys.exit(128 + number)
@@ -80,10 +80,10 @@ def _end(number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
 
 def _end_at_last() -> None:
     threading.Event().wait(GRACE)
-    _tell(f"that is not done after {GRACE} seconds, and nothing more is saved")
+    _tell(f"still not finished after {GRACE} seconds: stopped without saving")
     os._exit(128 + _signal)
 
 
 def _tell(text: str) -> None:
-    # Not print: this may come in the middle of one, which Python does not allow.
+    # Not print: this may interrupt another print, which Python does not allow.
     os.write(2, f"{text}\n".encode())

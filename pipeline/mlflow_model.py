@@ -1,4 +1,4 @@
-"""The model as MLflow keeps it: this file, the two packages, and the weights as safetensors.
+"""The model in MLflow's format: this file, the two packages, and the weights as safetensors.
 
     model = mlflow.pyfunc.load_model("runs:/<run id>/bert")
     model.predict(["to be or not to [MASK]"])
@@ -17,7 +17,7 @@ TOP = 5  # predictions that are returned for each input
 class TrainedTransformer(mlflow.pyfunc.PythonModel):
     """BERT takes strings with [MASK], GPT takes strings, ViT takes images (N, C, H, W) of bytes.
 
-    Returns for each input the likeliest words (for every [MASK]), next tokens or classes, with
+    Returns for each input the most likely words (for every [MASK]), next tokens or classes, with
     their probabilities.
     """
 
@@ -33,12 +33,12 @@ class TrainedTransformer(mlflow.pyfunc.PythonModel):
 
             self.tokenizer = Tokenizer.from_file(artifacts["tokenizer"])
 
-    # MLflow makes a schema of type hints, and the three models differ: of this one it makes none.
+    # MLflow infers a schema from most type hints, but not from this one; the models' inputs differ.
     def predict(self, context, model_input: np.ndarray, params=None):
         """Predictions for each input: a list of strings, or an array of images."""
         if self.config["kind"] == "vit":
             return self._classify(model_input)
-        # By the signature, MLflow hands strings over as the column of a table.
+        # Because of the signature, MLflow passes strings as a column of a table.
         return [self._words(text) for text in model_input.iloc[:, 0]]
 
     def _classify(self, images: np.ndarray) -> list:
@@ -60,12 +60,12 @@ class TrainedTransformer(mlflow.pyfunc.PythonModel):
         ).ids
         length, mask = self.config["length"], self.meta["special"]["mask"]
         if not ids:
-            raise ValueError("an empty text: there is nothing to predict from")
+            raise ValueError("the text is empty: it needs at least one word")
         if self.config["kind"] == "bert":
             if mask not in ids:
-                raise ValueError(f"no [MASK] in {text!r}: write one for each word to guess")
+                raise ValueError(f"no [MASK] in {text!r}: write one for each word to predict")
             if len(ids) > length:
-                raise ValueError(f"{len(ids)} tokens, more than the model's {length}: {text!r}")
+                raise ValueError(f"{len(ids)} tokens, but the maximum is {length}: {text!r}")
         tokens = torch.tensor([ids[-length:]])
         with torch.inference_mode():
             logits = self.model(tokens)[0]

@@ -1,4 +1,4 @@
-"""A trained model on disk: weights as safetensors, and how to build it, as JSON."""
+"""Saves and loads a trained model: weights as safetensors, its configuration as JSON."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ def build(config: dict[str, Any], generator: Generator | None = None) -> Transfo
     """The Transformer that `config` describes.
 
     config: {"kind": "bert" | "gpt" | "vit", "architecture": {...}, and the other arguments of
-        that function of `transformer`}; "data" is a note of what it was trained on.
+        that function of `transformer`}; "data" has the fingerprints of the training data.
     """
     arguments = {key: value for key, value in config.items() if key != "data"}
     function = KINDS[arguments.pop("kind")]
@@ -32,7 +32,8 @@ def save(model: Transformer, config: dict[str, Any], folder: Path) -> None:
     with replacing(folder / WEIGHTS) as fresh:
         save_model(model, str(fresh))
     write_json(config, folder / CONFIG)
-    shutil.copymode(folder / CONFIG, folder / WEIGHTS)  # safetensors lets only the owner read it
+    # safetensors writes files that only their owner can read.
+    shutil.copymode(folder / CONFIG, folder / WEIGHTS)
 
 
 def load(folder: Path) -> tuple[Transformer, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""params.yaml as `dvc exp run -S` would make it, checked before DVC removes the old outputs."""
+"""Checks `dvc exp run -S` before DVC removes the old outputs."""
 
 import contextlib
 import io
@@ -13,16 +13,15 @@ from pipeline.paths import PARAMS
 
 
 def check_command(arguments: list[str]) -> None:
-    """Check what a `dvc` command would run its stages with; other commands than `repro` and
-    `exp run` are fine as they are.
+    """Check the parameters of a `dvc repro` or `dvc exp run`; do nothing for other commands.
 
     arguments: of `dvc`.
 
     Raises:
-        ParamsError: the stages would refuse the parameters.
+        ParamsError: the parameters are not valid.
     """
     if not {"repro", "run"} & set(arguments):
-        return  # the usual case, which needs nothing of DVC
+        return  # without importing DVC
     asked = _parse(arguments)
     name = asked and asked.func.__name__
     if name == "CmdRepro":
@@ -32,17 +31,17 @@ def check_command(arguments: list[str]) -> None:
 
 
 def check(overrides: list[str], hydra: bool = True) -> None:
-    """Check params.yaml with the overrides of one `dvc exp run`, each set of a sweep by itself.
+    """Check params.yaml with the overrides of one `dvc exp run`, once for each run of a sweep.
 
-    overrides: as `-S` takes them. hydra: whether DVC may compose params.yaml, as its configuration
-        says.
+    overrides: arguments of `-S`. hydra: whether DVC may compose params.yaml with Hydra, if its
+        configuration enables that.
 
     Raises:
-        ParamsError: params.yaml, an override, or what becomes of the two is not valid.
+        ParamsError: params.yaml, an override, or the result is not valid.
     """
     from dvc.utils.cli_parse import to_path_overrides
 
-    # What concerns other files is none of ours.
+    # Ignore overrides of other files.
     ours = to_path_overrides(overrides).get(str(PARAMS), [])
     for chosen in _sweep(ours):
         said = f"with {' '.join(f'-S {override}' for override in chosen)}: " if chosen else ""
@@ -53,7 +52,7 @@ def check(overrides: list[str], hydra: bool = True) -> None:
 
 
 def _parse(arguments: list[str]) -> Namespace | None:
-    """The arguments as DVC understands them; None where it is going to refuse them, or to help."""
+    """The arguments as DVC parses them; None if it reports an error or shows help."""
     from dvc.cli.parser import get_main_parser
 
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -64,14 +63,14 @@ def _parse(arguments: list[str]) -> Namespace | None:
 
 
 def _sweep(overrides: list[str]) -> list[list[str]]:
-    """The overrides of each experiment: `a=1,2` makes two of them."""
+    """The overrides of each experiment: `a=1,2` gives two."""
     from dvc.utils.hydra import get_hydra_sweeps
 
     if not overrides:
         return [[]]
     try:
         return [sweep[str(PARAMS)] for sweep in get_hydra_sweeps({str(PARAMS): overrides})]
-    except Exception as error:  # of Hydra's grammar, or of DVC
+    except Exception as error:  # from Hydra's parser, or from DVC
         raise ParamsError(f"-S {' -S '.join(overrides)}: {_reason(error)}") from None
 
 
@@ -96,14 +95,14 @@ def _check(overrides: list[str], hydra: bool) -> None:
                 made.write_bytes(PARAMS.read_bytes())
                 apply_overrides(made, overrides)
         except Exception as error:
-            load()  # what is wrong with the file itself is told better there
+            load()  # reports errors in the file itself more clearly
             raise ParamsError(_reason(error)) from None
         raw = yaml_file.read(made)
     validate(raw)
 
 
 def _reason(error: Exception) -> str:
-    """What Hydra says, also to DVC; its advice stands in further lines."""
+    """The message of Hydra, also inside an error of DVC, on one line."""
     from dvc.exceptions import DvcException
 
     said = error.__cause__ if isinstance(error, DvcException) and error.__cause__ else error

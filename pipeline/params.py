@@ -1,6 +1,6 @@
-"""params.yaml as types: read once, checked whole, passed whole.
+"""params.yaml as typed sections: read and checked once, then passed as one object.
 
-Nothing here imports torch: a mistake in params.yaml is told in well under two seconds.
+This module does not import torch, so that errors in params.yaml appear within two seconds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pipeline.yaml_file import flatten
 
 
 def _up_to(most: float) -> Any:
-    """A positive number with a bound far above any use, below what would hang or crash."""
+    """A positive number; the bound is far above any real use, but prevents a hang or a crash."""
     return Annotated[type(most), Field(gt=0, le=most)]
 
 
@@ -41,13 +41,13 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 def _distinct(seeds: list[int]) -> list[int]:
     if len(set(seeds)) < len(seeds):
-        raise ValueError("a seed stands there twice, which would train the same thing twice")
+        raise ValueError("a seed is listed twice, which would train the same model twice")
     return seeds
 
 
 def _no_reference(name: str) -> str:
     if "${" in name:
-        raise ValueError("'${' is a reference to `dvc exp run -S`; rename what is called so")
+        raise ValueError("'${' starts a reference for `dvc exp run -S`; rename the file or folder")
     return name
 
 
@@ -92,9 +92,9 @@ def _given(value: Any) -> Any:
 
 
 def _overrides() -> type[Section]:
-    """ModelParams with every key optional, so that a model's section names only what differs.
+    """ModelParams with optional keys, so that a model's section has only its differences.
 
-    A key that is there must have a value: one left blank would silently be the shared one.
+    A key needs a value: a blank one would silently mean the shared value.
     """
     optional = {
         key: (
@@ -148,7 +148,7 @@ class ImageData(Section):
 
 
 class Masking(Section):
-    """Which tokens are hidden, and what stands in their place."""
+    """Which tokens are masked, and what replaces them."""
 
     fraction: Fraction
     selection: Literal["exact", "independent"]
@@ -242,10 +242,10 @@ class Params(Section):
         return self.model.model_copy(update=overrides)
 
     def deciding(self, name: str, seed: int) -> dict[str, Any]:
-        """All that decides one training of the model `name`, by the paths of `dvc exp show` and
-        `-S`. A shared key that the model's own section overrides is left out.
+        """All parameters that determine one training of the model `name`, by their paths in
+        `dvc exp show` and `-S`. Leaves out shared keys that the model's own section overrides.
 
-        seed: of this training, as `-S 'seeds=[<seed>]'` gives it.
+        seed: of this training, as in `-S 'seeds=[<seed>]'`.
         """
         own = self.section(name).model_dump(exclude_none=True)
         shared = self.model.model_dump(exclude=set(own["model"]))
@@ -254,10 +254,10 @@ class Params(Section):
 
 
 def load(path: Path = PARAMS) -> Params:
-    """Read and check params.yaml, also against the profile that it names.
+    """Read and check params.yaml, also against its profile.
 
     Raises:
-        ParamsError: the file is missing, is not YAML, or has errors; all of them are listed.
+        ParamsError: the file is missing, is not YAML, or has errors; the message lists all.
     """
     try:
         raw = yaml_file.read(path)
@@ -271,7 +271,7 @@ def load(path: Path = PARAMS) -> Params:
 
 
 def validate(raw: dict[str, Any], path: Path = PARAMS, more: Sequence[str] = ()) -> Params:
-    """Check the parsed content of params.yaml as a whole; see `load`. more: errors known by now."""
+    """Check the parsed content of params.yaml; see `load`. more: errors found before."""
     errors = list(more)
     params = None
     try:
@@ -300,7 +300,7 @@ def _kind(value: Any) -> str:
 
 
 def _describe(error: dict[str, Any], raw: dict[str, Any]) -> str:
-    """One of pydantic's errors as a line: path, what is wrong, what would be right."""
+    """A pydantic error as one line: path, what is wrong, what is expected."""
     location = error["loc"]
     names = map(str, location)
     path = ".".join(name if name.isprintable() else repr(name) for name in names)

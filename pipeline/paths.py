@@ -1,4 +1,7 @@
-"""Where each stage writes, relative to the project's root, where DVC runs the stages; and how."""
+"""Paths of all outputs, relative to the project's root, and how files are written.
+
+DVC runs the stages in the root.
+"""
 
 import json
 import os
@@ -11,50 +14,49 @@ from pipeline.errors import UserError
 
 PARAMS = Path("params.yaml")
 REPORTS = Path("reports")
-WEIGHTS, CONFIG = "model.safetensors", "config.json"  # of a trained model, in its folder
+WEIGHTS, CONFIG = "model.safetensors", "config.json"  # in the folder of a trained model
 
 
 def root() -> Path:
-    """The project's root; the main one also for experiments that DVC runs in a temporary copy."""
+    """The project's root, also for experiments that DVC runs in a temporary copy."""
     return Path(os.environ.get("DVC_ROOT", "."))
 
 
 def data_dir(name: str) -> Path:
-    """What `prepare` makes for the model `name`: tensors, tokenizer, meta.json."""
+    """Output of `prepare` for the model `name`: tensors, tokenizer, meta.json."""
     return Path("data") / name
 
 
 def models_dir(name: str) -> Path:
-    """What `train` makes: a folder for each seed."""
+    """Output of `train`: a folder for each seed."""
     return Path("models") / name
 
 
 def model_dir(name: str, seed: int) -> Path:
-    """A trained model: model.safetensors, config.json, summary.json, and its curves."""
+    """A trained model: model.safetensors, config.json, summary.json, and its learning curves."""
     return models_dir(name) / f"seed-{seed}"
 
 
 def predictions_dir(name: str) -> Path:
-    """What `evaluate` makes: a folder for each seed, and predictions.csv of a classifier."""
+    """Output of `evaluate`: a folder for each seed, and predictions.csv of a classifier."""
     return Path("predictions") / name
 
 
 def prediction_dir(name: str, seed: int) -> Path:
-    """What a trained model scores and says: figures.json, samples.json."""
+    """Scores and samples of a trained model: figures.json, samples.json."""
     return predictions_dir(name) / f"seed-{seed}"
 
 
 def results_dir(name: str) -> Path:
-    """What git keeps of a model: its curves and the metrics that people compare by, as means
-    over the seeds."""
+    """Results of a model in git: learning curves and the main metrics, as means over the seeds."""
     return REPORTS / name
 
 
 def require(path: Path, command: str) -> Path:
-    """`path`, which `command` makes.
+    """`path`, an output of `command`.
 
     Raises:
-        UserError: it is not there yet.
+        UserError: it is missing.
     """
     if not path.exists():
         raise UserError(f"{path} is missing: run `{command}` first")
@@ -63,9 +65,9 @@ def require(path: Path, command: str) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A file to write, which takes the place of `path` once it is whole.
+    """A temporary file to write, which then replaces `path` at once.
 
-    What is there already is not written into: it may be a link to a file of DVC's cache.
+    This never writes into an existing file, which may be a link into DVC's cache.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{os.getpid()}-{path.name}")
@@ -77,12 +79,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_json(content: Any, path: Path) -> None:
-    """Write JSON whose bytes depend on the content alone."""
+    """Write JSON; equal contents give equal bytes."""
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
     with replacing(path) as fresh:
         fresh.write_text(text + "\n", "utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """What `write_json` wrote."""
+    """Read a JSON file."""
     return json.loads(path.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""DVC's plots on a page that needs no network."""
+"""Makes DVC's plots work without a network."""
 
 import os
 import subprocess
@@ -20,16 +20,16 @@ PAGE = """<!DOCTYPE html>
 
 
 def make_offline() -> None:
-    """Have this clone's DVC use a page with Vega in it; DVC's own loads it from the network."""
+    """Give DVC a page template that contains Vega; its default loads Vega from the network."""
     import vl_convert
 
     script = vl_convert.javascript_bundle()
     TEMPLATE.parent.mkdir(parents=True, exist_ok=True)
     fresh = TEMPLATE.with_name(f"{TEMPLATE.name}.{os.getpid()}")
-    # A closing tag inside of the script would end it.
+    # A closing tag inside the script would end it.
     fresh.write_text(PAGE.format(script=script.replace("</script", "<\\/script")), "utf-8")
-    # Relative to .dvc: DVC fails to write a path with an ä in some locales.
+    # Relative to .dvc, because DVC cannot write non-ASCII paths in some locales.
     name = str(TEMPLATE.relative_to(".dvc"))
     subprocess.run(["dvc", "config", "--local", "plots.html_template", name], check=True)
-    # Last, since `run` takes the page for a sign that all of this was done.
+    # Last, because `run` skips this set-up if the page exists.
     os.replace(fresh, TEMPLATE)

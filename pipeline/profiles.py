@@ -1,4 +1,4 @@
-"""Profiles: files of values that DVC lays over params.yaml, each known by the name of its file."""
+"""Profiles: files of values that DVC merges into params.yaml, named by their file."""
 
 import difflib
 import re
@@ -10,20 +10,20 @@ from pipeline import yaml_file
 from pipeline.yaml_file import flatten
 
 FOLDER = Path("profile")
-DEFAULT = "default"  # params.yaml by itself
-NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"  # of a file, and part of a command in the report
+DEFAULT = "default"  # params.yaml alone
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"  # a file name, and safe in a shell command
 
 
 def disagreements(values: dict[str, Any], folder: Path = FOLDER) -> list[str]:
-    """A line for a `profile:` that is not the name of the values beside it.
+    """One line if `profile:` does not match the other values.
 
-    A run may change some values of its profile (`-S +profile=smoke -S gpt.train.steps=5`). It has
-    to keep at least half of them: otherwise somebody has edited the name alone.
+    A run may change some values of its profile (`-S +profile=smoke -S gpt.train.steps=5`). If it
+    keeps less than half of them, somebody has edited only the name.
 
     values: of params.yaml, by their paths. folder: of the profiles.
 
     Raises:
-        UserError: the file of the profile cannot be read.
+        UserError: the profile's file cannot be read.
     """
     name = values.get("profile")
     if not isinstance(name, str) or not re.match(NAME, name) or name == DEFAULT:
@@ -40,15 +40,15 @@ def disagreements(values: dict[str, Any], folder: Path = FOLDER) -> list[str]:
     key = other[0]
     here, there = reprlib.repr(values.get(key)), reprlib.repr(laid[key])
     return [
-        f"profile: '{name}', but of the {len(laid)} values that {folder / name}.yaml sets only "
-        f"{len(laid) - len(other)} are here ({key} is {here}, there {there}). The name alone "
+        f"profile: '{name}', but only {len(laid) - len(other)} of the {len(laid)} values in "
+        f"{folder / name}.yaml are set ({key} is {here}, expected {there}). The name alone "
         f"changes nothing: write `profile: {DEFAULT}`, and run the profile with "
         f"`dvc exp run -S +profile={name}`"
     ]
 
 
 def overlay(content: Any) -> dict[str, Any]:
-    """The values that the content of a profile's file sets, by their paths, without its name."""
+    """The values of a profile's file, by their paths, without its name."""
     values = flatten(content) if isinstance(content, dict) else {}
     values.pop("profile", None)
     return values

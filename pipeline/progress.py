@@ -1,4 +1,4 @@
-"""How far the pipeline is: which stage this is, and how long `dvc` has been running."""
+"""Progress of the pipeline: the number of the stage, and how long `dvc` has been running."""
 
 import time
 
@@ -11,7 +11,7 @@ STAGES = (*(f"{stage}@{model}" for stage in MATRIX for model in MODELS), "report
 
 
 def announce(stage: str, model: str | None = None) -> None:
-    """Print which of all stages begins, if `dvc` runs it."""
+    """Print the number of the stage that begins, if `dvc` runs it."""
     seconds = elapsed()
     if seconds is not None:
         number = STAGES.index(f"{stage}@{model}" if model else stage) + 1
@@ -20,13 +20,13 @@ def announce(stage: str, model: str | None = None) -> None:
 
 
 def elapsed() -> float | None:
-    """Seconds since the `dvc` that runs this stage was started; None if none does."""
+    """Seconds since the `dvc` that runs this stage started; None without `dvc`."""
     dvc = records.dvc_process()
     return time.time() - dvc.create_time() if dvc else None
 
 
 def whole() -> bool:
-    """Whether the `dvc` that runs this stage was not told to run certain stages alone."""
+    """Whether `dvc` runs all stages, not only those given on its command line."""
     dvc = records.dvc_process()
     kinds = {*MATRIX, "report"}
     return dvc is not None and not any(word.split("@")[0] in kinds for word in dvc.cmdline())

@@ -1,4 +1,4 @@
-"""Text for the models trained here, read as their corpora are."""
+"""Encodes prompts for the models trained here, in the same way as their corpora."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -10,17 +10,15 @@ UNKNOWN = "[UNK]"
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text as tokens, and the words of it that have none of their own."""
+    """The tokens of a text, and its words that are not in the vocabulary."""
 
     ids: list[int]
     unknown: list[str]
 
 
 def read(tokenizer: Tokenizer, text: str, mask: str | None = None) -> Prompt:
-    """Encode a text; the names of special tokens in it are plain text, all but `mask`.
-
-    Letters with accents are taken as one, however they are written (Unicode's NFC).
-    """
+    """Encode a text, normalized to Unicode NFC. Names of special tokens are plain text, except
+    `mask`."""
     tokenizer.encode_special_tokens = True
     unknown_id = tokenizer.token_to_id(UNKNOWN)
     parts = unicodedata.normalize("NFC", text)

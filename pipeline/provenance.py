@@ -1,8 +1,8 @@
-"""Whether data, model and figures belong together, as they do after `dvc repro`.
+"""Checks that data, model and evaluation belong together, as they do after `dvc repro`.
 
-A stage run by hand, or a run that was stopped half-way, leaves a model of one preparation beside
-the data of another. Their tokens and classes have the same numbers and other names, so that every
-answer would be wrong without a sign of it. Each output therefore notes what it was made of.
+After a stage run by hand, or a stopped run, a model may not match the prepared data. Token and
+class numbers would then have other meanings, and every answer would be silently wrong. Therefore
+each output records the fingerprints of its inputs.
 """
 
 import hashlib
@@ -25,14 +25,14 @@ from pipeline.paths import (
 from pipeline.yaml_file import flatten
 
 DATA = "data"  # key of a model's config.json
-MODEL = "model.json"  # beside the figures of a model
+MODEL = "model.json"  # beside the evaluation of a model
 
 
 def fingerprints(data: Path) -> dict[str, str]:
-    """SHA-256 of what a model learns of the prepared data in the folder `data`.
+    """SHA-256 of the prepared data in the folder `data` that a model depends on.
 
-    Of a text the tokens and the tokenizer; of images the pixels, the names of the classes, and the
-    mean and deviation that pixels are normalized with.
+    For a text: tokens and tokenizer. For images: pixels, class names, and the mean and standard
+    deviation of the normalization.
     """
     meta = read_json(data / "meta.json")
     if meta["kind"] == "text":
@@ -47,10 +47,10 @@ def fingerprints(data: Path) -> dict[str, str]:
 
 
 def check_data(name: str, wanted: TextData | ImageData) -> None:
-    """Compare data/<name> with the parameters that it is to be prepared with.
+    """Compare data/<name> with the current parameters.
 
     Raises:
-        UserError: it was prepared with others.
+        UserError: it was prepared with other parameters.
     """
     meta = read_json(data_dir(name) / "meta.json")
     for key, value in wanted.model_dump().items():
@@ -63,30 +63,30 @@ def check_data(name: str, wanted: TextData | ImageData) -> None:
 
 
 def check_model(name: str, folder: Path) -> None:
-    """Compare the data that the model in `folder` was trained on with data/<name>.
+    """Compare the training data of the model in `folder` with data/<name>.
 
     Raises:
-        UserError: they differ, or the model does not say what it was trained on.
+        UserError: they differ, or the model does not record its training data.
     """
     noted = read_json(folder / CONFIG).get(DATA)
     if noted is None:
         raise UserError(
-            f"{folder} does not say what it was trained on, since an earlier version of the "
-            f"program made it: run `dvc repro train@{name}`"
+            f"{folder} does not record its training data; an earlier version of the program made "
+            f"it: run `dvc repro train@{name}`"
         )
     found = fingerprints(data_dir(name))
     differing = [what for what in found if found[what] != noted.get(what)]
     if differing:
         raise UserError(
-            f"{folder} was trained on other data than {data_dir(name)} holds now (not the same "
+            f"{folder} was trained on other data than is now in {data_dir(name)} (different "
             f"{' and '.join(differing)}): run `dvc repro train@{name}` to make them match"
         )
 
 
 def check_architecture(name: str, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Compare what a model is with what parameters and data ask for.
+    """Compare the configuration of a model with the one that parameters and data give.
 
-    found, wanted: configs, as `pipeline.models.build` takes them.
+    found, wanted: configs for `pipeline.models.build`.
 
     Raises:
         UserError: they differ.
@@ -95,27 +95,27 @@ def check_architecture(name: str, found: dict[str, Any], wanted: dict[str, Any])
     for key in theirs:
         if ours.get(key) != theirs[key]:
             raise UserError(
-                f"models/{name} is not the model that params.yaml describes: its {key} is "
-                f"{ours.get(key)!r}, not {theirs[key]!r}: run `dvc repro train@{name}` first"
+                f"models/{name} does not match params.yaml: its {key} is {ours.get(key)!r}, not "
+                f"{theirs[key]!r}: run `dvc repro train@{name}` first"
             )
 
 
 def note_model(name: str, seed: int) -> None:
-    """Note in predictions/<name> which weights the figures there are of."""
+    """Record in predictions/<name> which weights were evaluated."""
     weights = records.sha256(model_dir(name, seed) / WEIGHTS)
     write_json({"weights_sha256": weights}, prediction_dir(name, seed) / MODEL)
 
 
 def check_figures(name: str, seed: int) -> None:
-    """Compare the weights that predictions/<name> is of with those in models/<name>.
+    """Compare the weights recorded in predictions/<name> with those in models/<name>.
 
     Raises:
-        UserError: they differ, or it does not say which they are.
+        UserError: they differ, or none are recorded.
     """
     folder, file = model_dir(name, seed), prediction_dir(name, seed) / MODEL
     noted = read_json(file)["weights_sha256"] if file.exists() else None
     if noted != records.sha256(folder / WEIGHTS):
         raise UserError(
-            f"{file.parent} has the figures of another model than {folder}: run "
+            f"{file.parent} is the evaluation of another model than {folder}: run "
             f"`dvc repro evaluate@{name}` first"
         )

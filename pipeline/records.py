@@ -1,8 +1,8 @@
-"""What may differ between two equal runs: times, machine, commit, run ids.
+"""Records of runs: times, machine, commit, run ids, which differ between equal runs.
 
-DVC hashes what a stage puts out, and equal runs are to have equal hashes. So this goes to a record
-beside the outputs, ignored by git and DVC, and named by the content that the stage made: a stage
-restored from DVC's cache finds the record of the run that made those very bytes.
+DVC hashes the outputs of a stage, and equal runs must have equal hashes. Therefore this goes to a
+separate file, ignored by git and DVC, and named by the hash of the output: a stage restored from
+DVC's cache finds the record of the run that made it.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ PACKAGES = ("torch", "torchvision", "dvc", "mlflow", "numpy", "tokenizers", "saf
 
 
 def write(stage: str, model: str, output: Path, content: dict[str, Any]) -> None:
-    """Record how `stage` made `output`, adding when, where, on what and from which commit.
+    """Record how `stage` made `output`, with time, machine, versions and commit.
 
     content: "seconds" by activity, "throughput" and "unit", "device", "mlflow_run_id", ...
     """
@@ -45,7 +45,7 @@ def write(stage: str, model: str, output: Path, content: dict[str, Any]) -> None
 
 
 def link(training_id: str, run_id: str, experiment_id: str) -> None:
-    """Note in the records of a training which MLflow run it has, once it has one."""
+    """Add the id of its MLflow run to the records of a training."""
     for file in _folder().glob("*.json"):
         record = json.loads(file.read_text())
         if isinstance(record, dict) and record.get("training_id") == training_id:
@@ -54,9 +54,9 @@ def link(training_id: str, run_id: str, experiment_id: str) -> None:
 
 
 def read(stage: str, model: str, output: Path) -> dict[str, Any] | None:
-    """The record of the run that made `output`; None if it was made elsewhere.
+    """The record of the run that made `output`; None if another machine made it.
 
-    "this_repro" tells whether it was made by the very `dvc` command that is running now.
+    "this_repro" is true if the `dvc` command that is running now made it.
     """
     file = _file(stage, model, output)
     if not file.exists():
@@ -67,7 +67,7 @@ def read(stage: str, model: str, output: Path) -> dict[str, Any] | None:
 
 
 def made(stage: str, model: str, identity: str) -> bool:
-    """Whether a run on this machine made what this identity stands for."""
+    """Whether a run on this machine made the output with this identity."""
     files = _folder().glob(f"{stage}-{model}-*.json")
     return any(json.loads(file.read_text()).get("identity") == identity for file in files)
 
@@ -92,7 +92,7 @@ def sha256(path: Path) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory, operating system."""
+    """CPU, cores, memory, operating system."""
     cpuinfo = Path("/proc/cpuinfo")
     names = [
         line.split(":", 1)[1].strip()
@@ -110,7 +110,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a result depends on."""
+    """Versions of Python and of the packages that affect results."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -121,9 +121,9 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """The commit checked out, with '-dirty' if the code differs from it; None outside of git.
+    """The current commit, with '-dirty' if the code differs from it; None outside git.
 
-    Parameters are recorded by themselves, and outputs differ as soon as a stage has run.
+    Only code counts: parameters are recorded separately, and outputs change with every run.
     """
     head = ["git", "rev-parse", "HEAD"]
     try:
@@ -135,10 +135,10 @@ def git_commit() -> str | None:
 
 
 def dvc_process() -> psutil.Process | None:
-    """The `dvc` command that runs this stage; None if none does."""
+    """The `dvc` command that runs this stage; None without `dvc`."""
     for parent in psutil.Process().parents():
         try:
-            # `dvc repro`, or `python -m dvc exp ...` in a queue.
+            # `dvc repro`, or `python -m dvc exp ...` for a queued experiment.
             if any(Path(word).name == "dvc" for word in parent.cmdline()[:3]):
                 return parent
         except psutil.Error:
@@ -147,6 +147,6 @@ def dvc_process() -> psutil.Process | None:
 
 
 def dvc_name() -> str | None:
-    """The running `dvc` command as 'pid@start', which no other command ever has."""
+    """The running `dvc` command as 'pid@start', a unique name."""
     process = dvc_process()
     return process and f"{process.pid}@{process.create_time()}"

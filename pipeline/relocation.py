@@ -1,4 +1,4 @@
-"""A clone that was moved, renamed or copied: its environment names the place where it was made."""
+"""Repairs the environment of a clone that was moved, renamed or copied: it has absolute paths."""
 
 import os
 import re
@@ -9,18 +9,18 @@ from pathlib import Path
 from pipeline.paths import replacing
 
 ENVIRONMENT = Path(".venv")
-# How pip begins a script: with the path of Python, or through a shell where no `#!` can hold it.
+# First lines of pip's scripts: the path of Python, or a shell command if `#!` cannot hold it.
 INTERPRETER = re.compile(
     rb"#!(?P<direct>/[^\n]*/bin/python[\d.]*)\n"
     rb"|#!/bin/sh\n'''exec' (?P<quoted>[^\n]*/bin/python[\d.]*['\"]?) \"\$0\" \"\$@\"\n' '''\n"
 )
-LONGEST = 127  # bytes that Linux has always read of such a line
+LONGEST = 127  # bytes of a `#!` line that all versions of Linux read
 
 
 def relocate(environment: Path = ENVIRONMENT) -> str | None:
-    """Have the scripts of the environment name their Python where it is now; what was done."""
+    """Set the path of Python in the environment's scripts; returns a message if any changed."""
     folder = environment / "bin"
-    # An environment of another place that is only linked to belongs to that place.
+    # A linked environment belongs to another place.
     if not folder.is_dir() or folder.is_symlink() or environment.is_symlink():
         return None
     here = os.fsencode(folder.resolve() / "python")
@@ -43,11 +43,11 @@ def relocate(environment: Path = ENVIRONMENT) -> str | None:
         for place in former:
             content = content.replace(place, os.path.dirname(os.path.dirname(here)))
         _rewrite(script, content)
-    return f"{environment} was made elsewhere: its scripts name this place now"
+    return f"{environment} was moved: updated the paths in its scripts"
 
 
 def _head(python: bytes) -> bytes:
-    """The first lines of a script for this Python; a comment, or a string, to Python itself."""
+    """The first lines of a script for this Python; Python sees a comment or a string."""
     if len(python) + len("#!\n") <= LONGEST and not re.search(rb"\s", python):
         return b"#!" + python + b"\n"
     quoted = os.fsencode(shlex.quote(os.fsdecode(python)))

@@ -1,4 +1,4 @@
-"""What a kill may leave cut off: DVC writes some of its files in place, and refuses half of one."""
+"""Repairs files that DVC writes in place: if DVC is killed, they may be truncated."""
 
 import json
 import re
@@ -11,15 +11,15 @@ from pipeline.errors import UserError
 
 RESULTS = Path("dvc.lock")
 TEMPORARY = Path(".dvc") / "tmp"
-# Which process has which files in use: for stages, and for experiments.
+# DVC's lists of files in use, for stages and for experiments.
 IN_USE = (TEMPORARY / "rwlock", TEMPORARY / "exps" / "rwlock")
 
 
 def repair() -> list[str]:
-    """Put right what a killed DVC left half written; returns what was done, a line for each file.
+    """Repair truncated files; returns a message for each.
 
     Raises:
-        UserError: another DVC is at work, or git does not restore dvc.lock.
+        UserError: another DVC is running, or git cannot restore dvc.lock.
     """
     done = [_repair(RESULTS, TEMPORARY / "lock", _is_whole, _restore)]
     for file in IN_USE:
@@ -30,18 +30,18 @@ def repair() -> list[str]:
 def _repair(
     file: Path, guard: Path, is_good: Callable[[bytes], bool], mend: Callable[[Path], str]
 ) -> str | None:
-    """Mend a file that is no good, with the lock that DVC holds while it writes that file."""
+    """Mend a damaged file while holding the lock that DVC takes for writing it."""
     if _is_fine(file, is_good):
-        return None  # the usual case, which needs no lock
+        return None  # the usual case, without the lock
     from dvc.lock import Lock, LockError
 
     guard.parent.mkdir(parents=True, exist_ok=True)
     try:
         with Lock(str(guard)):
-            # Once more: it may have been at the very moment that another DVC was writing it.
-            return None if _is_fine(file, is_good) else f"{file} was cut off: {mend(file)}"
+            # Check again: another DVC may have been writing the file before.
+            return None if _is_fine(file, is_good) else f"{file} was truncated: {mend(file)}"
     except LockError:
-        raise UserError(f"{file} is in use by another DVC; try again when that is done") from None
+        raise UserError(f"{file} is in use by another DVC; try again when it is done") from None
 
 
 def _is_fine(file: Path, is_good: Callable[[bytes], bool]) -> bool:
@@ -59,7 +59,8 @@ def _is_json(content: bytes) -> bool:
 
 
 def _is_whole(content: bytes) -> bool:
-    """Whether DVC accepts a dvc.lock, its last entry is complete, and no entry of git's is gone."""
+    """Whether a dvc.lock is valid for DVC, its last entry is complete, and it has all committed
+    stages."""
     committed = _git("show", f":./{RESULTS}").stdout
     if committed and content == committed:
         return True
@@ -75,31 +76,31 @@ def _is_whole(content: bytes) -> bool:
         stages = COMPILED_LOCKFILE_SCHEMA(parse_yaml(content.decode("utf-8"), RESULTS))["stages"]
     except (UnicodeDecodeError, DvcException, Invalid, KeyError):
         return False
-    # Without some of its outputs an entry counts as changed, and DVC restores it. Without the
-    # figures that come last in an output, it would stay as it is.
+    # If an entry lacks whole outputs, DVC sees a change and restores it. If the last output lacks
+    # its last fields, DVC would not notice.
     outputs = list(stages.values())[-1].get("outs", []) if stages else []
     ends = ["nfiles" if ".dir" in (out.get("md5") or "") else "size" for out in outputs[-1:]]
     return content.endswith(b"\n") and all(end in outputs[-1] for end in ends)
 
 
 def _stages(content: bytes) -> set[bytes]:
-    """The names of the stages in dvc.lock or dvc.yaml, also of half of one."""
+    """The names of the stages in a dvc.lock or dvc.yaml, even if truncated."""
     return set(re.findall(rb"^  (\w.*):$", content, re.MULTILINE))
 
 
 def _restore(file: Path) -> str:
-    """Take git's version: DVC restores what is newer from its cache, and keeps what is not there.
+    """Restore the committed version; `dvc repro` then adds newer results from DVC's cache.
 
     Raises:
-        UserError: git knows the file and does not restore it, as in a merge that is not resolved.
+        UserError: git tracks the file but cannot restore it, for example during a merge.
     """
     if not _git("ls-files", "--", str(file)).stdout:
-        return f"{_remove(file)}, and `dvc repro` makes it again from DVC's cache"
+        return f"{_remove(file)}; `dvc repro` makes it again from DVC's cache"
     restored = _git("checkout", "--", str(file))
     if restored.returncode:
         reason = restored.stderr.decode(errors="replace").strip()
-        raise UserError(f"{file} is cut off, and git does not restore it: {reason}")
-    return "git's version is back, and `dvc repro` restores what is newer from DVC's cache"
+        raise UserError(f"{file} is damaged, and git cannot restore it: {reason}")
+    return "restored from git; `dvc repro` adds newer results from DVC's cache"
 
 
 def _remove(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""Numbers, counts and times as people write them."""
+"""Formats numbers, counts and times for people."""
 
 import math
 import textwrap
@@ -7,10 +7,10 @@ WIDTH = 80  # columns of a terminal
 
 
 def number(value: float, sign: str = "") -> str:
-    """A whole number, or four decimals, of large numbers one; thousands apart.
+    """A whole number, or four decimals (large numbers: one), with thousands separators.
 
-    A number so small that four decimals would hide it keeps two significant digits.
-    sign: '+' to write it before a positive number.
+    Numbers below 0.001 keep two significant digits.
+    sign: '+' to write it before positive numbers.
     """
     if isinstance(value, int):
         return f"{value:{sign},}"
@@ -29,7 +29,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def prefixed(value: float) -> str:
-    """With a prefix of the SI: 3.2e9 is '3.2 G'."""
+    """With an SI prefix: 3.2e9 is '3.2 G'."""
     for prefix, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6)):
         if value >= 0.9995 * size:
             return f"{significant(value / size)} {prefix}"
@@ -37,7 +37,7 @@ def prefixed(value: float) -> str:
 
 
 def counted(count: int | str, noun: str) -> str:
-    """'1 target', '2 targets'; the count may be formatted already."""
+    """'1 target', '2 targets'; the count may already be formatted."""
     text = f"{count:,}" if isinstance(count, int) else count
     return f"{text} {noun}" + ("" if text == "1" else "s")
 
@@ -50,12 +50,12 @@ def duration(seconds: float) -> str:
 
 
 def wrapped(text: str) -> str:
-    """In lines that a terminal shows whole, all but the first indented."""
+    """Wrapped to the width of a terminal; all lines but the first are indented."""
     return textwrap.fill(
         text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
 
 
 def _decimals(value: float, digits: int) -> int:
-    """How many decimals show so many significant digits; negative for tens and more."""
+    """The number of decimals for so many significant digits; negative for tens and more."""
     return digits - 1 - math.floor(math.log10(abs(value)))

@@ -1,4 +1,4 @@
-"""YAML as DVC reads it, from a file that anybody may have written."""
+"""Reads YAML as DVC does, safely from untrusted files."""
 
 import warnings
 from pathlib import Path
@@ -16,18 +16,18 @@ from ruamel.yaml.reader import ReaderError
 
 from pipeline.errors import UserError
 
-# params.yaml has 4 kB, 5 levels and some hundred values: these bounds are far from anything sane.
+# Far above real files: params.yaml has 4 kB, 5 levels and about a hundred values.
 MAX_BYTES, MAX_DEPTH, MAX_VALUES = 1_000_000, 20, 10_000
 
 
 def read(path: Path) -> Any:
     """The content of a YAML file.
 
-    By YAML 1.2, as DVC reads it: `1e-05` is a number and `no` is a string. No tag builds anything
-    but plain data.
+    It is YAML 1.2, as in DVC: `1e-05` is a number and `no` is a string. Tags create plain data
+    only.
 
     Raises:
-        UserError: it cannot be read, is not YAML, or is built to exhaust whoever reads it.
+        UserError: the file cannot be read, is not YAML, or would exhaust memory.
     """
     try:
         with path.open("rb") as file:
@@ -42,7 +42,7 @@ def read(path: Path) -> Any:
     try:
         _check_size(path, text)
         with warnings.catch_warnings():
-            # An anchor given twice, for example: a value that may not be the one that was meant.
+            # For example a repeated anchor, whose value is ambiguous.
             warnings.simplefilter("error", YAMLWarning)
             return YAML(typ="safe", pure=True).load(text)
     except UserError:
@@ -54,16 +54,16 @@ def read(path: Path) -> Any:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}" if mark else ""
         raise UserError(f"{path}{where}: {error.problem or error.context}") from None
-    # ruamel lets through what int(), float() and date() raise, and asserts, of a value or a tag.
+    # ruamel does not catch errors of int(), float() and date(), nor failed asserts.
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise UserError(f"{path}: not valid YAML: {reason[:300]}") from None
 
 
 def _check_size(path: Path, text: str) -> None:
-    """Refuse what would be huge or endless once its aliases are followed ("billion laughs")."""
-    sizes: dict[str, int] = {}  # of what has an anchor
-    open_: list[tuple[str | None, int]] = [(None, 0)]  # anchors and sizes of what is not yet ended
+    """Reject files that are huge or endless when aliases are expanded ("billion laughs")."""
+    sizes: dict[str, int] = {}  # number of values, by anchor
+    open_: list[tuple[str | None, int]] = [(None, 0)]  # anchors and sizes of open collections
     for event in YAML(typ="safe", pure=True).parse(text):
         where = f"{path}, line {event.start_mark.line + 1}"
         if isinstance(event, CollectionStartEvent):
@@ -75,7 +75,7 @@ def _check_size(path: Path, text: str) -> None:
             anchor, size = open_.pop()
         elif isinstance(event, AliasEvent):
             if any(event.anchor == anchor for anchor, _ in open_):
-                raise UserError(f"{where}: *{event.anchor} stands for what it is itself a part of")
+                raise UserError(f"{where}: *{event.anchor} refers to a collection that contains it")
             anchor, size = None, sizes.get(event.anchor, 1)
         elif isinstance(event, ScalarEvent):
             anchor, size = event.anchor, 1
@@ -86,11 +86,11 @@ def _check_size(path: Path, text: str) -> None:
         parent, total = open_.pop()
         open_.append((parent, total + size))
         if total + size > MAX_VALUES:
-            raise UserError(f"{where}: more than {MAX_VALUES:,} values, aliases followed")
+            raise UserError(f"{where}: more than {MAX_VALUES:,} values with aliases expanded")
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as one level, with dots in the keys."""
+    """Nested sections as one level, with dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         nested = isinstance(value, dict)

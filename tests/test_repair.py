@@ -49,7 +49,7 @@ def test_a_dvc_lock_that_git_does_not_know(clone):
         assert stages_run(repository.run(clone, "dvc", "repro", STAGE)) == []
         whole = file.read_bytes()
         file.write_bytes(whole[:1000])
-        assert "dvc.lock was cut off: removed" in repository.run(clone, *REPAIR)
+        assert "dvc.lock was truncated: removed" in repository.run(clone, *REPAIR)
         assert stages_run(repository.run(clone, "dvc", "repro", STAGE)) == []
         assert file.read_bytes() == whole
     finally:
@@ -68,7 +68,7 @@ def test_a_merge_that_is_not_resolved_is_left_to_its_owner(clone):
     file.write_bytes(conflict)
     try:
         told = repository.run(clone, *REPAIR, code=1)
-        assert told.startswith("error: dvc.lock is cut off, and git does not restore it: error: ")
+        assert told.startswith("error: dvc.lock is damaged, and git cannot restore it: error: ")
         assert file.read_bytes() == conflict
     finally:
         repository.run(clone, "git", "reset", "-q", "--", "dvc.lock")
@@ -81,7 +81,7 @@ def test_a_note_of_who_uses_which_files_that_was_cut_off(clone, file):
     (clone / file).write_text('{"write": {"/x/models/gpt": {"pid": 1')
     command = ("exp", "run") if "exps" in file.parts else ("repro",)
     assert "JSON" in repository.run(clone, "dvc", *command, STAGE, code=255)
-    assert repository.run(clone, *REPAIR) == f"{file} was cut off: removed\n"
+    assert repository.run(clone, *REPAIR) == f"{file} was truncated: removed\n"
     assert stages_run(repository.run(clone, "dvc", *command, STAGE)) == []
 
 

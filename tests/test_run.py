@@ -63,7 +63,7 @@ def test_a_clone_that_was_moved_works_as_before(tmp_path, name):
     here = clone_with_an_environment(tmp_path / "clone")
     # It was copied from this environment, so that it is one that was moved itself.
     output = repository.run(here, "./run", "dvc", "version")
-    assert ".venv was made elsewhere: its scripts name this place now" in output
+    assert ".venv was moved: updated the paths in its scripts" in output
     assert "elsewhere" not in repository.run(here, "./run", "dvc", "version")
     there = here.rename(tmp_path / name)
     output = repository.run(there, "./run", "dvc", "version")
@@ -100,7 +100,7 @@ def test_a_dvc_lock_that_was_cut_off_is_put_right_on_the_way(tmp_path):
     folder = clone(tmp_path / "clone")
     whole = (folder / "dvc.lock").read_bytes()
     (folder / "dvc.lock").write_bytes(whole[: len(whole) // 2])
-    assert "dvc.lock was cut off" in repository.run(folder, "./run", "dvc", "stage", "list")
+    assert "dvc.lock was truncated" in repository.run(folder, "./run", "dvc", "stage", "list")
     assert (folder / "dvc.lock").read_bytes() == whole
 
 

@@ -102,7 +102,7 @@ def test_weights_and_curves_that_do_not_fit(small, project):
         assert "Traceback" not in result.stderr
     result = pipeline(small, "train", "--model", "gpt")
     assert result.returncode == 0
-    assert "goes on after step 8" in result.stdout
+    assert "continues after step 8" in result.stdout
     assert (model_dir("gpt", 0) / "model.safetensors").read_bytes() == expected
 
 

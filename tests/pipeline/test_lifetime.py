@@ -68,7 +68,7 @@ def ended(code: str, *signals: int) -> tuple[int, str, float]:
 def test_a_call_that_has_begun_is_finished(number):
     code, output, _ = ended(CALL, number)
     assert code == 128 + number
-    assert output == "called\nstopping, as soon as what has begun is done\nfinished\n"
+    assert output == "called\nstopping after the current step\nfinished\n"
 
 
 def test_an_error_of_a_call_that_has_begun_is_not_lost():
@@ -82,8 +82,8 @@ def test_what_hangs_is_ended_and_does_not_claim_to_be_saved():
     assert code == 128 + signal.SIGTERM
     assert output.splitlines() == [
         "called",
-        "stopping, as soon as what has begun is done",
-        "that is not done after 1 seconds, and nothing more is saved",
+        "stopping after the current step",
+        "still not finished after 1 seconds: stopped without saving",
     ]
     assert seconds >= 1  # it had its time; that it ended at all is the point
 

@@ -138,11 +138,11 @@ def test_sizes_that_are_absurd_together(raw):
     raw["vit"]["data"]["image_size"], raw["vit"]["model"]["patch_size"] = 4096, 1
     message = errors(raw)
     size = f"{256 * (4 * 65536**2 + 2 * 65536 * 262144):,}"
-    assert "gpt.model.n_layer: 256 layers of d_model 65536 and d_mlp 262144" in message
+    assert "gpt.model.n_layer: 256 layers with d_model 65536 and d_mlp 262144" in message
     assert f"have {size} parameters" in message
     assert "more than 10,000,000,000 (for gpt)" in message
-    assert "bert.train.batch_size: 1000000 sequences of 131072 at once" in message
-    assert "vit.data.image_size: 4096 in patches of 1 makes 16,777,216 of them" in message
+    assert "bert.train.batch_size: 1000000 sequences of 131072 tokens at once" in message
+    assert "vit.data.image_size: 4096 gives 16,777,216 patches of size 1" in message
 
 
 def test_values_that_do_not_go_together(raw):
@@ -150,8 +150,8 @@ def test_values_that_do_not_go_together(raw):
     raw["bert"]["data"]["sequence_length"] = 3
     raw["bert"]["objective"]["masking"]["fraction"] = 0.05
     message = errors(raw)
-    assert "gpt.train.warmup_steps: 11, longer than the training, 10 steps" in message
-    where = "bert.objective.masking.fraction: 0.05 of bert.data.sequence_length, 3 tokens"
+    assert "gpt.train.warmup_steps: 11, but training has only 10 steps" in message
+    where = "bert.objective.masking.fraction: 0.05 of bert.data.sequence_length 3 is less"
     assert where in message
     assert "at least 0.17" in message
     assert "2 errors" in message

@@ -80,7 +80,7 @@ def test_it_is_told_along_with_all_other_errors(check):
 def test_a_profile_of_ones_own(check, project):
     (project / "profile" / "mine.yaml").write_text("# @package _global_\nthreads: 1\n")
     assert check({"profile": "mine", "threads": 1}) == "mine"
-    with pytest.raises(ParamsError, match=r"of the 1 values that .*profile/mine.yaml sets only 0"):
+    with pytest.raises(ParamsError, match=r"only 0 of the 1 values in .*profile/mine.yaml are set"):
         check({"profile": "mine"})
 
 
