@@ -1,6 +1,6 @@
-"""Folders of images as people have them: a folder for each class, perhaps below train/ and test/.
+"""Reads folders of images: one folder for each class, optionally inside train/ and test/.
 
-A layout that would be misread is refused by name: classes are never called 'train' and 'val'.
+An ambiguous layout raises an error, so that 'train' and 'val' never become classes by mistake.
 """
 
 import re
@@ -14,12 +14,12 @@ from pipeline.data.decoding import SUFFIXES, read, resize
 from pipeline.data.splits import Split, check_size
 from pipeline.errors import UserError
 
-# What other systems put beside images: copies of them, thumbnails, rubbish. See .dvcignore.
+# Files and folders that other systems add, such as thumbnails. See .dvcignore.
 LITTER = (
     "#recycle", "$RECYCLE.BIN", "@eaDir", "Desktop.ini", "System Volume Information", "Thumbs.db",
     "__MACOSX", "desktop.ini", "ehthumbs.db", "lost+found", "thumbnails",
 )  # fmt: skip
-# Names of splits, also with a word behind them: 'training_set'.
+# Names of splits, also with a suffix: 'training_set'.
 ROLES = {
     "train": "train", "training": "train",
     "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
@@ -30,11 +30,11 @@ SUFFIX = re.compile(r"[ _-]?(set|data|images|split)$")
 
 @dataclass(frozen=True)
 class Folder:
-    """What was read of a folder of images.
+    """The images of a folder.
 
-    test: None if it has no split of its own.
-    sizes: (width, height) of each image as it is in its file.
-    colour: share of the images that are not grey.
+    test: None without a test split.
+    sizes: (width, height) of each image in its file.
+    colour: share of images that are not grey.
     """
 
     train: Split
@@ -47,33 +47,32 @@ def read_folder(folder: Path, size: int) -> Folder:
     """All images, resized to size x size; classes in the order of torchvision's ImageFolder.
 
     Raises:
-        UserError: no images, one that cannot be read, more pixels than fit, or folders that may
-            be either classes or splits.
+        UserError: there are no images, one is not readable, they need too much memory, or
+            folders may be either classes or splits.
     """
     train, test = _split_folders(folder)
     sizes: list[tuple[int, int]] = []
     splits = [_walk(each, size, sizes) for each in (train, test) if each]
     spreads = [np.ptp(image, axis=2).mean() for images, _ in splits for image in images]
-    # Compression leaves a little colour in what is grey.
+    # Compression adds a little colour to grey images.
     colour = float(np.mean([spread > 4 for spread in spreads]))
     return Folder(splits[0], splits[1] if test else None, sizes, colour)
 
 
 def is_litter(path: Path) -> bool:
-    """Whether a path, relative to the folder of images, is hidden or another system's."""
+    """Whether a path, relative to the folder of images, is hidden or added by another system."""
     return any(part.startswith(".") or part in LITTER for part in path.parts)
 
 
 def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Images by their suffix, and other files, at any depth; those of a folder come before those
-    of the folders inside. Litter is neither.
+    """Images (by suffix) and other files, at any depth, sorted by folder; without litter.
 
     Raises:
         UserError: the folder cannot be read.
     """
     files: list[Path] = []
     other: list[Path] = []
-    _inside(folder)  # rglob would pass over what may not be read
+    _inside(folder)  # raises an error; rglob would silently skip an unreadable folder
     for path in folder.rglob("*"):
         if not is_litter(path.relative_to(folder)) and (path.is_symlink() or not path.is_dir()):
             (files if path.suffix.lower() in SUFFIXES else other).append(path)
@@ -81,16 +80,16 @@ def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _split_folders(folder: Path) -> tuple[Path, Path | None]:
-    """The folders of the training split and of the held-out one; `folder` if there are none."""
+    """The folders of the training and the test split; (folder, None) without splits."""
     directories = [path for path in _visible(folder) if path.is_dir()]
     named = {path: role for path in directories if (role := _role(path.name))}
-    # A folder called train that has no counterpart, but images of its own, is a class: of trains.
+    # A folder `train` with images, and without a test or val folder beside it, is a class.
     certain = bool({"validation", "test"} & set(named.values()))
     splits = [path for path in named if _folders(path) and (certain or not _images(path))]
     if not splits and certain:
         names = ", ".join(f"{path.name}/" for path in named)
         raise UserError(
-            f"{folder}: {names}: the name of a split, but without a folder for each class inside; "
+            f"{folder}: {names}: the name of a split, but without folders for the classes; "
             f"expected {next(iter(named)).name}/<class>/1.jpg, or another name for a class"
         )
     if not splits:
@@ -98,24 +97,23 @@ def _split_folders(folder: Path) -> tuple[Path, Path | None]:
     found: dict[str, Path] = {}
     for path in splits:
         if twin := found.get(named[path]):
-            raise UserError(f"{folder}: {twin.name}/ and {path.name}/ are one split by their names")
+            raise UserError(f"{folder}: {twin.name}/ and {path.name}/ are names of the same split")
         found[named[path]] = path
     rest = [f"{path.name}/" for path in directories if path not in splits]
     if "train" not in found:
         names = ", ".join(f"{path.name}/" for path in splits)
-        raise UserError(f"{folder}: {names} without a train/ beside it")
+        raise UserError(f"{folder}: {names} without a train/")
     test = found.get("test") or found.get("validation")
     if test is None and set(directories) - named.keys():
         raise UserError(
-            f"{folder}: {found['train'].name}/ is a split by its name, but beside it are "
-            f"{', '.join(rest)}: call the held-out split test/ or val/, and put classes below the "
-            "splits"
+            f"{folder}: {found['train'].name}/ is the name of a split, but {', '.join(rest)} are "
+            "not: call the held-out split test/ or val/, and put classes inside the splits"
         )
     if {"test", "validation"} <= found.keys():
         rest.append(f"{found['validation'].name}/")
     if rest:
         used = f"{found['train'].name}/" + (f" and {test.name}/" if test else "")
-        print(f"note: {folder}: {used} are used, {', '.join(sorted(rest))} left out")
+        print(f"note: {folder}: using {used}, ignoring {', '.join(sorted(rest))}")
     return found["train"], test
 
 
@@ -146,18 +144,18 @@ def _walk(folder: Path, size: int, sizes: list[tuple[int, int]]) -> Split:
     """The images of a split, class by class; adds their sizes to `sizes`."""
     classes: dict[str, list[Path]] = {}
     for directory in _folders(folder):
-        # Macs write é as e and an accent, others as one letter: it is one name.
+        # macOS may store é as two characters, other systems as one.
         name = unicodedata.normalize("NFC", directory.name)
         if name in classes:
-            raise UserError(f"{folder}: two folders of one name, {name!r}, in two Unicode forms")
+            raise UserError(f"{folder}: two folders are named {name!r}, in two Unicode forms")
         classes[name] = _class_files(directory)
     if not classes:
         raise UserError(
-            f"{folder}: no images; expected a folder for each class, with its images inside"
+            f"{folder}: no images; expected a folder of images for each class"
         )
     if stray := _images(folder):
         example = stray[0].name
-        print(f"note: {folder}: images beside the folders of classes are left out: {example!r}")
+        print(f"note: {folder}: ignoring images outside the class folders, such as {example!r}")
     check_size(sum(map(len, classes.values())), size, 3)
     images, labels = [], []
     for name, files in classes.items():
@@ -171,16 +169,16 @@ def _walk(folder: Path, size: int, sizes: list[tuple[int, int]]) -> Split:
 
 def _class_files(directory: Path) -> list[Path]:
     """The images of a class."""
-    if not directory.name.isprintable():  # nor is what stands for bytes that are not UTF-8
-        raise UserError(f"{str(directory)!r}: a class needs a name of printable characters")
+    if not directory.name.isprintable():  # includes names that are not UTF-8
+        raise UserError(f"{str(directory)!r}: the name of a class must be printable")
     roles = {_role(path.name) for path in _folders(directory)} - {None}
     if "train" in roles and len(roles) > 1:
-        raise UserError(f"{directory}: splits inside of a class; expected the classes inside of "
-                        "the splits, such as train/<class>/1.jpg")  # fmt: skip
+        raise UserError(f"{directory}: splits inside a class; expected classes inside the splits, "
+                        "such as train/<class>/1.jpg")  # fmt: skip
     files, other = image_files(directory)
     if not files:
         known = ", ".join(sorted(SUFFIXES))
-        raise UserError(f"{directory}: a class without images; they end in {known}")
+        raise UserError(f"{directory}: a class without images; expected {known}")
     if other:
-        print(f"note: {directory}: {len(other)} files left out, such as {other[0].name!r}")
+        print(f"note: {directory}: ignoring other files ({len(other)}), such as {other[0].name!r}")
     return files

@@ -1,4 +1,4 @@
-"""Labelled images, decoded and resized once, split into training and test."""
+"""Prepares labelled images: decoded, resized, split into training and test."""
 
 import difflib
 import gzip
@@ -26,13 +26,14 @@ MANIFEST = Path(__file__).parent / "pizza_steak_sushi.sha256"
 
 
 def encode(data: ImageData) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The tensors and the description of a prepared image set.
+    """The tensors and the description (meta.json) of a prepared image set.
 
     Tensors: `train_images`, `test_images` (N, C, size, size) bytes, `train_labels`, `test_labels`
-    (N,) int64; in the order of the files, as torchvision's ImageFolder has them.
+    (N,) int64; in the order of torchvision's ImageFolder.
 
     Raises:
-        UserError: no such images, an unreadable one, one class only, or an empty split.
+        UserError: the images do not exist, one is not readable, there is only one class, or a
+            split is empty.
     """
     size, own = data.image_size, None
     if data.images == "mnist":
@@ -69,18 +70,18 @@ def encode(data: ImageData) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     }
     if own:
         if count := copies(train, test):
-            print(f"note: {data.images}: copies of training images among the {len(test[1])} test "
-                  f"images: {count}; the accuracy on them tells nothing of new ones")  # fmt: skip
-        # Of no target; and what the report can say on parameters that suit them better.
+            print(f"note: {data.images}: copies of training images in the test split: {count} of "
+                  f"{len(test[1])}; they make the test accuracy too high")  # fmt: skip
+        # Own data have no targets; the report suggests suitable parameters.
         meta |= {"own": True, "median_size": median_size(own), "suggested": suggest(own)}
     return tensors, meta
 
 
 def _mean_and_deviation(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """By channel, of bytes taken as 0 to 1; from counts, since floats take eight times the memory.
+    """Mean and standard deviation of each channel, for bytes scaled to 0..1.
 
-    images: (N, C, H, W). The deviation of a channel that hardly varies is 1: images are divided by
-    it.
+    Counts byte values, because floats would take eight times the memory.
+    images: (N, C, H, W). Returns 1 as the deviation of a constant channel, to allow division.
     """
     counts = np.zeros((images.shape[1], 256))
     for image in images:
@@ -92,7 +93,7 @@ def _mean_and_deviation(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _as_they_are(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Nothing is subtracted, and nothing divided by."""
+    """No normalization: mean 0, standard deviation 1."""
     return np.zeros(images.shape[1]), np.ones(images.shape[1])
 
 
@@ -116,7 +117,7 @@ def _digits(size: int) -> Split:
 
 
 def _photographs(size: int) -> tuple[Split, Split]:
-    """The reference's photographs, as a zip or as a folder, each checked against the manifest."""
+    """The reference's photographs, from a zip or a folder; checks each with the manifest."""
     splits: dict[str, Split] = {"train": ([], []), "test": ([], [])}
     check_size(300, size, 3)
     for line, content in _read_photographs():
@@ -138,7 +139,7 @@ def _read_photographs() -> Iterator[tuple[str, bytes]]:
             for line in manifest:
                 path = folder / line.split(maxsplit=1)[1]
                 if not path.is_file():
-                    raise UserError(f"{folder}: incomplete: no {path}")
+                    raise UserError(f"{folder}: incomplete: {path} is missing")
                 yield line, path.read_bytes()
             return
     with zipfile.ZipFile(fetch(PHOTOGRAPHS)) as archive:
@@ -147,15 +148,15 @@ def _read_photographs() -> Iterator[tuple[str, bytes]]:
 
 
 def _folder(data: ImageData) -> Folder:
-    """A user's own."""
+    """The user's own images."""
     folder = Path(data.images)
     if os.path.isfile(folder):
-        raise UserError(f"{folder}: a file; unpack it if it is an archive, and name the folder")
+        raise UserError(f"{folder}: expected a folder, not a file; unpack an archive first")
     if not os.path.isdir(folder):
         near = difflib.get_close_matches(data.images, IMAGES, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known images: {', '.join(IMAGES)}"
         raise UserError(
-            f"no images {data.images!r}: neither known by that name nor a folder; {hint}"
+            f"no images {data.images!r}: neither a known name nor a folder; {hint}"
         )
     return read_folder(folder, data.image_size)
 

@@ -1,4 +1,4 @@
-"""The data sets that the benchmark knows by name, each file with its pinned checksum."""
+"""The data sets with a name, each with the checksum of its file."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ ENGLISH = File(
     "e5a17fb3bdc1600da1607da292c202538e75b126eeff2a4570981b45eb6a8dbf",
     url="https://raw.githubusercontent.com/piygr/s17erav1/main/data/gpt_english.txt",
 )
-# A second address, data/bert_training.txt beside the one above, is not known to have these bytes.
+# The file data/bert_training.txt at the address above may differ from this one.
 T8_SHAKESPEARE = File(
     "t8.shakespeare.txt",
     "c5601d266987ac885ca96522b1b4e439feb7eca39f0fe1111f7342b63b6468f3",
@@ -54,9 +54,9 @@ PHOTOGRAPHS = File(
 class Text:
     """A text of the registry.
 
-    member: files inside an archive that hold the documents, as a glob; None if the file is one.
-    markdown: whether marks of Markdown are to be stripped.
-    note: how it differs from the reference's text, if it stands in for it.
+    member: the documents inside an archive, as a glob; None if the file is the document.
+    markdown: whether to remove Markdown markup.
+    note: how it differs from the reference's text, if it replaces that.
     """
 
     title: str

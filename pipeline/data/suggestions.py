@@ -1,4 +1,4 @@
-"""What a folder of images suggests for the parameters: the defaults are made for digits."""
+"""Suggests parameters for a user's own images, because the defaults are made for digits."""
 
 import statistics
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 from pipeline.data.image_folders import Folder
 from pipeline.params import Vit
 
-COLOUR = 0.05  # share of coloured images from which they are no drawings or digits
-SMALL = 48  # pixels: such images are taken as they are, in patches of 4
-LARGE, PATCH = 64, 8  # what larger ones are resized to, as the profile `record` does
+COLOUR = 0.05  # a larger share of coloured images means photographs
+SMALL = 48  # pixels: smaller images keep their size, with patches of 4
+LARGE, PATCH = 64, 8  # pixels: size and patches of larger images, as in the profile `record`
 
 
 def suggest(folder: Folder) -> dict[str, Any]:
-    """Values for `-S`, by the median size of the images and by whether they have colours."""
+    """Values for `-S`, from the median size of the images and their colours."""
     width, height = median_size(folder)
     short = min(width, height)
     size, patch = (max(8, 4 * round(short / 4)), 4) if short < SMALL else (LARGE, PATCH)
@@ -24,13 +24,13 @@ def suggest(folder: Folder) -> dict[str, Any]:
 
 
 def median_size(folder: Folder) -> tuple[int, int]:
-    """(width, height) in pixels."""
+    """Median (width, height) in pixels."""
     widths, heights = zip(*folder.sizes, strict=True)
     return round(statistics.median(widths)), round(statistics.median(heights))
 
 
 def advice(meta: dict[str, Any], section: Vit) -> str | None:
-    """A sentence on what does not suit a user's own images, and what may; None if all does.
+    """A sentence on unsuitable parameters for a user's own images, with suggestions; or None.
 
     meta: the description of the images.
     """
@@ -41,12 +41,12 @@ def advice(meta: dict[str, Any], section: Vit) -> str | None:
     wrong, keys = [], []
     fewer = size < 0.75 * suggested["vit.data.image_size"]
     if fewer or size > 1.5 * max(width, height):
-        effect = "keeps little of that" if fewer else "adds nothing to that"
+        effect = "loses detail" if fewer else "adds no detail"
         wrong.append(f"image_size {size} {effect}")
         keys += ["vit.data.image_size", "vit.model.patch_size"]
     if augmentation not in ("none", suggested["vit.objective.augmentation"]):
         kind = "grey" if augmentation == "photos" else "colour"
-        wrong.append(f"augmentation '{augmentation}' is not made for {kind} images")
+        wrong.append(f"augmentation '{augmentation}' does not suit {kind} images")
         keys.append("vit.objective.augmentation")
     if not wrong:
         return None

@@ -1,4 +1,4 @@
-"""Documents, split into a training and a held-out part, as tokens."""
+"""Prepares a text: tokens, split into a training and a held-out part."""
 
 import codecs
 import difflib
@@ -21,15 +21,15 @@ from pipeline.data.sources import fetch
 from pipeline.errors import UserError
 from pipeline.params import MaskedTextData, TextData
 
-# The size of enwik8. A character takes about a hundred bytes of memory while it is encoded.
+# The size of enwik8. Encoding takes about a hundred bytes of memory per character.
 MAX_BYTES = 100_000_000
-MAX_UNKNOWN = 0.5  # of all tokens: beyond, a model would mostly learn to say "unknown"
+MAX_UNKNOWN = 0.5  # of all tokens: above, a model would mostly learn to predict "unknown"
 MARKDOWN_MARKS = re.compile(r"[#*_\\]")
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents and where they come from; `files` are names and checksums."""
+    """Documents and their origin; `files` has names and checksums."""
 
     documents: list[str]
     source: str
@@ -40,10 +40,10 @@ class Corpus:
 
 
 def read(name: str) -> Corpus:
-    """A text of the registry by its name, or a user's own by its path.
+    """A text of the registry by its name, or a user's own file by its path.
 
     Raises:
-        UserError: no such text, or a file that is empty, unreadable, too large or not UTF-8.
+        UserError: there is no such text, or the file is empty, unreadable, too large or not UTF-8.
     """
     if name in TEXTS:
         return _from_registry(name, TEXTS[name])
@@ -54,13 +54,13 @@ def read(name: str) -> Corpus:
 
 
 def _read_own(name: str) -> bytes:
-    # os.path rather than Path, whose methods raise on names that the system cannot hold.
+    # os.path, because methods of Path raise errors for invalid names.
     if os.path.isdir(name):
-        raise UserError(f"{name}: a folder; name the text file that is meant")
+        raise UserError(f"{name}: expected a text file, not a folder")
     if not os.path.isfile(name):
         near = difflib.get_close_matches(name, TEXTS, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known texts: {', '.join(TEXTS)}"
-        raise UserError(f"no text {name!r}: neither known by that name nor a file; {hint}")
+        raise UserError(f"no text {name!r}: neither a known name nor a file; {hint}")
     try:
         with open(name, "rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -72,19 +72,19 @@ def _read_own(name: str) -> bytes:
 
 
 def _plain(name: str, content: bytes) -> str:
-    """The text with line feeds alone at the ends of its lines, on whatever system it was written.
+    r"""The text, with \n as line ends.
 
     Raises:
-        UserError: it is empty, or what is in the file is no text in UTF-8.
+        UserError: it is empty or not UTF-8.
     """
     if (position := content.find(b"\0")) >= 0:
         raise UserError(
-            f"{name}: a zero byte ({_place(content, position)}): no text, or one in UTF-16; "
-            "convert it, for example with iconv -f UTF-16 -t UTF-8"
+            f"{name}: a zero byte ({_place(content, position)}): not a text, or UTF-16; convert "
+            "it, for example with iconv -f UTF-16 -t UTF-8"
         )
     text = _decode(name, content)
     if not text.strip():
-        raise UserError(f"{name}: {'white space alone' if text else 'empty'}; expected a text")
+        raise UserError(f"{name}: {'only white space' if text else 'empty'}; expected a text")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -107,7 +107,7 @@ def _from_registry(name: str, text: Text) -> Corpus:
 def _decode(name: str, content: bytes) -> str:
     bare = content.removeprefix(codecs.BOM_UTF8)
     try:
-        # A letter with an accent is one letter, however its file writes it: NFC.
+        # NFC: a letter with an accent becomes one character.
         return unicodedata.normalize("NFC", bare.decode("utf-8"))
     except UnicodeDecodeError as error:
         place = _place(content, error.start + len(content) - len(bare))
@@ -124,20 +124,19 @@ def _place(content: bytes, position: int) -> str:
 def encode(
     data: TextData,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any], tokenization.Tokenizer]:
-    """The tensors, the description and the tokenizer of a prepared text.
+    """The tensors, the description (meta.json) and the tokenizer of a prepared text.
 
-    The last `validation_fraction` of the tokens of every document is held out.
-    Tensors: `train` and `validation`, vectors of int32; where examples begin at lines also
-    `train_lines`, the tokens at which the lines of the training part begin.
+    The last `validation_fraction` of the tokens of each document is held out.
+    Tensors: `train` and `validation`, vectors of int32; if examples begin at lines, also
+    `train_lines`, the indices of the tokens that begin the lines of the training part.
 
     Raises:
-        UserError: see `read`; or too short for a sequence, or in words that the tokenizer does not
-            know.
+        UserError: see `read`; or the text is too short, or most of its tokens are unknown.
     """
     corpus = read(data.text)
     by_lines = isinstance(data, MaskedTextData) and data.examples == "lines"
     tokenizer = tokenization.TOKENIZERS[data.tokenizer](corpus.documents)
-    tokenizer.encode_special_tokens = True  # a "[MASK]" in a text is what it says
+    tokenizer.encode_special_tokens = True  # "[MASK]" in a text is plain text
     unknown = tokenizer.token_to_id("[UNK]")
     train, validation, validation_bytes, unknown_words, lines = [], [], 0, [], []
     for document in corpus.documents:
@@ -160,7 +159,7 @@ def encode(
         if wanted and len(tokens) <= data.sequence_length:
             raise UserError(
                 f"{data.text}: the {split} part has {len(tokens)} tokens, too few for a sequence "
-                f"of {data.sequence_length}; use a longer text, a shorter sequence_length or a "
+                f"of {data.sequence_length}: use a longer text, a shorter sequence_length or a "
                 f"{change} validation_fraction"
             )
     unknown_tokens = train.count(unknown) + validation.count(unknown)
@@ -171,7 +170,7 @@ def encode(
             f"'{data.tokenizer}', first {unknown_words[0]!r}"
         )
         if share > MAX_UNKNOWN:
-            raise UserError(f"{said}; use another one, such as 'char'")
+            raise UserError(f"{said}; use another tokenizer, such as 'char'")
         print(f"note: {said}")
     tensors = {
         "train": np.array(train, dtype=np.int32),
@@ -206,13 +205,13 @@ def encode(
         },
     }
     if data.text not in TEXTS:
-        meta["own"] = True  # of no target
+        meta["own"] = True  # no target applies
     return tensors, meta, tokenizer
 
 
 def _line_starts(document: str, encoding: Encoding, cut: int) -> np.ndarray:
-    """At which token each line of the first `cut` tokens begins; an empty one at the next token,
-    one at the end of the text at `cut`."""
+    """The token at which each line of the first `cut` tokens begins; an empty line begins at the
+    next token, or at `cut` if it ends the text."""
     ends = [i + 1 for i, letter in enumerate(document) if letter == "\n"]
     starts = np.searchsorted([start for start, _ in encoding.offsets], [0, *ends])
     return starts[starts < cut] if cut < len(encoding) else starts

@@ -1,4 +1,4 @@
-"""Text to tokens: three ways, all as a `Tokenizer` of the tokenizers library."""
+"""Four tokenizers, each as a `Tokenizer` of the tokenizers library."""
 
 import re
 from collections import Counter
@@ -13,19 +13,19 @@ from pipeline.data.registry import WORDPIECE_VOCABULARY
 from pipeline.data.sources import fetch
 
 SPECIAL = ("[PAD]", "[UNK]", "[MASK]")
-MARKS = ",?;.:/*!+-()[]{}\"'&"  # those of the reference's code
+MARKS = ",?;.:/*!+-()[]{}\"'&"  # as in the reference's code
 
 
 def word(documents: list[str]) -> Tokenizer:
-    """Lower-case words, each punctuation mark a token of its own; vocabulary by frequency."""
+    """Lower-case words and single punctuation marks; vocabulary by frequency."""
     split = pre_tokenizers.Split(Regex(r"\w+|[^\w\s]"), behavior="removed", invert=True)
     tokenizer = _from_counts(documents, normalizers.Lowercase(), split)
     return tokenizer
 
 
 def whitespace(documents: list[str]) -> Tokenizer:
-    """Lower-case words between spaces and line ends, each mark of MARKS a token of its own;
-    vocabulary by frequency, of equally frequent words the first one first."""
+    """Lower-case words between spaces and line ends, and single marks of MARKS; vocabulary by
+    frequency, then by first occurrence."""
     marks = re.escape(MARKS)
     split = pre_tokenizers.Split(
         Regex(rf"[{marks}]|[^{marks} \n]+"), behavior="removed", invert=True
@@ -42,7 +42,7 @@ def char(documents: list[str]) -> Tokenizer:
 
 
 def wordpiece(documents: list[str]) -> Tokenizer:
-    """The WordPiece vocabulary of bert-base-uncased, whatever the documents."""
+    """The WordPiece vocabulary of bert-base-uncased; ignores the documents."""
     vocabulary = fetch(WORDPIECE_VOCABULARY)
     return BertWordPieceTokenizer(str(vocabulary), lowercase=True)._tokenizer
 
@@ -61,8 +61,7 @@ def _from_counts(
     split: pre_tokenizers.PreTokenizer,
     ties: Callable[[str], Any] = str,
 ) -> Tokenizer:
-    """ties: of equally frequent tokens, those of the least value come first; by default in
-    alphabetical order."""
+    """ties: sort key of equally frequent tokens; alphabetical by default."""
     counts: Counter[str] = Counter()
     for document in documents:
         text = normalizer.normalize_str(document) if normalizer else document
@@ -78,5 +77,5 @@ def _from_counts(
 
 
 def save(tokenizer: Tokenizer, path: Path) -> None:
-    """Write tokenizer.json, which `Tokenizer.from_file` reads."""
+    """Write tokenizer.json, for `Tokenizer.from_file`."""
     path.write_text(tokenizer.to_str(pretty=True) + "\n", encoding="utf-8")

@@ -54,8 +54,8 @@ def test_files_that_are_no_images_by_their_names_are_told(own, capsys):
     (own / "b" / "elsewhere").symlink_to(own / "a")
     assert len(labels(own)) == 6
     said = capsys.readouterr().out
-    assert f"note: {own / 'a'}: 2 files left out, such as '0.heic'" in said
-    assert f"note: {own / 'b'}: 1 files left out, such as 'elsewhere'" in said
+    assert f"note: {own / 'a'}: ignoring other files (2), such as '0.heic'" in said
+    assert f"note: {own / 'b'}: ignoring other files (1), such as 'elsewhere'" in said
 
 
 def test_folders_inside_of_a_class_in_torchvisions_order(own):
@@ -85,7 +85,7 @@ def test_a_class_of_unprintable_name_is_refused(own, name):
     folder = os.path.join(os.fsencode(own), name)
     os.mkdir(folder)
     (own / "a" / "0.png").rename(os.fsdecode(os.path.join(folder, b"0.png")))
-    with pytest.raises(UserError, match="a class needs a name of printable characters") as caught:
+    with pytest.raises(UserError, match="the name of a class must be printable") as caught:
         read_folder(own, 8)
     assert str(caught.value).isprintable()
 
@@ -160,7 +160,7 @@ def test_of_three_splits_the_validation_is_left_out_and_said_to_be(project, caps
     found = read_folder(project / "own", 8)
     assert [image[0, 0, 0] for image in found.test[0]] == [200, 200]
     said = capsys.readouterr().out
-    assert said == f"note: {project / 'own'}: train/ and test/ are used, val/ left out\n"
+    assert said == f"note: {project / 'own'}: using train/ and test/, ignoring val/\n"
 
 
 def test_what_lies_beside_the_splits_is_left_out_and_said_to_be(project, capsys):
@@ -171,7 +171,7 @@ def test_what_lies_beside_the_splits_is_left_out_and_said_to_be(project, capsys)
     picture(project / "own" / "test" / "1.png", 1)  # as contests have it: without labels
     found = read_folder(project / "own", 8)
     assert found.test is not None and found.train[1] == ["a", "b"]
-    assert "train/ and val/ are used, annotations/, test/ left out" in capsys.readouterr().out
+    assert "using train/ and val/, ignoring annotations/, test/" in capsys.readouterr().out
 
 
 def test_a_training_split_by_itself_is_split(project):
@@ -187,11 +187,11 @@ def test_a_training_split_by_itself_is_split(project):
     [
         (("train/1.png", "val/2.png"), "train/, val/: the name of a split, but without a folder"),
         (("a/1.png", "b/1.png", "val/2.png"), "val/: the name of a split, but without a folder"),
-        (("train/a/1.png", "holdout/a/1.png"), "train/ is a split by its name, but beside it"),
-        (("test/a/1.png", "val/a/1.png"), "test/, val/ without a train/ beside it"),
-        (("test/a/1.png", "test/b/1.png"), "test/ without a train/ beside it"),
-        (("train/a/1.png", "Training/a/1.png", "val/a/1.png"), "are one split by their names"),
-        (("a/train/1.png", "a/test/1.png", "b/train/1.png"), "splits inside of a class; expected"),
+        (("train/a/1.png", "holdout/a/1.png"), "train/ is the name of a split, but holdout"),
+        (("test/a/1.png", "val/a/1.png"), "test/, val/ without a train/"),
+        (("test/a/1.png", "test/b/1.png"), "test/ without a train/"),
+        (("train/a/1.png", "Training/a/1.png", "val/a/1.png"), "are names of the same split"),
+        (("a/train/1.png", "a/test/1.png", "b/train/1.png"), "splits inside a class; expected"),
     ],
 )
 def test_folders_that_may_be_misread_are_refused_by_name(project, files, message):
@@ -212,7 +212,7 @@ def test_images_beside_the_classes_are_told(own, capsys):
     picture(own / "cover.png", 1)
     assert len(labels(own)) == 6
     said = capsys.readouterr().out
-    assert f"{own}: images beside the folders of classes are left out: 'cover.png'" in said
+    assert f"{own}: ignoring images outside the class folders, such as 'cover.png'" in said
 
 
 def test_a_class_has_one_name_in_either_unicode_form(project):
@@ -223,7 +223,7 @@ def test_a_class_has_one_name_in_either_unicode_form(project):
     found = read_folder(project / "own", 8)
     assert set(found.train[1]) == set(found.test[1]) == {"b", "café"}
     picture(project / "own" / "train" / "café" / "1.png", 1)
-    with pytest.raises(UserError, match="two folders of one name, 'café', in two Unicode forms"):
+    with pytest.raises(UserError, match="two folders are named 'café', in two Unicode forms"):
         read_folder(project / "own", 8)
 
 

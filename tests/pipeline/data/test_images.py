@@ -112,7 +112,7 @@ def test_a_truncated_image_is_named(project):
 def test_one_class_is_not_enough(project):
     picture(project / "own" / "a" / "1.png")
     picture(project / "own" / "a" / "2.png")
-    with pytest.raises(UserError, match="one class only"):
+    with pytest.raises(UserError, match="only one class"):
         images.encode(data("own", fraction=0.5))
 
 
@@ -143,8 +143,8 @@ def test_a_rare_class_that_a_split_leaves_empty_is_told_with_its_numbers(project
     with pytest.raises(UserError) as caught:
         images.encode(data("own"))
     assert str(caught.value) == (
-        "own: classes that are not in both splits: 'rare' (2 for training, 0 for the test); with "
-        "test_fraction 0.2 a class needs 3 images; add some, leave the class out, or change "
+        "own: classes that are not in both splits: 'rare' (2 for training, 0 for testing); with "
+        "test_fraction 0.2 a class needs 3 images; add images, remove the class, or change "
         "test_fraction"
     )
     picture(project / "own" / "rare" / "2.png")
@@ -166,7 +166,7 @@ def test_test_images_that_are_copies_of_training_images_are_told(project, capsys
             picture(project / "own" / split / name / "same.png", shade)
             picture(project / "own" / split / name / "other.png", shade + 10 * len(split))
     images.encode(data("own"))
-    assert "own: copies of training images among the 4 test images: 2;" in capsys.readouterr().out
+    assert "own: copies of training images in the test split: 2 of 4;" in capsys.readouterr().out
 
 
 def test_a_users_own_images_are_marked_as_of_no_target(project, monkeypatch):
@@ -187,5 +187,5 @@ def test_a_name_that_is_neither_known_nor_a_folder(project):
 
 def test_an_archive_is_to_be_unpacked_first(project):
     (project / "own.zip").write_bytes(b"PK\x03\x04")
-    with pytest.raises(UserError, match=r"own.zip: a file; unpack it if it is an archive"):
+    with pytest.raises(UserError, match=r"own.zip: expected a folder, not a file"):
         images.encode(data("own.zip"))

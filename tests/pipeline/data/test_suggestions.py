@@ -32,8 +32,8 @@ def said(kind: tuple, raw: dict, **values) -> str | None:
 
 def test_photographs_with_the_defaults_of_digits(raw):
     assert said(WEB, raw) == (
-        "the median image has 500 x 375 pixels; image_size 28 keeps little of that, and "
-        "augmentation 'digits' is not made for colour images; try: dvc exp run -S "
+        "the median image has 500 x 375 pixels; image_size 28 loses detail, and "
+        "augmentation 'digits' does not suit colour images; try: dvc exp run -S "
         "vit.data.image_size=64 -S vit.model.patch_size=8 -S vit.objective.augmentation=photos"
     )
 
@@ -61,13 +61,13 @@ def test_what_is_suggested_is_followed_by_silence_and_is_valid(raw):
 
 def test_small_images_are_not_enlarged(raw):
     text = said(ICONS, raw, image_size=224, patch_size=16, augmentation="photos")
-    assert "image_size 224 adds nothing to that; try" in text
+    assert "image_size 224 adds no detail; try" in text
     assert text.endswith("-S vit.data.image_size=32 -S vit.model.patch_size=4")
 
 
 def test_photo_changes_are_not_for_grey_images(raw):
     text = said(DIGITS, raw, augmentation="photos")
-    assert "augmentation 'photos' is not made for grey images" in text
+    assert "augmentation 'photos' does not suit grey images" in text
 
 
 def test_known_images_get_no_advice(raw):

@@ -47,7 +47,7 @@ def test_writing_with_spaces_is_passed_over(said, content):
 @pytest.mark.parametrize("content", [RUSSIAN, FINNISH])
 def test_a_language_that_falls_to_pieces_is_told(said, content):
     out = said(content, "wordpiece")
-    assert "tokens a word: the vocabulary of the tokenizer 'wordpiece' is English" in out
+    assert "tokens per word: the vocabulary of the tokenizer 'wordpiece' is English" in out
 
 
 def test_english_in_pieces_is_passed_over(said):

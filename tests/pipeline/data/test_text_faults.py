@@ -24,7 +24,7 @@ def data(tokenizer: str = "word", length: int = 4, fraction: float = 0.25) -> Te
     [
         (b"", "own.txt: empty"),
         (b"\xef\xbb\xbf", "own.txt: empty"),
-        (b" \n\t\r\n \xc2\xa0 ", "own.txt: white space alone"),
+        (b" \n\t\r\n \xc2\xa0 ", "own.txt: only white space"),
         (b"one\ntwo\nthr\x00ee", r"own.txt: a zero byte \(line 3, byte 11\): no text"),
         ("zu sein".encode("utf-16"), r"own.txt: a zero byte \(line 1, byte 3\).*UTF-16"),
         ("zu sein".encode("utf-16-be"), r"own.txt: a zero byte \(line 1, byte 0\).*UTF-16"),
@@ -56,7 +56,7 @@ def test_a_sequence_longer_than_the_text(project):
 
 def test_a_folder_is_no_text(project):
     (project / "own.txt").mkdir()
-    with pytest.raises(UserError, match=r"own.txt: a folder; name the text file"):
+    with pytest.raises(UserError, match=r"own.txt: expected a text file"):
         text.encode(data())
 
 
