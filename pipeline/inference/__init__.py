@@ -1,5 +1,4 @@
-"""Trained models at work for people: text that goes on, hidden words, images by their class.
+"""Uses trained models: continues texts, fills in masked words, classifies images.
 
-A model is one that was trained here, with the data that it was trained on beside it, or a folder
-of Hugging Face transformers.
+The model is one trained here, together with its data, or a folder of Hugging Face transformers.
 """

@@ -1,4 +1,4 @@
-"""A trained model as a folder that Hugging Face transformers opens."""
+"""Exports a trained model as a folder for Hugging Face transformers."""
 
 import copy
 import json
@@ -16,23 +16,23 @@ from pipeline.paths import write_json
 from transformer.weights import to_huggingface
 
 README = {"bert": readme.of_masked_lm, "gpt": readme.of_causal_lm}
-# Of red, green and blue in a grey of equal brightness, as Pillow converts (ITU-R 601-2).
+# Weights of red, green and blue in a grey value, as in Pillow (ITU-R 601-2).
 BRIGHTNESS = (0.299, 0.587, 0.114)
 
 
 def export(name: str, folder: Path) -> str:
-    """Write the trained model `name` with its tokenizer, or the preparation of its images, and a
-    README.md that shows its use.
+    """Write the trained model `name`, its tokenizer or image preprocessing, and a README.md with
+    an example.
 
-    Returns the class of transformers that it is there.
+    Returns the name of its class in transformers.
 
     Raises:
-        UserError: it is not trained, transformers has no place for a part of it, or `folder` is
-            not a folder, cannot be written, or has other things in it.
+        UserError: it is not trained, transformers does not support a part of it, or `folder` is
+            not a folder, is not empty, or cannot be written.
     """
     try:
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-            raise UserError(f"{folder}: is there already; name a new or an empty folder")
+            raise UserError(f"{folder} already exists: give a new or an empty folder")
         written, page = _classifier(folder) if name == "vit" else _language_model(name, folder)
         (folder / "README.md").write_text(page, "utf-8")
     except ValueError as error:
@@ -45,7 +45,7 @@ def export(name: str, folder: Path) -> str:
 
 
 def _classifier(folder: Path) -> tuple[str, str]:
-    """Write the ViT; returns the class that it is there, and the README.md."""
+    """Write the ViT; returns the name of its class and the README.md."""
     images = image_model(None)
     labels = {str(index): label for index, label in enumerate(images.classes)}
     inverse = {label: int(index) for index, label in labels.items()}
@@ -69,7 +69,7 @@ def _classifier(folder: Path) -> tuple[str, str]:
 
 
 def _language_model(name: str, folder: Path) -> tuple[str, str]:
-    """Write a BERT or a GPT, likewise."""
+    """Write a BERT or a GPT; returns the name of its class and the README.md."""
     text = text_model(name, None)
     written = to_huggingface(text.model, folder)
     _tokenizer(text, folder)
@@ -77,9 +77,9 @@ def _language_model(name: str, folder: Path) -> tuple[str, str]:
 
 
 def _in_colour(images: ImageModel) -> ImageModel:
-    """A model of grey images as one of colours, which is what transformers' pipelines give it.
+    """A model of grey images as one of RGB images, which transformers' pipelines pass.
 
-    The brightness is taken inside of the patch projection, which is linear as it is.
+    The patch projection, which is linear, also converts to grey.
     """
     model = copy.deepcopy(images.model)
     grey = model.embedding.patches
@@ -91,11 +91,11 @@ def _in_colour(images: ImageModel) -> ImageModel:
 
 
 def _tokenizer(text: TextModel, folder: Path) -> None:
-    """tokenizer.json, and how transformers is to use it."""
+    """Write tokenizer.json and tokenizer_config.json."""
     whole = json.loads(text.tokenizer.to_str())
-    # The models are trained on text alone, without [CLS] and [SEP] around it.
+    # The models are trained on text without [CLS] and [SEP].
     whole["post_processor"] = None
-    # As prompts are read here.
+    # Normalize to NFC, as prompts here.
     composed, usual = {"type": "NFC"}, whole["normalizer"]
     both = {"type": "Sequence", "normalizers": [composed, usual]}
     whole["normalizer"] = both if usual else composed
@@ -104,7 +104,7 @@ def _tokenizer(text: TextModel, folder: Path) -> None:
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": text.context,
-        # Not those of token types, which GPT-2 would take for further words.
+        # Without token types, which GPT-2 would add as token vectors.
         "model_input_names": ["input_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
         **{f"{key}_token": name for key, name in special.items()},

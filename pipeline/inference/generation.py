@@ -1,6 +1,6 @@
-"""How a text is written, by the generation_config.json of a Hugging Face folder.
+"""Reads generation_config.json of a Hugging Face folder.
 
-How much is written is for the command to say: see its --tokens.
+The length of the text is not read from it: the command has --tokens.
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from transformer.generate import Sampling
 
 FILE = "generation_config.json"
 OURS = Sampling(temperature=0.8)
-# What ours has no part for, with the values that ask for none; so does null.
+# Unsupported features, with the values that switch them off; null does, too.
 NOTHING = {
     **dict.fromkeys(
         (
@@ -46,7 +46,7 @@ NOTHING = {
     "token_healing": (False,),
     "use_mtp": (False,),
 }  # fmt: skip
-# What the tokens do not depend on: speed, memory, what is returned besides, and beams alone.
+# Keys that do not change the tokens: speed, memory, further outputs, and beam search only.
 WITHOUT_EFFECT = frozenset(
     (
         "_from_model_config", "assistant_confidence_threshold", "assistant_early_exit",
@@ -65,7 +65,7 @@ WITHOUT_EFFECT = frozenset(
 
 @dataclass(frozen=True)
 class Generation:
-    """How a model writes, unless the user says otherwise.
+    """Generation settings of a model; the user may override them.
 
     stop: tokens that end a text.
     """
@@ -78,10 +78,10 @@ UNSAID = Generation()
 
 
 def read_generation(folder: Path) -> Generation:
-    """By the file, or where there is none by the config.json, which had these keys once.
+    """Read the file; without it, read config.json, where older versions kept these keys.
 
     Raises:
-        UserError: a key would not be honoured.
+        UserError: a key is not supported.
     """
     settings, config = Settings(folder / FILE), Settings(folder / models.CONFIG)
     whole = settings.path.is_file()
@@ -97,9 +97,9 @@ def read_generation(folder: Path) -> Generation:
 
 
 def _sampling(settings: Settings) -> Sampling:
-    """Where nothing is said of `do_sample`, tokens are drawn, as the command does it."""
+    """Sampling settings; without `do_sample`, those of the command."""
     samples = settings.flag("do_sample", None)
-    # Of what is not said, transformers has values of its own.
+    # The defaults of transformers.
     usual = Sampling(1.0, top_k=50) if samples else OURS
     given = {}
     for key, kinds, right in (
@@ -124,5 +124,5 @@ def _stop(settings: Settings) -> tuple[int, ...]:
     ends = settings.values.get("eos_token_id")
     ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
     if not all(type(end) is int and end >= 0 for end in ends):
-        raise settings.refusal("eos_token_id", "expected a token's number, or several")
+        raise settings.refusal("eos_token_id", "expected one token id or a list of them")
     return tuple(ends)

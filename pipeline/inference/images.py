@@ -1,4 +1,4 @@
-"""Images by their class."""
+"""Classifies images."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +17,12 @@ from pipeline.inference.loading import ImageModel, image_model
 def classes(
     paths: tuple[Path, ...], source: Path | None, top: int
 ) -> Iterator[tuple[Path, list[tuple[str, float]] | UserError]]:
-    """Each image with its likeliest classes and their probabilities, best first; or why it is none.
+    """Each image with its most likely classes and their probabilities, best first; or its error.
 
-    paths: of images, or of folders with images.
+    paths: images, or folders of images.
 
     Raises:
-        UserError: the model cannot be used, or a path is not there, or a folder without images.
+        UserError: the model cannot be used, a path is missing, or a folder has no images.
     """
     files = [file for path in paths for file in _files(path)]
     images = image_model(source)
@@ -45,7 +45,7 @@ def _files(path: Path) -> list[Path]:
         files, _ = image_files(path)
         if not files:
             known = ", ".join(sorted(SUFFIXES))
-            raise UserError(f"{path}: no images in this folder; they end in {known}")
+            raise UserError(f"{path}: no images in this folder; expected {known}")
         return files
     if not path.is_file():
         raise UserError(f"{path}: no such file or folder")

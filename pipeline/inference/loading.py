@@ -1,4 +1,4 @@
-"""The model that a command is to use, with what turns its input into tensors and back."""
+"""Loads the model for a command, with its tokenizer or image preprocessing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,9 @@ from transformer.weights import from_huggingface
 from transformer.weights.huggingface.config import Config
 from transformer.weights.huggingface.vit import labels
 
-# Tensors of other tasks, which published checkpoints hold besides those of the one named.
+# Tensors of other tasks in published checkpoints.
 OTHER_TASKS = ("bert.pooler.", "cls.seq_relationship.", "vit.pooler.")
-# Which head a command needs, and what a model with it is called.
+# The head that a command needs, and the kind of model, for error messages.
 HEADS = {
     "bert": (MaskedLanguageModelHead, "a masked language model (BertForMaskedLM or Megatron's)"),
     "gpt": (LanguageModelHead, "a causal language model (GPT2LMHeadModel, LlamaForCausalLM)"),
@@ -35,9 +35,9 @@ HEADS = {
 class TextModel:
     """A language model.
 
-    context: tokens that it sees at most.
-    mask: the token that stands for a word to guess, if there is one.
-    generation: how it writes.
+    context: the most tokens that it sees.
+    mask: the mask token, if it has one.
+    generation: its generation settings.
     """
 
     model: Transformer
@@ -50,18 +50,18 @@ class TextModel:
         """The tokens of a text.
 
         Raises:
-            UserError: the tokenizer has none for a part of the text, or the model does not have
-                one of them.
+            UserError: the tokenizer cannot encode the text, or a token is not in the model's
+                vocabulary.
         """
         try:
             prompt = self._read(text)
-        except Exception as error:  # the library raises nothing more exact
-            raise UserError(f"not to be encoded: {first_line(error)}") from None
+        except Exception as error:  # the library raises no specific class
+            raise UserError(f"the text cannot be encoded: {first_line(error)}") from None
         count = len(self.model.embedding.weight)
         for token in prompt.ids:
             if token >= count:
                 name = self.tokenizer.id_to_token(token)
-                raise UserError(f"{name!r} is token {token}, but the model has only {count} tokens")
+                raise UserError(f"{name!r} is token {token}, but the model has {count} tokens")
         return prompt
 
     def _read(self, text: str) -> Prompt:
@@ -69,8 +69,8 @@ class TextModel:
 
 
 class GivenTextModel(TextModel):
-    """One of a Hugging Face folder: its input is framed by special tokens, such as [CLS], and may
-    name any of them."""
+    """A language model of a Hugging Face folder: its tokenizer adds special tokens, such as [CLS],
+    and also finds them in the text."""
 
     def _read(self, text: str) -> Prompt:
         encoding = self.tokenizer.encode(text)
@@ -82,9 +82,9 @@ class GivenTextModel(TextModel):
 
 @dataclass(frozen=True)
 class ImageModel:
-    """A classifier, the names of its classes by their index, and how its images are prepared.
+    """A classifier, the names of its classes, and its image preprocessing.
 
-    independent: whether several classes may be right, so that their probabilities do not add up.
+    independent: whether several classes may be right; their probabilities then do not sum to 1.
     """
 
     model: Transformer
@@ -97,7 +97,7 @@ def text_model(name: str, source: Path | None) -> TextModel:
     """The model trained here as `name`, or the one in the Hugging Face folder `source`.
 
     Raises:
-        UserError: it is not there, of another kind, or has parts that are not supported.
+        UserError: it is missing, of another kind, or has parts that are not supported.
     """
     if source is None:
         model, config = trained(name)
@@ -110,7 +110,7 @@ def text_model(name: str, source: Path | None) -> TextModel:
 
 
 def _context(model: Transformer) -> int:
-    """Tokens that a model has positions for: learned ones, or rotations."""
+    """The number of positions of a model, learned or rotary."""
     learned = model.embedding.positions
     if isinstance(learned, LearnedPositions):
         return learned.num_embeddings
@@ -121,14 +121,13 @@ def image_model(source: Path | None) -> ImageModel:
     """The classifier trained here, or the one in the Hugging Face folder `source`.
 
     Raises:
-        UserError: as `text_model`, or its images are to be prepared in a way that is not
-            supported.
+        UserError: as `text_model`, or its image preprocessing is not supported.
     """
     if source is None:
         model, config = trained("vit")
         meta = read_json(data_dir("vit") / "meta.json")
         size = (config["image_size"],) * 2
-        # As `prepare` does it: bilinear, whatever the aspect ratio.
+        # As in `prepare`: bilinear, ignoring the aspect ratio.
         preparation = Preparation(size, 2, 1 / 255, meta["mean"], meta["std"])
         return ImageModel(model, meta["classes"], preparation)
     model, config = _given("vit", source)
@@ -136,17 +135,16 @@ def image_model(source: Path | None) -> ImageModel:
     preparation = read_preparation(source, model.embedding)
     kind = config.get("problem_type")
     if kind not in (None, "single_label_classification", "multi_label_classification"):
-        raise UserError(f"{source / models.CONFIG}: problem_type: {kind!r} has no probabilities")
+        raise UserError(f"{source / models.CONFIG}: problem_type: {kind!r} is not supported")
     independent = kind == "multi_label_classification" or len(classes) == 1
     return ImageModel(model, classes, preparation, independent)
 
 
 def trained(name: str) -> tuple[Transformer, dict[str, Any]]:
-    """models/<name> as `train` left it, of several seeds the first, with its config; data/<name>
-    is there too.
+    """The model in models/<name> (the lowest seed) and its config; data/<name> exists too.
 
     Raises:
-        UserError: it is not trained, its data is not prepared, or the two do not belong together.
+        UserError: it is not trained, its data is not prepared, or the two do not match.
     """
     folders = require(models_dir(name), f"dvc repro train@{name}").glob("seed-*")
     folder = min(folders, key=lambda path: int(path.name.removeprefix("seed-")))
@@ -159,7 +157,7 @@ def _given(name: str, source: Path) -> tuple[Transformer, dict[str, Any]]:
     """The model in a Hugging Face folder, with its config.json."""
     config = Settings(source / models.CONFIG).values
     if "kind" in config:
-        raise UserError(f"{source} holds a model trained here: leave out --from to use it")
+        raise UserError(f"{source} has a model trained here: leave out --from to use it")
     try:
         model = from_huggingface(source, drop=OTHER_TASKS)
     except ValueError as error:
@@ -167,5 +165,5 @@ def _given(name: str, source: Path) -> tuple[Transformer, dict[str, Any]]:
     head, wanted = HEADS[name]
     if not isinstance(model.head, head):
         found = config["architectures"][0]
-        raise UserError(f"{source}: this command needs {wanted}, but that is a {found}")
+        raise UserError(f"{source}: this command needs {wanted}, not a {found}")
     return model, config

@@ -1,4 +1,4 @@
-"""How images become a model's input, by the preprocessor_config.json of a Hugging Face folder."""
+"""Image preprocessing, from the preprocessor_config.json of a Hugging Face folder."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from pipeline.inference.settings import Settings
 from transformer.embeddings import PatchEmbedding
 
 FILE = "preprocessor_config.json"
-# What a single image, which is read in colours, does not depend on.
+# Keys that do not matter for a single RGB image.
 WITHOUT_EFFECT = frozenset(
     (
         "_processor_class", "_valid_processor_keys", "crop_size", "data_format", "device",
@@ -24,12 +24,11 @@ WITHOUT_EFFECT = frozenset(
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is done to the pixels.
+    """Image preprocessing: resize, then (bytes * scale - mean) / std.
 
-    size: (height, width) that images are resized to.
-    resample: how, as Pillow numbers it.
-    scale: factor on the bytes of the pixels, after which `mean` is subtracted and the rest divided
-        by `std`, each a number a channel.
+    size: (height, width) after resizing.
+    resample: Pillow's number of the filter.
+    mean, std: one number per channel.
     """
 
     size: tuple[int, int]
@@ -40,14 +39,14 @@ class Preparation:
 
 
 def read_preparation(folder: Path, embedding: PatchEmbedding) -> Preparation:
-    """As transformers' ViTImageProcessor prepares images; embedding: that of the model.
+    """Preprocessing as in transformers' ViTImageProcessor; embedding: that of the model.
 
     Raises:
-        UserError: the file is missing, a key would not be honoured, or does not fit the model.
+        UserError: the file is missing, or a key is not supported or does not match the model.
     """
     path = folder / FILE
     if not path.is_file():
-        raise UserError(f"{path} is missing: it says how images are to be prepared")
+        raise UserError(f"{path} is missing: it defines the preprocessing of images")
     settings = Settings(path)
     settings.expect("image_processor_type", "ViTImageProcessor", "ViTImageProcessorFast")
     settings.expect("feature_extractor_type", "ViTFeatureExtractor")
@@ -55,14 +54,14 @@ def read_preparation(folder: Path, embedding: PatchEmbedding) -> Preparation:
         settings.expect(key, False)
     settings.expect("default_to_square", True)
     if not settings.flag("do_resize", True):
-        raise settings.refusal("do_resize", "not supported; only True is")
+        raise settings.refusal("do_resize", "not supported; expected True")
     expected = tuple(embedding.image_size)
     if _size(settings) != expected:
         height, width = expected
         raise settings.refusal("size", f"the model takes images of height {height}, width {width}")
     resample = settings.take("resample", Image.Resampling.BILINEAR.value)
     if resample not in list(Image.Resampling):
-        raise settings.refusal("resample", "expected Pillow's number of a filter, 0 to 5")
+        raise settings.refusal("resample", "expected the number of a Pillow filter, 0 to 5")
     scale = settings.take("rescale_factor", 1 / 255)
     if not _is_number(scale) or scale <= 0:
         raise settings.refusal("rescale_factor", "expected a number above 0")
@@ -80,7 +79,7 @@ def read_preparation(folder: Path, embedding: PatchEmbedding) -> Preparation:
 
 
 def _size(settings: Settings) -> Any:
-    """Height and width, from any of the forms that transformers has had for them."""
+    """(height, width), from any of the forms in versions of transformers."""
     size = settings.take("size", 224)
     if isinstance(size, dict) and size.keys() == {"height", "width"}:
         return size["height"], size["width"]
@@ -88,7 +87,7 @@ def _size(settings: Settings) -> Any:
 
 
 def _numbers(settings: Settings, key: str, channels: int) -> list[float]:
-    """A number a channel, given as such or as one for all."""
+    """One number per channel, from a list or from one number for all."""
     given = settings.take(key, 0.5)
     numbers = given if isinstance(given, list) else [given] * channels
     if len(numbers) != channels or not all(map(_is_number, numbers)):

@@ -1,4 +1,4 @@
-"""README.md of an exported model: what it is, and how it is used in Hugging Face transformers."""
+"""README.md of an exported model: what it is, and how to use it in Hugging Face transformers."""
 
 import json
 
@@ -7,7 +7,7 @@ from safetensors.numpy import load_file
 from pipeline.inference.loading import ImageModel, TextModel
 from pipeline.paths import data_dir, read_json
 
-WORDS = 6  # of the example
+WORDS = 6  # in the example
 FILL_MASK = """
 from transformers import pipeline
 
@@ -37,8 +37,8 @@ for guess in classify(image, top_k=3):
 NO_TOKEN_TYPES = """
 ## Training it further
 
-The model has no token types. transformers gives every BERT at least one, whose vector is zero here
-and changes no output. Keep it out of the training:
+The model has no token types. transformers gives every BERT at least one. Its vector is zero here
+and changes no output. Exclude it from training:
 
 ```python
 from transformers import AutoModelForMaskedLM
@@ -48,42 +48,42 @@ model.bert.embeddings.token_type_embeddings.requires_grad_(False)
 ```
 """
 GREY_AS_COLOUR = """
-The model was trained on grey images. Here it takes red, green and blue, which transformers'
-pipelines give it, and weighs them to the same grey. A training here changes the three weights
-apart from each other.
+The model was trained on grey images. This export takes RGB images, as transformers' pipelines
+pass them, and converts them to grey inside the patch projection. Further training changes the
+three colours independently.
 """
 
 
 def of_masked_lm(text: TextModel, written: str) -> str:
-    """README.md of the BERT trained here; written: the class of transformers."""
+    """README.md of the BERT trained here; written: its class in transformers."""
     ids = _example("bert", text.context)
     ids[len(ids) // 2] = text.tokenizer.token_to_id(text.mask)
     masked = text.tokenizer.decode(ids, skip_special_tokens=False)
-    reads = f"It guesses hidden words in texts of up to {text.context} tokens."
+    reads = f"It predicts masked words in texts of up to {text.context} tokens."
     notes = NO_TOKEN_TYPES if text.model.embedding.token_types is None else ""
     return _page("bert", "fill-mask", written, reads, FILL_MASK.format(text=_quoted(masked)), notes)
 
 
 def of_causal_lm(text: TextModel, written: str) -> str:
-    """README.md of the GPT, likewise."""
+    """README.md of the GPT; written: its class in transformers."""
     prompt = text.tokenizer.decode(_example("gpt", text.context))
-    reads = f"It continues a text, and sees {text.context} tokens at most."
+    reads = f"It continues a text and sees at most {text.context} tokens."
     sample = GENERATE.format(text=_quoted(prompt), context=text.context)
     return _page("gpt", "text-generation", written, reads, sample)
 
 
 def of_classifier(images: ImageModel, written: str, grey: bool) -> str:
-    """README.md of the ViT, likewise; grey: whether it was trained on images without colours."""
+    """README.md of the ViT; written: its class in transformers; grey: trained on grey images."""
     height, width = images.preparation.size
     count = len(images.classes)
-    reads = f"It tells {count} classes apart, in images resized to {height} x {width} pixels."
+    reads = f"It distinguishes {count} classes, in images resized to {height} x {width} pixels."
     sample = CLASSIFY.format(height=height, width=width)
     notes = GREY_AS_COLOUR if grey else ""
     return _page("vit", "image-classification", written, reads, sample, notes)
 
 
 def _page(name: str, task: str, written: str, reads: str, sample: str, notes: str = "") -> str:
-    """The head is what the Hub of Hugging Face reads: the library and the task."""
+    """The page; its first lines are metadata for the Hugging Face Hub."""
     meta = read_json(data_dir(name) / "meta.json")
     return (
         f"---\nlibrary_name: transformers\npipeline_tag: {task}\n---\n\n"
@@ -95,12 +95,12 @@ def _page(name: str, task: str, written: str, reads: str, sample: str, notes: st
 
 
 def _quoted(text: str) -> str:
-    """As a string of Python."""
+    """As a Python string literal."""
     return json.dumps(text, ensure_ascii=False)
 
 
 def _example(name: str, context: int) -> list[int]:
-    """The first tokens of the part of the data that is held out, or else of the training's."""
+    """The first tokens of the held-out part; of the training part if nothing is held out."""
     tokens = load_file(data_dir(name) / "tokens.safetensors")
     held_out = tokens["validation"] if len(tokens["validation"]) else tokens["train"]
     return held_out[: min(WORDS, context)].tolist()

@@ -1,4 +1,4 @@
-"""A settings file of a Hugging Face folder: every key is read, known not to matter, or refused."""
+"""Reads settings of a Hugging Face folder; an unknown key that might matter raises an error."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,10 @@ from pipeline.errors import UserError
 
 
 class Settings:
-    """The keys of a JSON object in a file; of a file that is not there, none.
+    """The keys of a JSON object in a file; none if the file is missing.
 
     Raises:
-        UserError: the file is not JSON, or no object.
+        UserError: the file is not a JSON object.
     """
 
     def __init__(self, path: Path):
@@ -26,15 +26,15 @@ class Settings:
         self._taken: set[str] = set()
 
     def take(self, key: str, default: Any = None) -> Any:
-        """The value of `key`; `default` is what transformers takes where it is not given."""
+        """The value of `key`; `default` is the default of transformers."""
         self._taken.add(key)
         return self.values.get(key, default)
 
     def flag(self, key: str, default: bool | None) -> Any:
-        """As `take`, of true or false; or null, where that is the default.
+        """True or false; or the default.
 
         Raises:
-            UserError: it is neither.
+            UserError: the value is something else.
         """
         value = self.take(key, default)
         if value is not default and not isinstance(value, bool):
@@ -42,25 +42,27 @@ class Settings:
         return value
 
     def expect(self, key: str, *expected: Any) -> None:
-        """Let `key` have no value but these, or null, or none.
+        """Require that `key` is missing, null, or one of these values.
 
         Raises:
-            UserError: it has another one, which would not be honoured.
+            UserError: it has another value, which is not supported.
         """
         if self.take(key) not in (None, *expected):
             known = " or ".join(map(repr, expected))
-            only = f"; only {known} is" if expected else ""
+            only = f"; expected {known}" if expected else ""
             raise self.refusal(key, f"not supported{only}")
 
     def refusal(self, key: str, right: str) -> UserError:
-        """The error about a value that cannot be honoured; right: what could be."""
+        """The error for a value that is not supported; right: what is expected."""
         return UserError(f"{self.path}: {key}: {self.values.get(key)!r}: {right}")
 
     def finish(self, without_effect: frozenset[str], changed: str = "the input") -> None:
-        """To be called when all that is known has been taken; changed: by what is not known.
+        """Check the remaining keys, after all known keys have been taken.
+
+        changed: what an unknown key might change, for the message.
 
         Raises:
-            UserError: a key is not known.
+            UserError: a key is unknown.
         """
         given = {key for key, value in self.values.items() if value is not None}
         unknown = sorted(given - self._taken - without_effect)

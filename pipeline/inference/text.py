@@ -1,4 +1,4 @@
-"""Text that goes on, and words for the gaps of a text."""
+"""Continues a text, and fills in the masked words of a text."""
 
 import sys
 import unicodedata
@@ -17,7 +17,7 @@ from transformer.generate import Sampling, stream
 
 @dataclass(frozen=True)
 class Guess:
-    """A word for a gap, and its probability."""
+    """A prediction for a masked word, and its probability."""
 
     word: str
     probability: float
@@ -31,17 +31,17 @@ def continuation(
     seed: int,
     stop: tuple[str, ...],
 ) -> Iterator[str]:
-    """`prompt`, and what follows it, in pieces as they come.
+    """Yield `prompt` and its continuation in pieces.
 
-    chosen: fields of Sampling, in place of the model's own.
+    chosen: fields of Sampling that replace the model's.
 
     Raises:
-        UserError: a number is outside of its range, the model cannot be used, the prompt is empty,
-            or a stop token is none.
+        UserError: a number is outside its range, the model cannot be used, the prompt is empty,
+            or a stop token does not exist.
     """
     try:
         Sampling(**chosen)
-    except ValueError as error:  # such as nan, which is in no range and passes them all
+    except ValueError as error:  # such as nan, which the command line's ranges accept
         raise UserError(str(error)) from None
     text = text_model("gpt", source)
     tokenizer, sampling = text.tokenizer, replace(text.generation.sampling, **chosen)
@@ -49,21 +49,21 @@ def continuation(
     read = text.encode(prompt)
     ids = read.ids
     if not ids:
-        raise UserError("the prompt is empty: there is nothing to go on from")
+        raise UserError("the prompt is empty: it needs at least one token")
     _tell_unknown(read)
     generator = torch.Generator().manual_seed(seed)
     yield prompt
     added = tokenizer.get_added_tokens_decoder().items()
     silent = {token for token, how in added if how.special}
     written = list(ids)
-    # With the unknown words of the prompt: without them the first new word would stick to it.
+    # Includes the unknown words of the prompt; otherwise the first new word would have no space.
     shown = whole = tokenizer.decode(written, skip_special_tokens=False)
     for (token,) in stream(text.model, [ids], count, text.context, sampling, generator, ends):
         if token in silent:
             continue
         written.append(token)
         whole = tokenizer.decode(written, skip_special_tokens=False)
-        # Part of a character so far: wait for the token that completes it.
+        # An incomplete character: wait for the token that completes it.
         if not whole.endswith("\N{REPLACEMENT CHARACTER}"):
             yield whole[len(shown) :]
             shown = whole
@@ -73,11 +73,11 @@ def continuation(
 def _tell_unknown(prompt: Prompt) -> None:
     if prompt.unknown:
         words = ", ".join(map(repr, dict.fromkeys(prompt.unknown)))
-        print(f"note: words that the model does not know: {words}", file=sys.stderr)
+        print(f"note: words that are not in the vocabulary: {words}", file=sys.stderr)
 
 
 def _tokens(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Those that are `text` when they are shown, whatever the vocabulary calls them.
+    """The tokens that decode to `text`, whatever their names in the vocabulary.
 
     Raises:
         UserError: there are none.
@@ -92,22 +92,22 @@ def _tokens(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 def fillings(masked: str, source: Path | None, top: int) -> tuple[str, list[list[Guess]]]:
-    """The model's mask token, and the likeliest words for each of them in a text, best first.
+    """The model's mask token, and the most likely words for each one in a text, best first.
 
     Raises:
-        UserError: the model cannot be used, or the text has no mask or is too long for it.
+        UserError: the model cannot be used, or the text has no mask or is too long.
     """
     text = text_model("bert", source)
     name, tokenizer = text.mask, text.tokenizer
     if name is None or tokenizer.token_to_id(name) is None:
-        raise UserError(f"{source}: no mask token: tokenizer_config.json names none of its tokens")
+        raise UserError(f"{source}: tokenizer_config.json names no mask token of the vocabulary")
     mask = tokenizer.token_to_id(name)
     read = text.encode(masked)
     ids = read.ids
     if mask not in ids:
-        raise UserError(f"no {name} in {masked!r}: write one for each word to guess")
+        raise UserError(f"no {name} in {masked!r}: write one for each word to predict")
     if len(ids) > text.context:
-        raise UserError(f"{len(ids)} tokens, but the model takes {text.context} at most")
+        raise UserError(f"{len(ids)} tokens, but the model takes at most {text.context}")
     _tell_unknown(read)
     tokens = torch.tensor([ids])
     places = (tokens[0] == mask).nonzero()[:, 0]

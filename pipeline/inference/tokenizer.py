@@ -1,4 +1,4 @@
-"""The tokenizer of a Hugging Face folder, as transformers makes it of the same files."""
+"""Reads the tokenizer of a Hugging Face folder, equal to the one that transformers creates."""
 
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,19 @@ from tokenizers.processors import BertProcessing
 from pipeline.errors import UserError, first_line
 from pipeline.inference.settings import Settings
 
-# The class that transformers takes where none is named, and the special tokens of each.
+# The default class of each model_type, and the special tokens of each class.
 CLASSES = {"bert": "BertTokenizer", "megatron-bert": "BertTokenizer", "gpt2": "GPT2Tokenizer"}
 SPECIAL = {
     "BertTokenizer": {f"{name}_token": f"[{name.upper()}]"
                       for name in ("unk", "sep", "pad", "cls", "mask")},
     "GPT2Tokenizer": dict.fromkeys(("unk_token", "bos_token", "eos_token"), "<|endoftext|>"),
 }  # fmt: skip
-# Those that keep a tokenizer.json as it is; '' where a model has no class of its own.
+# Classes that use a tokenizer.json unchanged; '' for a model_type without a default class.
 GENERIC = ("", "PreTrainedTokenizer", "TokenizersBackend")
 SPECIAL_KEYS = ("bos_token", "eos_token", *SPECIAL["BertTokenizer"])
-# How a special token may be found in a text.
+# Fields of a special token that control how it is found in a text.
 FOUND_BY = {"lstrip", "normalized", "rstrip", "single_word", "special"}
-# What the tokens of one text, neither padded nor cut off, do not depend on.
+# Keys that do not matter for a single text without padding and truncation.
 WITHOUT_EFFECT = frozenset(
     (
         "backend", "chat_template", "errors", "files_loaded", "from_slow",
@@ -40,32 +40,32 @@ WITHOUT_EFFECT = frozenset(
 
 
 def read_tokenizer(folder: Path, config: dict[str, Any]) -> tuple[Tokenizer, str | None]:
-    """The tokenizer, and the name of its mask token if it has one; config: that of the model.
+    """The tokenizer, and its mask token if it has one; config: that of the model.
 
     Raises:
-        UserError: there is none, it cannot be read, or a key of tokenizer_config.json would not
-            be honoured.
+        UserError: it is missing or not readable, or a key of tokenizer_config.json is not
+            supported.
     """
     settings = Settings(folder / "tokenizer_config.json")
-    if "added_tokens_decoder" not in settings.values:  # an older one, in more files
+    if "added_tokens_decoder" not in settings.values:  # the older format, with more files
         settings.values |= Settings(folder / "special_tokens_map.json").values
     named = settings.take("tokenizer_class") or config.get("tokenizer_class")
     kind = str(named or CLASSES.get(config["model_type"], "")).removesuffix("Fast")
     if kind not in (*GENERIC, *BUILDERS):
         raise settings.refusal("tokenizer_class", f"{kind} is not supported")
     tokenizer = _read(folder, kind, settings)
-    # One text is encoded at a time, and whole.
+    # Only single, whole texts are encoded.
     tokenizer.no_padding()
     tokenizer.no_truncation()
     if kind in BUILDERS:
         BUILDERS[kind](tokenizer, settings)
     for key in OF_CLASSES:
-        settings.take(key)  # which the other classes do not read
+        settings.take(key)  # other classes ignore these keys
     mask = _add_special(tokenizer, kind, settings)
     for key, usual in (("do_basic_tokenize", True), ("split_special_tokens", False)):
         settings.expect(key, usual)
     settings.expect("never_split", [])
-    # Of BPE, transformers ignores it; the decoder of WordPiece does it by itself.
+    # transformers ignores this for BPE; WordPiece's decoder does it in any case.
     if isinstance(tokenizer.model, WordLevel):
         settings.expect("clean_up_tokenization_spaces", False)
     settings.finish(WITHOUT_EFFECT | {"clean_up_tokenization_spaces"})
@@ -73,13 +73,13 @@ def read_tokenizer(folder: Path, config: dict[str, Any]) -> tuple[Tokenizer, str
 
 
 def _read(folder: Path, kind: str, settings: Settings) -> Tokenizer:
-    """From whichever format is there."""
+    """Read the tokenizer from any of its file formats."""
     names = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
     whole, words, vocabulary, merges = (folder / name for name in names)
     bos_eos = ("add_bos_token", "add_eos_token")
     if whole.is_file():
         for key in bos_eos:
-            settings.take(key)  # which the file itself decides
+            settings.take(key)  # defined in tokenizer.json
         return _built(whole, lambda: Tokenizer.from_file(str(whole)))
     more = folder / "added_tokens.json"
     if more.is_file():
@@ -102,17 +102,17 @@ def _read(folder: Path, kind: str, settings: Settings) -> Tokenizer:
 def _built(file: Path, build: Any) -> Tokenizer:
     try:
         return build()
-    except Exception as error:  # the library raises nothing more exact
+    except Exception as error:  # the library raises no specific class
         raise UserError(f"{file}: not a tokenizer: {first_line(error)}") from None
 
 
 def _require_class(file: Path, kind: str, right: str) -> None:
     if kind != right:
-        raise UserError(f"{file}: of the tokenizer_class {kind!r}, but is read as {right} only")
+        raise UserError(f"{file}: tokenizer_class {kind!r} is not supported; expected {right}")
 
 
 def _build_bert(tokenizer: Tokenizer, settings: Settings) -> None:
-    """Of its file, transformers keeps the vocabulary; the rest is as these keys say."""
+    """transformers keeps only the vocabulary of the file; these keys define the rest."""
     keys = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
     lower, strip, chinese = map(settings.flag, keys, (True, None, True))
     tokenizer.normalizer = BertNormalizer(True, chinese, strip, lower)
@@ -126,7 +126,7 @@ def _build_bert(tokenizer: Tokenizer, settings: Settings) -> None:
 
 
 def _build_gpt2(tokenizer: Tokenizer, settings: Settings) -> None:
-    """Of its file, transformers keeps the vocabulary and the merges."""
+    """transformers keeps only the vocabulary and the merges of the file."""
     tokenizer.normalizer = None
     tokenizer.pre_tokenizer = ByteLevel(settings.flag("add_prefix_space", False))
     tokenizer.decoder = decoders.ByteLevel()
@@ -135,7 +135,7 @@ def _build_gpt2(tokenizer: Tokenizer, settings: Settings) -> None:
 
 
 def _build_llama(tokenizer: Tokenizer, settings: Settings) -> None:
-    """Likewise, unless the file is one of bytes, which its class is not made for."""
+    """As for GPT-2, except that a byte-level tokenizer.json stays unchanged."""
     if "ByteLevel" in repr(tokenizer.pre_tokenizer):
         return
     space, legacy = settings.flag("add_prefix_space", None), settings.flag("legacy", False)
@@ -149,7 +149,7 @@ def _build_llama(tokenizer: Tokenizer, settings: Settings) -> None:
         tokenizer.model.dropout = None
 
 
-# The classes of transformers that make anew what a tokenizer.json says besides its vocabulary.
+# Classes of transformers that replace all of tokenizer.json except the vocabulary (and merges).
 BUILDERS = {
     "BertTokenizer": _build_bert,
     "GPT2Tokenizer": _build_gpt2,
@@ -161,7 +161,7 @@ OF_CLASSES = (
 
 
 def _add_special(tokenizer: Tokenizer, kind: str, settings: Settings) -> str | None:
-    """Tokens that are found in a text before it is split; the mask token among them."""
+    """Add the special tokens, which are found before a text is split; returns the mask token."""
     named = _named(settings)
     for key, usual in SPECIAL.get(kind, {}).items():
         if key not in named and tokenizer.token_to_id(usual) is not None:
@@ -180,7 +180,7 @@ def _add_special(tokenizer: Tokenizer, kind: str, settings: Settings) -> str | N
         tokens.append(_added(settings, "added_tokens_decoder", token))
         found = tokenizer.token_to_id(tokens[-1].content)
         if str(found) != number:
-            right = f"{tokens[-1].content!r} is {number} there, but {found} in the vocabulary"
+            right = f"{tokens[-1].content!r} is {number} here, but {found} in the vocabulary"
             raise UserError(f"{settings.path}: added_tokens_decoder: {right}")
     known = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     tokenizer.add_tokens([token for token in tokens if token.content not in known])
@@ -189,7 +189,7 @@ def _add_special(tokenizer: Tokenizer, kind: str, settings: Settings) -> str | N
 
 
 def _named(settings: Settings) -> dict[str, AddedToken | None]:
-    """The special tokens that are given by their part; None for one that there is to be none of."""
+    """The special tokens by key (`mask_token`); None for one that is switched off."""
     given = {key: settings.take(key) for key in SPECIAL_KEYS if key in settings.values}
     return {
         key: None if token is None else _added(settings, key, token) for key, token in given.items()
@@ -197,7 +197,7 @@ def _named(settings: Settings) -> dict[str, AddedToken | None]:
 
 
 def _added(settings: Settings, key: str, token: Any) -> AddedToken:
-    """A token given by its name, or with how it is found."""
+    """A token from its name, or from an object with the fields FOUND_BY."""
     how = dict(token) if isinstance(token, dict) else {"content": token}
     how.pop("__type", None)
     content = how.pop("content", None)

@@ -94,8 +94,8 @@ def test_what_transformers_takes_for_granted_is_taken(folder):
         ({"temperature": "hot"}, "temperature: 'hot': expected a number"),
         ({"do_sample": True, "top_k": 1.5}, "top_k: 1.5: expected a whole number"),
         ({"do_sample": "yes"}, "do_sample: 'yes': expected true or false"),
-        ({"top_p": 2.0}, "top_p is above 0 and at most 1, not 2.0"),
-        ({"eos_token_id": [-1]}, "eos_token_id: [-1]: expected a token's number, or several"),
+        ({"top_p": 2.0}, "top_p must be above 0 and at most 1, not 2.0"),
+        ({"eos_token_id": [-1]}, "eos_token_id: [-1]: expected one token id or a list of them"),
         ({"colour": "red"}, "unknown keys, which might change the text: colour"),
     ],
     ids=str,
@@ -124,5 +124,5 @@ def test_generate_does_as_the_folder_says_unless_it_is_told_otherwise(built, run
     assert run(*command, "--temperature", 0.8, "--top-k", 0).output == drawn
     path.write_text(json.dumps({"num_beams": 4}))
     output = run(*command, code=1).output
-    assert output == f"error: {path}: num_beams: 4: not supported; only 1 is\n"
+    assert output == f"error: {path}: num_beams: 4: not supported; expected 1\n"
     assert run("fill-mask", "[MASK]", "--from", "gpt2", code=1).output.count("\n") == 1

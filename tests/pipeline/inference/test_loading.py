@@ -60,8 +60,9 @@ def test_data_that_are_prepared_anew_silence_the_model(
     for refused in (command, export):
         output = run(*refused, code=1).output
         assert output == (
-            f"error: {model_dir(name, 0)} was trained on other data than {data_dir(name)} holds "
-            f"now (not the same {what}): run `dvc repro train@{name}` to make them match\n"
+            f"error: {model_dir(name, 0)} was trained on other data than is now in "
+            f"{data_dir(name)} (different {what}): run `dvc repro train@{name}` to make them "
+            "match\n"
         )
     assert not Path("out").exists()
     if change in (rename_words, rename_classes):  # back again: the very same data
@@ -81,7 +82,7 @@ def test_another_normalization_of_the_same_pixels_is_noticed(built, small, run):
     content = small.model_dump(exclude_none=True)
     content["vit"]["data"]["normalization"] = "none"
     prepare(validate(content), "vit")
-    assert "(not the same normalization)" in run("classify", IMAGE, code=1).output
+    assert "(different normalization)" in run("classify", IMAGE, code=1).output
 
 
 def test_the_same_data_prepared_again_change_nothing(built, small, run):
@@ -96,5 +97,5 @@ def test_a_model_that_does_not_say_what_it_learnt_from_is_refused(built, run):
     del config["data"]
     file.write_text(json.dumps(config))
     output = run("generate", "--prompt", "the", code=1).output
-    assert "models/gpt/seed-0 does not say what it was trained on" in output
+    assert "models/gpt/seed-0 does not record its training data" in output
     assert "run `dvc repro train@gpt`" in output

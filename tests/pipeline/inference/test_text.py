@@ -63,24 +63,24 @@ def test_unknown_words_are_told_and_do_not_stick_to_the_next_one(built, run):
     words = first.stdout.removeprefix("zorblax quux ").split()
     vocabulary = Tokenizer.from_file("data/gpt/tokenizer.json").get_vocab()
     assert set(words) <= set(vocabulary)
-    assert first.stderr == "note: words that the model does not know: 'zorblax', 'quux'\n"
+    assert first.stderr == "note: words that are not in the vocabulary: 'zorblax', 'quux'\n"
     result = run("fill-mask", "the quux [MASK] Zorblax quux")
-    assert result.stderr == "note: words that the model does not know: 'quux', 'Zorblax'\n"
+    assert result.stderr == "note: words that are not in the vocabulary: 'quux', 'Zorblax'\n"
     assert run("generate", "--prompt", PROMPT).stderr == ""
 
 
 def test_special_tokens_but_the_mask_of_bert_are_text(built, run):
     """A [MASK] is nothing that a GPT has ever read."""
     stderr = run("generate", "--prompt", "the [MASK] king", "--tokens", 1).stderr
-    assert stderr == "note: words that the model does not know: '[', 'MASK', ']'\n"
+    assert stderr == "note: words that are not in the vocabulary: '[', 'MASK', ']'\n"
     stderr = run("fill-mask", "the [MASK] [UNK]").stderr
-    assert stderr == "note: words that the model does not know: '[', 'UNK', ']'\n"
+    assert stderr == "note: words that are not in the vocabulary: '[', 'UNK', ']'\n"
 
 
 def test_a_given_model_takes_special_tokens_as_transformers_does(built, run, project):
     run("export", "--model", "bert", project / "bert")
     result = run("fill-mask", "the zebra [UNK] [MASK]", "--from", "bert")
-    assert result.stderr == "note: words that the model does not know: 'zebra'\n"
+    assert result.stderr == "note: words that are not in the vocabulary: 'zebra'\n"
     theirs = AutoTokenizer.from_pretrained(project / "bert")
     text = text_model("bert", project / "bert")
     assert text.encode("the zebra [UNK] [MASK]").ids == theirs("the zebra [UNK] [MASK]").input_ids
@@ -153,7 +153,7 @@ def test_fill_mask_takes_the_mask_token_of_the_folder(built, run, project):
     assert "no <mask> in" in run("fill-mask", "a [MASK]", "--from", "bert", code=1).output
     settings.write_text("{}")
     output = run("fill-mask", masked, "--from", "bert", code=1).output
-    assert output == "error: bert: no mask token: tokenizer_config.json names none of its tokens\n"
+    assert output == "error: bert: tokenizer_config.json names no mask token of the vocabulary\n"
 
 
 def byte_level(folder, always):
@@ -196,7 +196,7 @@ def test_a_text_ends_where_its_generation_config_says(built, run, project):
     assert len(run(*command).output) < len(whole)
     path.write_text(json.dumps({"eos_token_id": "the"}))
     output = run(*command, code=1).output
-    assert "generation_config.json: eos_token_id: 'the': expected a token's number" in output
+    assert "generation_config.json: eos_token_id: 'the': expected one token id" in output
 
 
 def test_a_tokenizer_of_more_tokens_than_the_model_has_is_told(built, run, project):
@@ -216,15 +216,15 @@ def test_a_text_that_the_tokenizer_has_no_token_for_is_told(built, run, project)
     path = Path("gpt2/tokenizer.json")
     path.write_text(path.read_text().replace('"unk_token": "[UNK]"', '"unk_token": "<unk>"'))
     output = run("generate", "--prompt", "a zebra", "--from", "gpt2", code=1).output
-    assert output.startswith("error: not to be encoded: WordLevel error: Missing [UNK] token")
+    assert output.startswith("error: the text cannot be encoded: WordLevel error: Missing")
 
 
 @pytest.mark.parametrize(
     ("option", "message", "code"),
     [
-        (("--top-p", "nan"), "error: top_p is above 0 and at most 1, not nan\n", 1),
-        (("--temperature", "nan"), "error: temperature is 0, or at least 1e-06, not nan\n", 1),
-        (("--temperature", "1e-9"), "error: temperature is 0, or at least 1e-06, not 1e-09\n", 1),
+        (("--top-p", "nan"), "error: top_p must be above 0 and at most 1, not nan\n", 1),
+        (("--temperature", "nan"), "error: temperature must be 0 or at least 1e-06, not nan\n", 1),
+        (("--temperature", "1e-9"), "error: temperature must be 0 or at least 1e-06, not 1e-09", 1),
         (("--seed", 10**20), "Invalid value for '--seed'", 2),
     ],
 )
@@ -259,7 +259,7 @@ def test_the_context_is_that_of_the_model(built, run, project):
         (["generate", "--prompt", ""], "the prompt is empty"),
         (["generate", "--prompt", "a", "--stop", "two words"], "--stop 'two words' is not one"),
         (["fill-mask", "nothing to guess"], "no [MASK] in 'nothing to guess'"),
-        (["fill-mask", "[MASK] " * 9], "9 tokens, but the model takes 8 at most"),
+        (["fill-mask", "[MASK] " * 9], "9 tokens, but the model takes at most 8"),
         (["fill-mask", "[MASK]", "--from", "nowhere"], "config.json is missing: expected a folder"),
         (["fill-mask", "[MASK]", "--from", "models/bert/seed-0"], "leave out --from"),
         (["fill-mask", "[MASK]", "--from", "gpt2"], "needs a masked language model"),
@@ -289,13 +289,13 @@ def test_export_refuses_parts_by_name_and_folders_in_use(built, run, project):
     (project / "used").mkdir()
     (project / "used" / "file").touch()
     output = run("export", "--model", "gpt", project / "used", code=1).output
-    assert "used: is there already; name a new or an empty folder" in output
+    assert "used already exists: give a new or an empty folder" in output
     path = project / "models" / "gpt" / "seed-0" / "config.json"
     config = json.loads(path.read_text())
     config["architecture"]["qk_norm"] = True
     path.write_text(json.dumps(config))
     output = run("export", "--model", "gpt", project / "out", code=1).output
-    assert "models/gpt cannot be exported: GPT2LMHeadModel has no place for qk_norm" in output
+    assert "models/gpt cannot be exported: GPT2LMHeadModel does not support qk_norm" in output
     assert not (project / "out").exists()
     output = run("export", "--model", "vit", project / "text.txt" / "out", code=1).output
     assert output == f"error: {project / 'text.txt' / 'out'}: Not a directory\n"

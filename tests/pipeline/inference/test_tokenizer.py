@@ -169,7 +169,7 @@ def test_a_gpt2_is_split_as_its_class_does_it(gpt2):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"do_basic_tokenize": False}, "do_basic_tokenize: False: not supported; only True is"),
+        ({"do_basic_tokenize": False}, "do_basic_tokenize: False: not supported; expected True"),
         ({"never_split": ["the"]}, "never_split: ['the']: not supported"),
         ({"do_lower_case": "yes"}, "do_lower_case: 'yes': expected true or false"),
         ({"word_tokenizer_type": "mecab"}, "unknown keys, which might change the input: word_tok"),
@@ -179,7 +179,7 @@ def test_a_gpt2_is_split_as_its_class_does_it(gpt2):
         ({"mask_token": {"content": "x", "found": 1}}, "expected a token"),
         ({"extra_special_tokens": "the"}, "extra_special_tokens: 'the': expected a list"),
         ({"added_tokens_decoder": [5]}, "added_tokens_decoder: [5]: expected an object"),
-        ({"added_tokens_decoder": {"3": {"content": "the"}}}, "'the' is 3 there, but 7 in the"),
+        ({"added_tokens_decoder": {"3": {"content": "the"}}}, "'the' is 3 here, but 7 in the"),
         ({"cls_token": "[BEGIN]"}, "vocab.txt: not a tokenizer: "),
     ],
 )
