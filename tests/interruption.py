@@ -89,7 +89,7 @@ def interrupt(
     for number in range(kills):
         way = WAYS[number % len(WAYS)]
         output = _start_and_kill(folder, command, way, rng, tally, early)
-        tally.resumed += "goes on after step" in output
+        tally.resumed += "continues after step" in output
     last = repository.run(folder, *command)
     return tally, last
 
@@ -182,7 +182,7 @@ def series(run, key: str) -> list[int]:
 
 def steps_resumed(output: str) -> list[int]:
     """The steps after which trainings went on."""
-    return [int(step) for step in re.findall(r"goes on after step (\d+)", output)]
+    return [int(step) for step in re.findall(r"continues after step (\d+)", output)]
 
 
 def main() -> None:
@@ -206,7 +206,7 @@ def main() -> None:
     for way, count in tally.kills.items():
         print(f"{way:<28}{count:>4}")
     print(f"over before it was killed   {tally.early:>4}")
-    print(f"went on from a checkpoint   {tally.resumed:>4}")
+    print(f"resumed from a checkpoint  {tally.resumed:>4}")
     print(f"outputs that differ from an uninterrupted training: {differing or 'none'}")
     print(f"MLflow: one run, {run.info.status}, each step once and in order: {in_order}")
     if differing or not in_order:

@@ -1,4 +1,4 @@
-"""The three tasks: batches, losses and figures of BERT, GPT and ViT."""
+"""The three tasks: batches, losses and metrics of BERT, GPT and ViT."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from pipeline.params import Params
 def build(
     name: str, params: Params, seed: int, data: Path, device: torch.device
 ) -> Objective:
-    """The objective of the model `name` on the data that `prepare` left in the folder `data`.
+    """The objective of the model `name` on the prepared data in the folder `data`.
 
-    seed: of all that is random in the training.
+    seed: random seed of the training.
     """
-    # Imported on demand: a language model does not wait for torchvision.
+    # Imported on demand, so that a language model does not import torchvision.
     if name == "bert":
         from pipeline.objectives.masked_lm import MaskedLanguageModelling as kind
     elif name == "gpt":

@@ -1,18 +1,18 @@
-"""Random changes of training images, a batch at a time, with torchvision's transforms."""
+"""Data augmentation of training images with torchvision's transforms."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-GROUP = 4  # images that share the random changes
+GROUP = 4  # images with the same random parameters
 
 
 class Augmentation:
-    """A few images of a batch at a time, changed alike.
+    """Applies a transform to groups of images in a batch.
 
-    torchvision draws once a call. One image a call costs more than a small model's whole step;
-    since the order of the images is new in every epoch, an image meets every change all the same.
+    torchvision draws random parameters once per call, and one call for each image costs more than
+    the training step of a small model. The groups differ in each epoch.
 
     transform: (N, C, H, W) bytes to the same shape.
     """
@@ -26,19 +26,19 @@ class Augmentation:
 
 
 def none(size: int) -> Callable[[Tensor], Tensor]:
-    """Images as they are."""
+    """No augmentation."""
     return lambda images: images
 
 
 def digits(size: int) -> Augmentation:
-    """Small rotations, shifts and scalings: no mirror image, a mirrored 2 is no digit."""
+    """Small rotations, shifts and scalings; no flips, because a mirrored 2 is not a digit."""
     from torchvision.transforms import v2
 
     return Augmentation(v2.RandomAffine(degrees=10, translate=(0.1, 0.1), scale=(0.9, 1.1)))
 
 
 def photos(size: int) -> Augmentation:
-    """Crops, mirror images and colours."""
+    """Random crops, horizontal flips and changes of colour."""
     from torchvision.transforms import v2
 
     return Augmentation(
@@ -52,5 +52,5 @@ def photos(size: int) -> Augmentation:
     )
 
 
-# By the name in params.yaml; each is given the height and width of the images.
+# By the name in params.yaml; the argument is the height and width of the images.
 AUGMENTATIONS = {"none": none, "digits": digits, "photos": photos}

@@ -1,4 +1,4 @@
-"""What the training loop asks of an objective; nothing else differs between the three models."""
+"""The interface between the training loop and a task; the rest is equal for all three models."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Measure:
-    """How a figure is measured, as far as that is code and no parameter.
+    """How a metric is measured, where code and not a parameter determines it.
 
-    Figures that are measured in other ways do not compare, whatever their names.
+    Metrics are comparable only if they are measured in the same way.
 
-    split: which examples. dropout: whether it is on. mean_over: what the figure is the mean of.
+    split: which examples. dropout: whether it is on. mean_over: what the mean is taken over.
     """
 
     split: str
@@ -31,15 +31,15 @@ class Measure:
 
 
 class Objective(ABC):
-    """A task: which model, which batches, which loss, which figures.
+    """A task: model, batches, loss and metrics.
 
-    unit, units_per_example: what throughput counts: "tokens" or "images".
+    unit, units_per_example: unit of throughput ("tokens" or "images"), and how many per example.
     examples: size of the training split, in sequences or images.
-    headline: which figures of `evaluate` people compare runs by.
-    closing_steps: over how many of the last steps the closing figures are averaged.
-    measures: how the figures are measured that a target may be about, by their names.
-    watched: the figure of `validate` by which an evaluation is the best one.
-    legend: what a reader of the log has to know of its lines; empty if nothing.
+    headline: the metrics of `evaluate` for comparing runs.
+    closing_steps: number of last steps over which the closing metrics are averaged.
+    measures: how each metric with a possible target is measured, by its name.
+    watched: the metric of `validate` that determines the best evaluation.
+    legend: explains the lines of the log; may be empty.
     """
 
     unit: str
@@ -57,21 +57,21 @@ class Objective(ABC):
         self.batch_size = batch_size
 
     def examples_seen(self, steps: int) -> int:
-        """How many examples the first `steps` batches hold."""
+        """The number of examples in the first `steps` batches."""
         return steps * self.batch_size
 
     def weight(self, batch: Batch) -> int:
-        """How many things the loss of `batch` is the mean of."""
+        """The number of items over which the loss of `batch` is averaged."""
         return len(next(iter(batch.values())))
 
     def generator(self, stream: str, *counters: int) -> torch.Generator:
-        """The generator of a named random stream at the given counters."""
+        """The random generator of a named stream at the given counters."""
         return generator(self.seed, stream, *counters)
 
     @property
     @abstractmethod
     def model_config(self) -> dict[str, Any]:
-        """How to build the model: see `pipeline.models.build`."""
+        """The configuration of the model: see `pipeline.models.build`."""
 
     def build_model(self) -> Transformer:
         """The model with its initial weights."""
@@ -87,38 +87,38 @@ class Objective(ABC):
 
     @abstractmethod
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss to minimise, and figures to log; scalars that stay on the device."""
+        """The loss to minimise, and metrics to log: scalars on the device."""
 
     @abstractmethod
     def validate(self, model: Any) -> dict[str, float]:
-        """Figures that training watches, each on a fixed set: `watched`, and all that a target is
-        about, as `evaluate` measures them."""
+        """Metrics during training, each on a fixed set: `watched`, and all metrics with targets,
+        measured as in `evaluate`."""
 
     @abstractmethod
     def evaluate(self, model: Any) -> dict[str, float]:
-        """Final figures over the whole held-out split, and the trivial baselines."""
+        """Final metrics over the whole held-out split, and trivial baselines."""
 
     @abstractmethod
     def samples(self, model: Any) -> Any:
-        """What the model does with a few held-out examples, for a person to read; as JSON."""
+        """The model's predictions for a few held-out examples, for people to read; as JSON."""
 
     def predictions(self, model: Any) -> list[dict[str, str]]:
-        """A row per held-out example, where there is one thing to predict. None by default."""
+        """One row for each held-out example of a classifier; empty by default."""
         return []
 
     @abstractmethod
     def line(self, step: int, rows: list[dict[str, float]]) -> str:
-        """A line of the log in the reference's own format.
+        """A line of the log, in the reference's format.
 
         rows: the steps since the last line.
         """
 
     @abstractmethod
     def evaluation_line(self, validation: dict[str, float]) -> str:
-        """A line of the log on an evaluation, from its figures."""
+        """A line of the log with the metrics of an evaluation."""
 
 
 def split(batch: Batch, parts: int) -> Iterator[Batch]:
-    """The batch in `parts` micro-batches along the examples."""
+    """Split the batch into `parts` micro-batches."""
     chunks = zip(*(tensor.chunk(parts) for tensor in batch.values()), strict=True)
     return (dict(zip(batch, chunk, strict=True)) for chunk in chunks)

@@ -15,11 +15,11 @@ from pipeline.objectives.base import Batch, Measure, Objective
 from pipeline.objectives.text import evenly
 from pipeline.params import Params
 
-SAMPLES, RIGHT = 16, 4  # images to show, and how many of them the model gets right at least
+SAMPLES, RIGHT = 16, 4  # number of images to show, at least RIGHT of them correct
 
 
 def _mean_of_batch_means(values: Tensor) -> Tensor:
-    """As the reference averages: over batches of 32 in file order, the last one smaller."""
+    """The reference's mean: over batches of 32 in file order, of which the last is smaller."""
     return torch.stack([part.mean() for part in values.split(32)]).mean()
 
 
@@ -30,7 +30,7 @@ IMAGES = Measure("test", dropout=False, mean_over="images")
 
 
 class Classification(Objective):
-    """Name what an image shows."""
+    """Predict the class of an image."""
 
     unit = "images"
     headline = ("loss", "accuracy")
@@ -59,7 +59,7 @@ class Classification(Objective):
         self.std = torch.tensor(self.meta["std"], device=device).view(shape)
 
     def examples_seen(self, steps: int) -> int:
-        """Whole epochs, whose last batch is smaller, and full batches."""
+        """The number of examples; the last batch of an epoch may be smaller."""
         epochs, rest = divmod(steps, self.steps_per_epoch)
         return epochs * self.examples + rest * self.batch_size
 
@@ -82,15 +82,15 @@ class Classification(Objective):
         start = position * self.batch_size
         chosen = order[start : start + self.batch_size].to(self.device)
         images = self.images["train_images"][chosen]
-        # torchvision draws from torch's global generator: lend it a stream of its own.
+        # torchvision uses torch's global generator: seed it temporarily for this stream.
         with torch.random.fork_rng():
             torch.manual_seed(self.generator("augmentation", step).initial_seed())
             images = self.augment(images)
         return {"images": self.normalize(images), "labels": self.images["train_labels"][chosen]}
 
     def normalize(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) of bytes to floats: of mean 0 and deviation 1 over the training split, or
-        from 0 to 1, as `normalization` says."""
+        """(B, C, H, W) bytes to floats: with mean 0 and standard deviation 1 over the training
+        split, or from 0 to 1, depending on `normalization`."""
         return (images.float() / 255 - self.mean) / self.std
 
     def model_inputs(self, batch: Batch) -> dict[str, Any]:
@@ -109,14 +109,13 @@ class Classification(Objective):
         }
 
     def validate(self, model: Any) -> dict[str, float]:
-        # The closing figures, over the training batches, are the loop's.
+        # The loop computes the closing metrics over the training batches.
         return self._figures(self.logits(model, "test"), self.images["test_labels"])
 
     def evaluate(self, model: Any) -> dict[str, float]:
         test, labels = self.logits(model, "test"), self.images["test_labels"]
         train, train_labels = self.logits(model, "train"), self.images["train_labels"]
-        # A model that has learnt the frequencies of the classes and nothing else: it always
-        # answers with the most frequent one.
+        # A model that knows only the class frequencies: it always predicts the most frequent one.
         frequencies = train_labels.bincount() / len(train_labels)
         baseline = self._figures(frequencies.log().expand_as(test), labels)
         baseline_train = self._figures(frequencies.log().expand_as(train), train_labels)
@@ -133,12 +132,12 @@ class Classification(Objective):
 
     @torch.inference_mode()
     def logits(self, model: Any, split: str) -> Tensor:
-        """Scores of a whole split, in file order: (N, classes)."""
+        """Logits of a whole split, in file order: (N, classes)."""
         parts = self.images[f"{split}_images"].split(256)
         return torch.cat([model(self.normalize(part)).float() for part in parts])
 
     def _figures(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
-        """Loss and accuracy per image, and as the reference's mean over batches."""
+        """Loss and accuracy as means over images, and as the reference's mean over batches."""
         losses = F.cross_entropy(logits, labels, reduction="none")
         hits = (logits.argmax(1) == labels).float()
         return {
@@ -152,8 +151,8 @@ class Classification(Objective):
         }
 
     def samples(self, model: Any) -> dict[str, list]:
-        """Test images with what the model takes them for: mistakes first, those with the highest
-        probability before others, then images that it gets right, evenly over the split."""
+        """Test images with predictions: first mistakes, by falling probability, then correct
+        ones, evenly spaced over the split."""
         labels = self.images["test_labels"]
         chances, predicted = self.logits(model, "test").softmax(1).max(1)
         wrong = (predicted != labels).nonzero().squeeze(1)

@@ -14,18 +14,18 @@ from pipeline.params import Masking, Params
 from pipeline.training.randomness import fixed_generator
 from transformer import Transformer
 
-WATCHED_SEQUENCES = 1024  # of the held-out text, during training
-TRAIN_SEQUENCES = 8192  # of the training text, in each evaluation
+WATCHED_SEQUENCES = 1024  # of the held-out text, for evaluations during training
+TRAIN_SEQUENCES = 8192  # of the training text, for all evaluations
 EVALUATION_BATCH = 256
 SAMPLES = 6
 
 
 class MaskedLanguageModelling(Objective):
-    """Guess the hidden tokens of a sequence from those around them."""
+    """Predict the masked tokens of a sequence from the others."""
 
     unit = "tokens"
     legend = "Δw: sum of the absolute gradients of the embedding, before clipping"
-    # The reference's figure is the loss of a training step: dropout is on.
+    # The reference's result is the loss of a training step, with dropout.
     measures: ClassVar = {
         "train_loss": Measure("training", dropout=True, mean_over="hidden tokens")
     }
@@ -38,7 +38,7 @@ class MaskedLanguageModelling(Objective):
         self.units_per_example = self.tokens.length
         examples = EXAMPLES[self.section.data.examples](self.tokens)
         self.draw, self.examples = examples.draw, examples.count
-        # One fixed masking of each text, for every evaluation of every run.
+        # A fixed masking for each text, equal in all evaluations and runs.
         masking = self.section.objective.evaluation_masking
         train = evenly(examples.all(), TRAIN_SEQUENCES)
         self.train = self._hide(train, masking, fixed_generator("train evaluation masking"))
@@ -65,8 +65,8 @@ class MaskedLanguageModelling(Objective):
         }
 
     def build_model(self) -> Transformer:
-        """A head with a bias starts at the unigram distribution, which a model otherwise spends
-        its first steps on."""
+        """Initialize the head's bias, if any, with the unigram distribution, which the model would
+        otherwise learn first."""
         model = super().build_model()
         if model.head.decoder.bias is not None:
             with torch.no_grad():
@@ -90,7 +90,7 @@ class MaskedLanguageModelling(Objective):
         return {"inputs": batch["inputs"], "head_inputs": {"positions": self._places(batch)}}
 
     def _places(self, batch: Batch) -> Tensor:
-        """Indices of the hidden tokens into the flattened batch: (N,)."""
+        """Indices of the masked tokens in the flattened batch: (N,)."""
         return batch["hidden"].flatten().nonzero().squeeze(1).to(self.device, non_blocking=True)
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -123,13 +123,13 @@ class MaskedLanguageModelling(Objective):
         return loss
 
     def _baseline(self, masked: Batch) -> float:
-        """The loss of the word frequencies alone."""
+        """The loss of predicting only token frequencies."""
         labels = masked["labels"].flatten()[self._places(masked)]
         return -self.tokens.unigram_log_probabilities()[labels].mean().item()
 
     @torch.inference_mode()
     def _figures(self, model: Any, masked: Batch) -> dict[str, float]:
-        """Loss in nats and top-1 and top-5 accuracy over the hidden tokens."""
+        """Loss in nats, and top-1 and top-5 accuracy over the masked tokens."""
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         for start in range(0, len(masked["inputs"]), EVALUATION_BATCH):
             batch = {k: v[start : start + EVALUATION_BATCH] for k, v in masked.items()}
@@ -144,8 +144,8 @@ class MaskedLanguageModelling(Objective):
 
     @torch.inference_mode()
     def samples(self, model: Any) -> list[dict[str, Any]]:
-        """Lines with hidden words, held-out ones where there are, and the five likeliest words
-        for each."""
+        """Sequences with masked words (held-out ones if there are any), and the five most likely
+        words for each."""
         masked = self.held_out or self.train
         chosen = evenly(torch.arange(len(masked["inputs"])), SAMPLES)
         word = self.tokens.tokenizer.id_to_token

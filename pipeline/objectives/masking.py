@@ -1,6 +1,6 @@
-"""Which tokens of a sequence are hidden, and what stands in their place.
+"""Masking: which tokens of a sequence to mask, and what replaces them.
 
-Both choices change what a loss means: a figure is comparable only with one of the same masking.
+Losses are comparable only if both choices are the same.
 """
 
 from collections.abc import Callable
@@ -10,20 +10,20 @@ from torch import Generator, Tensor
 
 from pipeline.params import Masking
 
-KEEP, RANDOM = 0.1, 0.1  # of the hidden tokens, with the replacement "mixed"
+KEEP, RANDOM = 0.1, 0.1  # shares of the masked tokens, with the replacement "mixed"
 
 
 def exact(count: int, length: int, fraction: float, random: Generator) -> Tensor:
-    """The same number of tokens in each sequence, one at least: (count, length) bool."""
+    """The same number of tokens in each sequence, at least one: (count, length) bool."""
     hidden = max(1, round(fraction * length))
     places = torch.rand(count, length, generator=random).topk(hidden, dim=1).indices
     return torch.zeros(count, length, dtype=torch.bool).scatter_(1, places, True)
 
 
 def independent(count: int, length: int, fraction: float, random: Generator) -> Tensor:
-    """Each token with the same probability, whatever happens to the others: (count, length) bool.
+    """Each token independently with the same probability: (count, length) bool.
 
-    A batch with no hidden token at all has no loss: then the first token is hidden.
+    If none is chosen, the first token is masked: the loss of the batch needs at least one.
     """
     hidden = torch.rand(count, length, generator=random) < fraction
     if not hidden.any():
@@ -32,13 +32,13 @@ def independent(count: int, length: int, fraction: float, random: Generator) -> 
 
 
 def mask_token(hidden: Tensor, mask: int, vocabulary_size: int, random: Generator) -> Tensor:
-    """The mask token for each of the `hidden` tokens, (N,)."""
+    """The mask token for all `hidden` tokens, (N,)."""
     return torch.full_like(hidden, mask)
 
 
 def mixed(hidden: Tensor, mask: int, vocabulary_size: int, random: Generator) -> Tensor:
-    """80% the mask token, 10% a random token, 10% the token itself, (N,): as Devlin et al. 2019,
-    "BERT", section 3.1. A tenth of the answers stand there to be read."""
+    """80% the mask token, 10% a random token, 10% the token itself, (N,) (Devlin et al. 2019,
+    "BERT", section 3.1). So the model sees 10% of the answers."""
     draw = torch.rand(len(hidden), generator=random).to(hidden.device)
     others = torch.randint(vocabulary_size, (len(hidden),), generator=random).to(hidden.device)
     shown = torch.full_like(hidden, mask).where(draw >= RANDOM, others)
@@ -60,10 +60,9 @@ def hide(
 ) -> dict[str, Tensor]:
     """A batch of masked sequences.
 
-    sequences: (B, T) tokens. mask: the token that stands for a hidden one.
-    Returns `inputs` (B, T), what the model reads; `labels` (B, T), what stood there; `hidden`
-    (B, T) bool, which of them the loss is about, on the CPU: finding them there does not wait for
-    a GPU.
+    sequences: (B, T) tokens. mask: the mask token.
+    Returns `inputs` (B, T), the model's input; `labels` (B, T), the original tokens; `hidden`
+    (B, T) bool, the tokens that count in the loss, on the CPU to avoid waiting for a GPU.
     """
     hidden = SELECTIONS[masking.selection](*sequences.shape, masking.fraction, random)
     places = hidden.flatten().nonzero().squeeze(1).to(sequences.device)

@@ -19,7 +19,7 @@ SAMPLES, PROMPT_TOKENS, CONTINUATION_TOKENS, TEMPERATURE = 3, 16, 48, 0.8
 
 
 class NextTokenPrediction(Objective):
-    """Guess each token of a sequence from those before it."""
+    """Predict each token of a sequence from those before it."""
 
     unit = "tokens"
     headline = ("train_loss", "loss", "perplexity")
@@ -38,10 +38,10 @@ class NextTokenPrediction(Objective):
         self.smoothing = self._smoothing()
 
     def _smoothing(self) -> Tensor | None:
-        """The part of the target that is spread over the vocabulary.
+        """Label smoothing: the part of the target that is spread over the vocabulary, or None.
 
-        Towards the unigram distribution (Chorowski and Jaitly 2017, section 2.3, and Pereyra et
-        al. 2017) a model that is wrong falls back on the frequencies of the words.
+        Smoothing towards the unigram distribution (Chorowski and Jaitly 2017, section 2.3, and
+        Pereyra et al. 2017) makes an uncertain model predict word frequencies.
         """
         share = self.section.objective.label_smoothing
         if share == 0:
@@ -65,7 +65,7 @@ class NextTokenPrediction(Objective):
 
     def training_batch(self, step: int) -> Batch:
         order = self.generator("data order", step)
-        # One token more than a sequence: inputs are all but the last, labels all but the first.
+        # One extra token: inputs are all but the last, labels all but the first.
         windows = self.tokens.random_windows(self.batch_size, self.tokens.length + 1, order)
         return {"inputs": windows[:, :-1], "labels": windows[:, 1:]}
 
@@ -92,7 +92,7 @@ class NextTokenPrediction(Objective):
         return {
             "train_loss": train_loss,
             "loss": loss,
-            # Beyond that no float holds it: a model that has diverged.
+            # A larger loss overflows a float: the model has diverged.
             "perplexity": math.exp(min(loss, 700.0)),
             "bits_per_byte": loss / math.log(2) / bytes_per_token,
             "baseline_loss": -unigram[predicted].mean().item(),
@@ -101,7 +101,7 @@ class NextTokenPrediction(Objective):
 
     @torch.inference_mode()
     def _figures(self, model: Any, figure: str) -> tuple[float, float, int]:
-        """Mean loss in nats, accuracy and number of tokens over consecutive windows of the text
+        """Mean loss in nats, accuracy and number of tokens over consecutive windows of the split
         that the measure of `figure` names."""
         measure = self.measures[figure]
         text = self.tokens.train if measure.split == "training" else self.tokens.validation
@@ -120,7 +120,7 @@ class NextTokenPrediction(Objective):
         return loss, accuracy, count
 
     def samples(self, model: Any) -> list[dict[str, str]]:
-        """Beginnings of held-out passages, and how the model goes on."""
+        """Prompts from the held-out text, and the model's continuations."""
         given = min(PROMPT_TOKENS, len(self.tokens.validation))
         windows = consecutive_windows(self.tokens.validation, given, self.tokens.length)
         prompts = evenly(windows, SAMPLES)
@@ -142,5 +142,5 @@ class NextTokenPrediction(Objective):
         return f"step {step:>10} | loss {rows[-1]['loss']:.4f}"
 
     def evaluation_line(self, validation: dict[str, float]) -> str:
-        # In the reference's words, which its log has at the end.
+        # In the format of the last line in the reference's log.
         return f"train loss {validation['train_loss']:.4f} | val loss {validation['loss']:.4f}"

@@ -1,4 +1,4 @@
-"""What the two language-model objectives share: tokens on the device, and windows of them."""
+"""Shared by the two language models: tokens on the device, and windows of them."""
 
 import json
 from functools import cached_property
@@ -15,10 +15,10 @@ from pipeline.training.randomness import generator
 
 
 class Tokens:
-    """The prepared text of `prepare`.
+    """A prepared text.
 
     train, validation: (n_tokens,) int64 on the device.
-    length: of a sequence.
+    length: sequence length.
     """
 
     def __init__(self, folder: Path, device: torch.device):
@@ -28,13 +28,13 @@ class Tokens:
         self.validation = tensors["validation"].long().to(device)
         self.length: int = self.meta["sequence_length"]
         self.vocabulary_size: int = self.meta["vocabulary_size"]
-        # Where lines of the training text begin, empty ones too; kept only if examples begin there.
+        # The token at which each line begins, also empty lines; None if examples begin anywhere.
         self.lines = tensors.get("train_lines")
         self._tokenizer_file = folder / "tokenizer.json"
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """Text to tokens and back."""
+        """The tokenizer of the text."""
         return Tokenizer.from_file(str(self._tokenizer_file))
 
     def random_windows(self, count: int, length: int, random: torch.Generator) -> Tensor:
@@ -43,7 +43,7 @@ class Tokens:
         return self.train[(starts + torch.arange(length)).to(self.train.device)]
 
     def unigram_log_probabilities(self) -> Tensor:
-        """Log frequencies of the training text with one added to every count: (vocabulary,)."""
+        """Log token frequencies of the training text, with add-one smoothing: (vocabulary,)."""
         counts = torch.bincount(self.train, minlength=self.vocabulary_size).double() + 1
         return (counts / counts.sum()).log()
 
@@ -61,14 +61,14 @@ class Anywhere:
         return self.tokens.random_windows(batch_size, self.tokens.length, random)
 
     def all(self) -> Tensor:
-        """The whole training text, once: (count, length)."""
+        """The whole training text once, as consecutive sequences: (count, length)."""
         return consecutive_windows(self.tokens.train, self.tokens.length)
 
 
 class LineStarts:
-    """Examples that begin where a line begins and run on into the next ones, past the end of the
-    text from its beginning. In each epoch each line begins one, in a new order; examples that
-    do not fill a batch are left out.
+    """Examples that begin at a line and continue into the next lines; the text wraps around at its
+    end. Each epoch has one example for each line, in random order; examples that do not fill a
+    batch are left out.
 
     Raises:
         UserError: the text has fewer lines than a batch has examples.
@@ -83,8 +83,8 @@ class LineStarts:
         """The examples of a step: (batch_size, length)."""
         if batch_size > self.count:
             raise UserError(
-                f"bert.train.batch_size: {batch_size:,}, but the text has {self.count:,} lines for "
-                "examples to begin at; use a smaller batch, or bert.data.examples: anywhere"
+                f"bert.train.batch_size: {batch_size:,}, but the text has only {self.count:,} "
+                "lines; use a smaller batch, or bert.data.examples: anywhere"
             )
         epoch, position = divmod(step, self.count // batch_size)
         order = torch.randperm(self.count, generator=generator(seed, "data order", epoch))
@@ -92,7 +92,7 @@ class LineStarts:
         return self._windows(self.tokens.lines[chosen])
 
     def all(self) -> Tensor:
-        """An example for each line, in order: (count, length)."""
+        """One example for each line, in order: (count, length)."""
         return self._windows(self.tokens.lines)
 
     def _windows(self, starts: Tensor) -> Tensor:
@@ -104,7 +104,8 @@ EXAMPLES = {"anywhere": Anywhere, "lines": LineStarts}
 
 
 def consecutive_windows(tokens: Tensor, length: int, stride: int | None = None) -> Tensor:
-    """Windows one after the other, without the remainder: (n, length)."""
+    """Windows every `stride` tokens (by default without overlap), without the remainder:
+    (n, length)."""
     return tokens.unfold(0, length, stride or length)
 
 

@@ -1,1 +1,1 @@
-"""One training loop for all three models, and what it is made of."""
+"""One training loop for all three models, and its parts."""

@@ -1,12 +1,11 @@
-"""Interrupted training goes on where it stopped.
+"""Checkpoints: interrupted training continues where it stopped.
 
-A checkpoint lives outside of what git and DVC see, in a folder named by a hash of all that the
-result depends on (parameters, data, code, versions): other parameters never resume it. It is
-written to a temporary name and renamed, so that a crash leaves the previous one whole.
+git and DVC ignore checkpoints. The folder's name is a hash of all that the result depends on
+(parameters, data, code, versions), so that training with other parameters never resumes from it.
+A checkpoint is written to a temporary file and renamed, so that a crash keeps the previous one.
 
-A training that has ended keeps its last state until `evaluate` runs, which is after DVC has taken
-the stage down in dvc.lock: killed in between, the stage writes its outputs again and trains
-nothing.
+A finished training keeps its checkpoint until `evaluate` runs, when DVC has recorded the stage in
+dvc.lock: if it is killed before that, the stage writes its outputs again without training.
 """
 
 import fcntl
@@ -32,9 +31,9 @@ from pipeline.paths import root
 
 STATE = "state.pt"
 TRAINING = "training.json"
-KEPT = 10  # checkpoints of trainings that nobody goes on with; older ones are removed
-PATIENCE = GRACE + 2  # seconds for a trainer whose `dvc` was killed to end
-# What the trained weights depend on, besides parameters and data: see the deps of `train`.
+KEPT = 10  # number of checkpoints of unused trainings; older ones are removed
+PATIENCE = GRACE + 2  # seconds to wait for a trainer that is stopping because its `dvc` was killed
+# Code that affects the trained weights: see the deps of `train` in dvc.yaml.
 CODE = (
     Path(transformer.__file__).parent,
     Path(models.__file__),
@@ -44,7 +43,7 @@ CODE = (
 
 
 def identity(params: Params, name: str, seed: int, fingerprint: str) -> str:
-    """A hash of all that one training of the model `name` depends on, as 16 hex digits.
+    """A hash of all inputs of one training of the model `name`, as 16 hex digits.
 
     fingerprint: of the data.
     """
@@ -57,12 +56,12 @@ def identity(params: Params, name: str, seed: int, fingerprint: str) -> str:
 
 
 class Checkpoint:
-    """The one checkpoint of one training; a context manager that keeps other trainers out.
+    """The checkpoint of one training; a context manager that locks out other processes.
 
-    training_id: a name for the training that outlives interruptions; known once entered.
+    training_id: identifies the training across interruptions; set on entry.
 
     Raises:
-        UserError: on entry, when another process trains the same thing right now.
+        UserError: on entry, if another process is running the same training.
     """
 
     def __init__(self, name: str, key: str):
@@ -76,8 +75,8 @@ class Checkpoint:
             if time.monotonic() > patience:
                 training = _read(self.folder)
                 raise UserError(
-                    f"process {training.get('pid', '?')} is training this very model (since "
-                    f"{training.get('since', '?')}, for {self.folder}); wait for it to end, or "
+                    f"process {training.get('pid', '?')} is training the same model (since "
+                    f"{training.get('since', '?')}, in {self.folder}); wait for it to end, or "
                     "stop it, then run again"
                 )
             time.sleep(0.1)
@@ -96,21 +95,21 @@ class Checkpoint:
         os.close(self._lock)
 
     def load(self) -> dict[str, Any] | None:
-        """The saved state, or None if there is none. Only tensors and plain data are read.
+        """The saved state, or None. Loads only tensors and plain data.
 
         Raises:
-            UserError: the file holds something else, code for example, or is damaged.
+            UserError: the file has something else, such as code, or is damaged.
         """
         file = self.folder / STATE
         if not file.exists():
             return None
         try:
-            # torch itself compares no checksums: it would go on from other weights.
+            # torch does not verify checksums and would load damaged weights.
             with zipfile.ZipFile(file) as archive:
                 if damaged := archive.testzip():
                     raise ValueError(f"{damaged} is damaged")
             return torch.load(file, weights_only=True)
-        # Over bytes that it does not expect, torch raises whatever they lead it to.
+        # torch raises many kinds of errors for unexpected bytes.
         except Exception as error:
             raise UserError(
                 f"{file}: not a checkpoint of this program: {first_line(error)}\n"
@@ -118,13 +117,13 @@ class Checkpoint:
             ) from None
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the checkpoint by `state`, whole or not at all.
+        """Replace the checkpoint by `state` atomically.
 
         Raises:
-            UserError: it cannot be written, as on a full disk; the previous checkpoint is whole.
+            UserError: it cannot be written, as on a full disk; the previous checkpoint remains.
         """
         temporary = self.folder / (STATE + ".tmp")
-        content = io.BytesIO()  # so that a full disk is an OSError, which torch would hide
+        content = io.BytesIO()  # torch would hide the OSError of a full disk
         torch.save(state, content)
         try:
             with temporary.open("wb") as file:
@@ -137,15 +136,15 @@ class Checkpoint:
                 f"the checkpoint after step {state['step']} could not be written to {temporary}: "
                 f"{error.strerror}; it takes {content.tell() / 1e6:,.0f} MB.\n"
                 + (
-                    "The checkpoint before it is whole: the same command goes on from there."
+                    "The previous checkpoint remains: the same command continues from it."
                     if (self.folder / STATE).exists()
-                    else "It is the first one: the same command trains from the beginning."
+                    else "There is no earlier one: the same command trains from the beginning."
                 )
             ) from None
         os.replace(temporary, self.folder / STATE)
 
     def remove(self) -> None:
-        """The checkpoint is of no more use, except to a process that trains the same again."""
+        """Remove the checkpoint, unless another process is using it."""
         lock = _lock(self.folder, create=False)
         if lock is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -153,25 +152,25 @@ class Checkpoint:
 
 
 class NoCheckpoint:
-    """For a training that is not kept."""
+    """For a training without checkpoints."""
 
     def load(self) -> None:
-        """There is none."""
+        """Return None."""
 
     def save(self, state: dict[str, Any]) -> None:
-        """Kept nowhere."""
+        """Do nothing."""
 
 
 def prune() -> list[str]:
-    """Remove the oldest checkpoints that nobody goes on with, this process included, but for a few.
+    """Remove unused checkpoints, except the KEPT latest.
 
-    Returns the `training_id` of every training that was interrupted and not taken up again.
+    Returns the `training_id` of each interrupted training that no process is running.
     """
     abandoned = []
     folders = [path for path in _folder().glob("*-*") if path.is_dir()]
     for folder in sorted(folders, key=_age):
         lock = _lock(folder, create=False)
-        if lock is None:  # somebody goes on with it
+        if lock is None:  # in use
             continue
         abandoned.append(_read(folder).get("id", ""))
         if len(abandoned) > KEPT:
@@ -192,8 +191,8 @@ def _age(folder: Path) -> float:
 
 
 def _lock(folder: Path, create: bool = True) -> int | None:
-    """A descriptor that holds the folder until it is closed or the process ends; None if another
-    process holds it."""
+    """A descriptor that locks the folder until it is closed or the process ends; None if another
+    process has the lock."""
     while True:
         if create:
             folder.mkdir(parents=True, exist_ok=True)
@@ -205,7 +204,7 @@ def _lock(folder: Path, create: bool = True) -> int | None:
             return None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever held it before may have removed it: is this still the folder of that name?
+            # The previous holder may have removed the folder: check that it is still the same.
             if folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat()):
                 return descriptor
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Where the time goes: training, evaluation, logging, compilation, each on its own."""
+"""Measures the time of training, evaluation, logging and compilation separately."""
 
 import time
 from collections import defaultdict
@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 
 class Clock:
-    """Wall seconds by activity. One activity runs at a time; an inner one stops the outer.
+    """Wall-clock seconds by activity. An inner activity pauses the outer one.
 
-    `seconds` and `marks` may be saved and given to a new Clock, which then goes on from there.
+    A new Clock with saved `seconds` and `marks` continues from them.
 
-    marks: seconds of training at the steps that were marked.
+    marks: seconds of training, by marked step.
     """
 
     def __init__(
@@ -34,11 +34,11 @@ class Clock:
             self._running.pop()
 
     def mark(self, step: int) -> None:
-        """Note how long the training has taken up to `step`, all else left out."""
+        """Record the seconds of training up to `step`, without other activities."""
         self.marks[step] = self.seconds["train"]
 
     def per_step(self, steps: int) -> float:
-        """Seconds that a step has taken so far, with all that goes with it but compilation."""
+        """Mean seconds per step so far, with all activities except compilation."""
         return (sum(self.seconds.values()) - self.seconds.get("compile", 0.0)) / steps
 
     def _settle(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether torch can compile on this machine, asked before a training begins."""
+"""Checks that torch can compile on this machine, before training begins."""
 
 import torch
 
@@ -6,19 +6,19 @@ from pipeline.errors import UserError, first_line
 
 
 def require_compiler(name: str, device: torch.device) -> None:
-    """Compile the smallest function there is for `device`.
+    """Compile a tiny function for `device`.
 
-    name: the model whose `train.compile` is true, for the message.
+    name: the model whose `train.compile` is true, for the error message.
 
     Raises:
-        UserError: it fails, as where there is no C++ compiler.
+        UserError: it fails, for example without a C++ compiler.
     """
     try:
         torch.compile(lambda x: x + 1)(torch.zeros(2, device=device))
-    except Exception as error:  # of whichever part of the chain of tools is missing
+    except Exception as error:  # depends on the missing part of the toolchain
         reason = first_line(getattr(error, "inner_exception", error))
         raise UserError(
             f"params.yaml: {name}.train.compile: true, but torch cannot compile here ({reason}); "
-            "install a C++ compiler and Python's headers, such as Debian's packages g++ and "
-            "python3-dev, or set it to false"
+            "install a C++ compiler and Python's headers (on Debian the packages g++ and "
+            "python3-dev), or set it to false"
         ) from None

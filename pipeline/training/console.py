@@ -1,4 +1,4 @@
-"""What a person sees during training: a live bar on a terminal, plain lines elsewhere."""
+"""Output during training: a progress bar on a terminal, plain lines elsewhere."""
 
 import sys
 from collections.abc import Iterator
@@ -12,23 +12,23 @@ from pipeline.wording import duration
 
 
 class Console(Protocol):
-    """Where the loop tells how it goes; a context manager around the whole training."""
+    """Shows the progress of training; a context manager around the whole training."""
 
     def __enter__(self) -> "Console": ...
 
     def __exit__(self, *exception: object) -> None: ...
 
     def update(self, step: int, loss: float, rate: float, left: float) -> None:
-        """Steps done, the last loss, the throughput in units a second, and seconds left."""
+        """Show the step, its loss, the throughput in units per second, and the seconds left."""
 
     def line(self, text: str, left: float = 0.0) -> None:
-        """A line of the log, with the seconds that are left, if any are."""
+        """Print a line of the log, with the seconds left, if any."""
 
 
 class Lines:
-    """For a pipe or a file: the lines alone.
+    """For a pipe or a file: only the lines.
 
-    prefix: what each line begins with, such as the seed where there are several.
+    prefix: the beginning of each line, such as the seed if there are several.
     """
 
     def __init__(self, prefix: str):
@@ -48,7 +48,7 @@ class Lines:
 
 
 class LiveBar:
-    """For a terminal: one bar with loss, throughput and time left, and the lines above it."""
+    """For a terminal: a progress bar with loss, throughput and time left, below the lines."""
 
     def __init__(self, title: str, prefix: str, steps: int, start: int, unit: str):
         self._prefix, self._unit = prefix, unit
@@ -78,9 +78,9 @@ class LiveBar:
 
 
 def open_console(title: str, steps: int, start: int, unit: str) -> Console:
-    """The console that suits standard output.
+    """A progress bar if standard output is a terminal, otherwise plain lines.
 
-    title: the model, and after a comma the seed where there are several.
+    title: the model, and after a comma the seed if there are several.
     """
     seed = title.partition(", ")[2]
     prefix = f"{seed} | " if seed else ""
@@ -91,7 +91,7 @@ def open_console(title: str, steps: int, start: int, unit: str) -> Console:
 
 @contextmanager
 def alive(doing: str) -> Iterator[None]:
-    """Show on standard error that something goes on that prints nothing itself."""
+    """Show on standard error that a silent activity is running."""
     terminal = Terminal(stderr=True)
     if terminal.is_terminal:
         with terminal.status(f"{doing} ..."):

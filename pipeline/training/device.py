@@ -1,4 +1,4 @@
-"""Which device computes, and how: the same result from the same parameters."""
+"""Chooses the device and makes computation deterministic."""
 
 import os
 
@@ -9,17 +9,17 @@ from pipeline.params import Params
 
 
 def prepare(params: Params) -> torch.device:
-    """Choose the device, fix the threads and ask for deterministic algorithms.
+    """Choose the device, set the number of threads and enable deterministic algorithms.
 
     Raises:
-        UserError: `device: cuda` on a machine without one.
+        UserError: `device: cuda` on a machine without a GPU.
     """
-    # How sums are split among threads changes their last digits.
+    # The number of threads changes the last digits of sums.
     torch.set_num_threads(params.threads)
-    # cuBLAS picks deterministic algorithms only with a workspace of fixed size.
+    # cuBLAS is deterministic only with a workspace of fixed size.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    # Filling fresh memory finds reads of uninitialised values, of which there are none; it costs.
+    # Filling memory only helps to debug reads of uninitialised values, and takes time.
     torch.utils.deterministic.fill_uninitialized_memory = False
     available = torch.cuda.is_available()
     if params.device == "cuda" and not available:
@@ -30,5 +30,5 @@ def prepare(params: Params) -> torch.device:
 
 
 def name(device: torch.device) -> str:
-    """The device in words: 'cpu', or the GPU's name."""
+    """'cpu', or the name of the GPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

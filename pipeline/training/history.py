@@ -1,4 +1,4 @@
-"""The record of a training: one row a step, one row an evaluation, written as CSV."""
+"""The history of a training: one row per step, one row per evaluation, written as CSV."""
 
 import csv
 import math
@@ -13,15 +13,15 @@ from pipeline.errors import UserError
 from pipeline.paths import replacing
 
 Row = dict[str, float]
-# Columns that say where a row stands, or how the optimizer fares; the others are the task's.
+# Columns of position and optimizer; the other columns belong to the task.
 NOT_OF_THE_TASK = ("step", "tokens", "images", "lr", "grad_norm", "delta_w")
 
 
 class History:
-    """Figures of every step, kept on the device until they are needed.
+    """Metrics of every step, which stay on the device until they are needed.
 
-    Fetching a number from a GPU waits for it to finish; so the loop appends tensors, and `flush`
-    fetches them all in one go.
+    Fetching a number waits for the GPU to finish. Therefore the loop appends tensors, and `flush`
+    fetches them together.
     """
 
     def __init__(self, steps: list[Row] | None = None, evaluations: list[Row] | None = None):
@@ -31,22 +31,22 @@ class History:
         self._watched: deque[tuple[Tensor, torch.cuda.Event | None]] = deque()
 
     def append(self, known: Row, on_device: dict[str, Tensor]) -> None:
-        """Add a step: numbers that are known, and scalars that are on the device.
+        """Add a step: known numbers, and scalars on the device.
 
         Raises:
-            UserError: a recent loss is infinite or not a number: the training has diverged.
+            UserError: a recent loss is infinite or NaN: the training has diverged.
         """
         self._pending.append((known, on_device))
         self._watch(on_device["loss"])
 
     def closing(self, count: int) -> Row:
-        """Means of what the task logs over the last `count` steps: `closing_loss`, and so on."""
+        """Means of the task's metrics over the last `count` steps: `closing_loss`, and so on."""
         rows = self.steps[-count:]
         names = [name for name in rows[0] if name not in NOT_OF_THE_TASK]
         return {f"closing_{name}": sum(row[name] for row in rows) / len(rows) for name in names}
 
     def _watch(self, loss: Tensor) -> None:
-        """Notice a diverged loss a few steps later, without waiting for the device."""
+        """Detect a diverged loss a few steps later, without waiting for the device."""
         if loss.is_cuda:
             host = torch.empty((), pin_memory=True).copy_(loss, non_blocking=True)
             arrived = torch.cuda.Event()
@@ -60,10 +60,10 @@ class History:
                 self.flush()
 
     def flush(self) -> None:
-        """Fetch what was appended since the last time.
+        """Fetch the rows appended since the last flush.
 
         Raises:
-            UserError: a loss is infinite or not a number: the training has diverged.
+            UserError: a loss is infinite or NaN: the training has diverged.
         """
         if not self._pending:
             return
@@ -81,13 +81,13 @@ class History:
                 raise UserError(
                     f"the training has diverged: loss {row['loss']} at step {row['step']} "
                     f"(lr {row['lr']:.3g}, gradient norm {row['grad_norm']:.3g}); "
-                    "lower the learning rate, clip the gradient or warm up for longer"
+                    "use a lower learning rate, gradient clipping or a longer warm-up"
                 )
 
 
 def mean(histories: list[list[Row]]) -> list[Row]:
-    """Rows of several trainings with other seeds, averaged row by row; steps, tokens and images
-    are the same with every seed."""
+    """Rows averaged over trainings with different seeds; steps, tokens and images are equal for all
+    seeds."""
     if len(histories) == 1:
         return histories[0]
     return [
@@ -100,9 +100,9 @@ def mean(histories: list[list[Row]]) -> list[Row]:
 
 
 def write_csv(rows: list[dict[str, Any]], path: Path) -> None:
-    """Write rows with the keys of the first as the header.
+    """Write rows, with the keys of the first as the header.
 
-    Floats with nine significant digits, which tell any two single-precision numbers apart.
+    Floats have nine significant digits, enough for any single-precision number.
     """
     with replacing(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")

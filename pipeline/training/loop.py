@@ -1,4 +1,4 @@
-"""The training loop: one for BERT, GPT and ViT. What differs is the objective."""
+"""The training loop of BERT, GPT and ViT; only the objective differs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from transformer import Transformer
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to train and how often to do the rest; all in steps."""
+    """Length of training, and intervals of logging, evaluation and checkpoints, in steps."""
 
     steps: int
     log_every: int
@@ -30,7 +30,7 @@ class Plan:
 
     @classmethod
     def of(cls, settings: StepTraining | EpochTraining, objective: Objective) -> "Plan":
-        """Where the settings count epochs, so do their intervals."""
+        """The plan of the settings; if they count epochs, their intervals do, too."""
         if isinstance(settings, EpochTraining):
             scale, total = objective.steps_per_epoch, settings.epochs
         else:
@@ -39,10 +39,10 @@ class Plan:
         return cls(total * scale, *(interval * scale for interval in intervals))
 
     def due(self, step: int) -> tuple[bool, bool, bool]:
-        """Whether to log, to evaluate and to save after `step` steps.
+        """Whether to log, to evaluate and to save a checkpoint after `step` steps.
 
-        The last step is all three: a stage that is killed while it writes its outputs trains
-        nothing again.
+        The last step does all three: a stage that is killed while writing its outputs need not
+        train again.
         """
         last = step == self.steps
         return (
@@ -62,17 +62,17 @@ def train(
     until: int | None = None,
     after: float = 0.0,
 ) -> tuple[History, Clock]:
-    """Train `model` in place, from its checkpoint if there is one. A signal to end waits for the
-    end of the step, which is then saved.
+    """Train `model` in place, from its checkpoint if there is one. A signal stops training after
+    the current step, which is then saved.
 
-    publish: is given all rows of steps and of evaluations so far, at every evaluation, to copy
-        them elsewhere; the record is the History that is returned.
-    until: the step to stop after, short of the end; None trains to the end.
-    after: how much training follows this one, as a multiple of it: the console tells the time that
-        is left for all.
+    publish: called at each evaluation with all rows of steps and evaluations so far, to copy them
+        elsewhere; the returned History is the record.
+    until: stop after this step; None trains to the end.
+    after: the amount of training that follows this one, as a multiple of it, for the remaining
+        time on the console.
 
     Raises:
-        UserError: the training diverged; the last checkpoint is kept.
+        UserError: the training has diverged; the last checkpoint is kept.
     """
     plan = Plan.of(settings, objective)
     optimizers = optim.build(model, settings)
@@ -86,13 +86,13 @@ def train(
     clock = Clock(state["seconds"], state["marks"]) if state else Clock()
     units_per_step = settings.batch_size * objective.units_per_example
     if settings.compile:
-        # Objectives call `encode` and the head's own loss, rather than `forward`.
+        # Objectives call `encode` and the head's loss, not `forward`.
         model.encode = torch.compile(model.encode)
     model.train()
 
     with unbroken(), open_console(title, plan.steps, start, objective.unit) as console:
         if start:
-            console.line(f"{title}: goes on after step {start}")
+            console.line(f"{title}: continues after step {start}")
         logged = start - start % plan.log_every
         for step in range(start + 1, (until or plan.steps) + 1):
             # The first step of a compiled model is mostly compilation.
@@ -127,7 +127,7 @@ def train(
                     publish(history.steps, history.evaluations)
                 if log:
                     rate = units_per_step * step / (clock.seconds["train"] or 1.0)
-                    rows = history.steps[logged:]  # a row a step
+                    rows = history.steps[logged:]  # one row per step
                     left = clock.per_step(step) * (plan.steps - step + after * plan.steps)
                     console.update(step, rows[-1]["loss"], rate, left)
                     console.line(objective.line(step, rows), left)
@@ -151,7 +151,7 @@ def train(
                         }
                     )
             if stop:
-                console.line(f"saved after step {step}; the same command goes on from there")
+                console.line(f"saved after step {step}; the same command continues from there")
                 break
     history.flush()
     return history, clock
@@ -164,14 +164,14 @@ def _step(
     settings: StepTraining | EpochTraining,
     step: int,
 ) -> dict[str, Tensor]:
-    """Forward, backward, update; the figures stay on the device."""
+    """Forward, backward, update; returns metrics on the device."""
     torch.manual_seed(derive(objective.seed, "dropout", step))
     batch = objective.training_batch(step - 1)
     weight = objective.weight(batch)
     figures: dict[str, Tensor] = {}
     for part in split(batch, settings.accumulate):
         share = objective.weight(part) / weight
-        if share == 0:  # nothing of it is asked for
+        if share == 0:  # a micro-batch without masked tokens
             continue
         with torch.autocast(
             objective.device.type, torch.bfloat16, enabled=settings.precision == "bf16"
@@ -180,7 +180,7 @@ def _step(
         (loss * share).backward()
         for key, value in {"loss": loss.detach(), **extra}.items():
             figures[key] = figures.get(key, 0.0) + value * share
-    # Before clipping, as the reference logs it: the sum of absolute gradients of the embedding.
+    # Before clipping, as in the reference's log: the sum of absolute gradients of the embedding.
     delta_w = model.embedding.weight.grad.abs().sum()
     limit = settings.clip_norm or float("inf")
     grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), limit)

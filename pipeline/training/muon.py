@@ -1,8 +1,8 @@
-"""Muon in full precision, several matrices at a time.
+"""Muon for CPUs too: in full precision there, and for several matrices at a time.
 
-torch.optim.Muon orthogonalises one matrix after another in bfloat16, which a GPU likes and a
-processor without bfloat16 units does not (ten times slower than float32 where this was measured).
-This subclass stacks matrices of equal shape and picks the precision that the device is fast at.
+torch.optim.Muon orthogonalises one matrix after another in bfloat16, which is slow on a CPU without
+bfloat16 units (ten times slower than float32 where this was measured). This subclass stacks
+matrices of equal shape and uses float32 on a CPU.
 """
 
 import math
@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 # Coefficients of the quintic iteration (Jordan et al. 2024, "Muon: An optimizer for hidden layers
-# in neural networks"): the steepest slope at zero for which singular values end near one.
+# in neural networks"): the steepest slope at zero with which singular values converge near one.
 A, B, C = 3.4445, -4.7750, 2.0315
 
 
 def orthogonalize(matrices: Tensor, steps: int) -> Tensor:
-    """The nearest semi-orthogonal matrices, roughly, by a Newton-Schulz iteration.
+    """Approximately the nearest semi-orthogonal matrices, by a Newton-Schulz iteration.
 
-    matrices: (..., rows, columns). Singular values come out between about 0.7 and 1.2.
+    matrices: (..., rows, columns). Singular values of the result are between about 0.7 and 1.2.
     """
     x = matrices.bfloat16() if matrices.is_cuda else matrices
     tall = x.shape[-2] > x.shape[-1]
@@ -34,10 +34,10 @@ def orthogonalize(matrices: Tensor, steps: int) -> Tensor:
 
 
 class Muon(torch.optim.Muon):
-    """Momentum, orthogonalised, for the hidden matrices of a model.
+    """Orthogonalised momentum, for the hidden matrices of a model.
 
-    Groups as in torch.optim.Muon, with one addition: `parts`, the number of matrices that are
-    stored above each other in each parameter (3 for a fused QKV), orthogonalised one by one.
+    Parameter groups as in torch.optim.Muon, with one more option: `parts`, the number of matrices
+    that are stacked in each parameter (3 for a fused QKV), and orthogonalised separately.
     """
 
     def __init__(self, params: Iterable[Any], **options: Any):
@@ -55,7 +55,7 @@ class Muon(torch.optim.Muon):
                 self._step_stacked(parameters, group)
 
     def _step_stacked(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        """Move parameters of one shape."""
+        """Update parameters of equal shape."""
         gradients = [p.grad for p in parameters]
         buffers = []
         for parameter in parameters:

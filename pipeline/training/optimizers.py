@@ -1,4 +1,4 @@
-"""Which optimizer moves which parameter."""
+"""Builds the optimizers and assigns parameters to them."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ from transformer.attention import StackedLinear
 
 
 def build(model: Transformer, settings: Training) -> list[torch.optim.Optimizer]:
-    """The optimizers of `settings.optimizer`, which together move every parameter exactly once.
+    """The optimizers of `settings.optimizer`; each parameter belongs to exactly one.
 
-    Weight decay acts on whatever an optimizer moves, as in torch's own.
+    Weight decay applies to all parameters of an optimizer, as in torch.
     """
     if settings.optimizer == "muon":
         hidden = [p for p in model.blocks.parameters() if p.ndim == 2]
@@ -46,10 +46,10 @@ def build(model: Transformer, settings: Training) -> list[torch.optim.Optimizer]
 
 
 def assert_exact_cover(model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
-    """Every parameter of the model is moved by one optimizer, and by one only."""
+    """Assert that each parameter of the model belongs to exactly one optimizer."""
     moved = [p for o in optimizers for group in o.param_groups for p in group["params"]]
-    assert len(moved) == len(set(moved)), "a parameter is moved twice"
-    assert set(moved) == set(model.parameters()), "a parameter is not moved"
+    assert len(moved) == len(set(moved)), "a parameter belongs to two optimizers"
+    assert set(moved) == set(model.parameters()), "a parameter belongs to no optimizer"
 
 
 def set_lr(optimizers: list[torch.optim.Optimizer], factor: float) -> None:

@@ -1,4 +1,4 @@
-"""How much training is still to come after one training, for the time that the console tells."""
+"""Estimates how much training follows the current one, for the remaining time on the console."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from pipeline.training.checkpoint import identity
 
 
 def after(params: Params, name: str, seed: int) -> float:
-    """The trainings that follow the one of the model `name` with `seed`, as a multiple of it.
+    """The work of all trainings after the one of the model `name` with `seed`, as a multiple of it.
 
-    Other seeds follow; and where `dvc` runs the whole pipeline other models, but for those that
-    were trained before, whose outputs DVC takes from its cache.
+    These are the other seeds and, if `dvc` runs the whole pipeline, the other models, except those
+    in DVC's cache.
     """
     following = params.seeds[params.seeds.index(seed) + 1 :]
     own = rest = 0.0
@@ -32,8 +32,8 @@ def after(params: Params, name: str, seed: int) -> float:
 
 
 def work(params: Params, name: str, meta: dict[str, Any]) -> float:
-    """About how many floating-point operations a training takes: six for each weight and token
-    (Kaplan et al. 2020, "Scaling Laws for Neural Language Models", section 2.1).
+    """Approximate FLOPs of a training: six for each weight and token (Kaplan et al. 2020, "Scaling
+    Laws for Neural Language Models", section 2.1).
 
     meta: of the prepared data.
     """
@@ -43,6 +43,6 @@ def work(params: Params, name: str, meta: dict[str, Any]) -> float:
         patches = (meta["image_size"] // section.model.patch_size) ** 2
         return 6.0 * blocks * patches * meta["train_images"] * section.train.epochs
     tokens = section.train.steps * section.train.batch_size * meta["sequence_length"]
-    # BERT's head scores the hidden tokens alone.
+    # BERT's head computes logits only for masked tokens.
     scored = section.objective.masking.fraction if name == "bert" else 1.0
     return 6.0 * (blocks + scored * shape.d_model * meta["vocabulary_size"]) * tokens

@@ -1,8 +1,8 @@
-"""Random streams that do not know of each other.
+"""Independent random streams.
 
-Every draw comes from a generator seeded by (seed, name of the stream, counters), so that changing
-one stream (say, augmentation) does not shift another (say, the data order), and a step can be
-repeated without replaying the steps before it: a training position is one number, the step.
+Each generator has the seed (seed, name of the stream, counters). So a change of one stream (say,
+augmentation) does not affect another (say, the data order), and a step can be repeated without the
+steps before it: the only random state of a training is the number of the step.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ def derive(seed: int, stream: str, *counters: int) -> int:
 
 
 def generator(seed: int, stream: str, *counters: int) -> torch.Generator:
-    """A CPU generator for the stream: the same draws whatever device trains."""
+    """A CPU generator for the stream: the same random numbers for all devices."""
     return torch.Generator().manual_seed(derive(seed, stream, *counters))
 
 
 def fixed_generator(stream: str) -> torch.Generator:
-    """A generator for what is drawn once and is the same whatever the seed of a training: with
-    it, figures of several seeds differ by the training alone."""
+    """A generator that does not depend on the training's seed, for evaluation: so results of
+    several seeds differ only because of training."""
     return generator(0, f"fixed/{stream}")

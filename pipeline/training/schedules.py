@@ -1,9 +1,9 @@
-"""Learning-rate schedules: the factor on the base rate at a step, a pure function of the step."""
+"""Learning-rate schedules: the factor on the base learning rate, as a function of the step."""
 
 import math
 from collections.abc import Callable
 
-# Progress through the decay, 0 to 1, to the factor on the learning rate.
+# From progress through the decay, 0 to 1, to the factor on the learning rate.
 DECAYS: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
     "linear": lambda progress: 1.0 - progress,
@@ -14,9 +14,9 @@ DECAYS: dict[str, Callable[[float], float]] = {
 def factor(
     step: int, steps: int, schedule: str, warmup_steps: int = 0, decay_fraction: float = 1.0
 ) -> float:
-    """Linear warm-up, then the full rate, then a decay to zero over the last part.
+    """Linear warm-up, then the full rate, then decay to zero over the last part.
 
-    step: from 0; the first one already moves, and the last one is not yet at zero.
+    step: from 0; the factor is above 0 at all steps, also the first and the last.
     schedule: one of DECAYS, over the last `decay_fraction` of all steps.
     """
     warmup = min(1.0, (step + 1) / (warmup_steps + 1))

@@ -39,7 +39,7 @@ def test_what_is_saved_is_loaded(project):
 def test_the_other_trainer_is_locked_out_and_told_whom(project, impatient):
     with (
         Checkpoint("gpt", "0123"),
-        pytest.raises(UserError, match=rf"process {os.getpid()} is training this very model"),
+        pytest.raises(UserError, match=rf"process {os.getpid()} is training the same model"),
         Checkpoint("gpt", "0123"),
     ):
         pass
@@ -143,7 +143,7 @@ def test_a_training_that_is_refused_removes_nothing(small, project, impatient):
     key = identity(params, "vit", 1, read_json(data_dir("vit") / "meta.json")["fingerprint"])
     with (
         Checkpoint("vit", key),
-        pytest.raises(UserError, match="is training this very model"),
+        pytest.raises(UserError, match="is training the same model"),
     ):
         train(params, "vit")
     assert all((model_dir("vit", seed) / "model.safetensors").exists() for seed in (0, 1))

@@ -100,11 +100,11 @@ def test_a_signal_saves_the_step_at_hand_and_costs_nothing(small, project):
     trainer.send_signal(signal.SIGINT)
     output, _ = trainer.communicate()
     assert trainer.returncode == 128 + signal.SIGINT
-    said = re.search(r"saved after step (\d+); the same command goes on from there", output)
+    said = re.search(r"saved after step (\d+); the same command continues from there", output)
     saved = int(said[1])
     assert 30 <= saved < 200
     again = subprocess.run(command, **settings)
-    assert f"goes on after step {saved}\n" in again.stdout
+    assert f"continues after step {saved}\n" in again.stdout
     assert outputs(project, "gpt") == expected
 
 
