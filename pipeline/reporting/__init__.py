@@ -1,1 +1,1 @@
-"""The report: what the stages left, judged against the reference's figures."""
+"""The report: compares the results with those of the reference."""

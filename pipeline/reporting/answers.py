@@ -1,4 +1,4 @@
-"""What a classifier answers: its confusion matrix, and images with its answers."""
+"""Pictures of a classifier: its confusion matrix, and images with its predictions."""
 
 from typing import Any
 
@@ -7,19 +7,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-ROW = 8  # images of the grid beside each other
-LONGEST = 12  # letters of the name of a class
-LETTER = 0.07  # inches that a letter of a name takes, about
-SIDE = 72  # pixels of a photograph in the grid, at most
-NUMBERED = 15  # classes, at most, whose shares are written into the matrix
-NAMED = 40  # classes, at most, whose names are written beside it
+ROW = 8  # images in a row of the grid
+LONGEST = 12  # most letters of a class name
+LETTER = 0.07  # approximate width of a letter, in inches
+SIDE = 72  # most pixels of a photograph in the grid
+NUMBERED = 15  # most classes for a matrix with numbers
+NAMED = 40  # most classes for a matrix with names
 WRONG = "#b3261e"
 
 
 def confusion(figure: Figure, predictions: pd.DataFrame, classes: list[str]) -> None:
-    """Draw which share of each class's test images gets which answer, over all seeds.
+    """Draw the confusion matrix over all seeds, in % of each true class.
 
-    predictions: a row for each seed and image: seed, actual, predicted.
+    predictions: one row per seed and image: seed, actual, predicted.
     """
     shares = confusion_shares(predictions, classes)
     count = len(classes)
@@ -29,7 +29,7 @@ def confusion(figure: Figure, predictions: pd.DataFrame, classes: list[str]) -> 
     axes = figure.subplots()
     axes.grid(visible=False)
     right = np.eye(count, dtype=bool)
-    # Mistakes get a scale of their own: beside the right answers they would all look alike.
+    # Mistakes have their own colour scale; on a common one they would all look alike.
     for part, colors in ((right, "Blues"), (~right, "Reds")):
         seen = np.where(part, shares, np.nan)
         axes.imshow(seen, cmap=colors, vmin=0, vmax=max(np.nanmax(seen, initial=0) * 1.5, 1e-9))
@@ -44,31 +44,31 @@ def confusion(figure: Figure, predictions: pd.DataFrame, classes: list[str]) -> 
     upright = all(len(name) * LETTER < side / count for name in names)
     slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
     for axis, turn in ((axes.xaxis, {} if upright else slanted), (axes.yaxis, {})):
-        # parse_math: a class may be called '$5'.
+        # parse_math: the name of a class may be '$5'.
         axis.set_ticks(range(len(names)), names, fontsize=8, parse_math=False, **turn)
-    axes.set(xlabel="answer", ylabel="what the image shows")
+    axes.set(xlabel="predicted class", ylabel="true class")
     seeds = predictions["seed"].nunique()
     over = f", {seeds} seeds" if seeds > 1 else ""
-    title = f"ViT: answers in % of each class's test images{over}"
+    title = f"ViT: confusion matrix, in % of each true class{over}"
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
 
 
 def confusion_shares(predictions: pd.DataFrame, classes: list[str]) -> np.ndarray:
-    """Shares of the answers to the images of each class: (actual, predicted), rows sum to 1, or
-    to 0 for a class without test images."""
+    """The normalized confusion matrix (actual, predicted): rows sum to 1, or to 0 for a class
+    without test images."""
     counts = pd.crosstab(predictions["actual"], predictions["predicted"])
     counts = counts.reindex(index=classes, columns=classes, fill_value=0).to_numpy()
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
 def samples(figure: Figure, shown: dict[str, list[Any]], pixels: np.ndarray) -> None:
-    """Draw a grid of test images, with what the model takes them for; mistakes in red.
+    """Draw a grid of test images with the model's predictions; mistakes in red.
 
-    shown: see `Classification.samples`. pixels: (N, C, H, W) of bytes, all test images.
+    shown: see `Classification.samples`. pixels: (N, C, H, W) bytes, all test images.
     """
     rows = -(-len(shown["images"]) // ROW)
     figure.set_size_inches(8, 1.36 * rows + 0.1)
-    # Not a layout that makes room for titles: long names of classes would take all of it.
+    # A fixed layout: an automatic one would shrink the images for long class names.
     grid = {"hspace": 0.48, "left": 0.01, "right": 0.99, "bottom": 0.02, "top": 1 - 0.24 / rows}
     cells = figure.subplots(rows, ROW, gridspec_kw=grid, squeeze=False).flat
     for cell in cells:
@@ -86,12 +86,12 @@ def samples(figure: Figure, shown: dict[str, list[Any]], pixels: np.ndarray) -> 
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:
-    """(C, H, W) of bytes to (H, W) or (H, W, 3) of at most SIDE pixels a side."""
+    """(C, H, W) bytes to (H, W) or (H, W, 3), at most SIDE pixels high and wide."""
     picture = Image.fromarray(image.transpose(1, 2, 0).squeeze())
     picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     return np.asarray(picture)
 
 
 def _short(name: str) -> str:
-    """The beginning and the end: long names often differ in a last number or word alone."""
+    """Shorten a name in its middle, because long names often differ only at the end."""
     return name if len(name) <= LONGEST else name[: LONGEST - 6] + "…" + name[-5:]

@@ -1,4 +1,4 @@
-"""Curves of a training beside the reference's: loss, and accuracy where a target is about it."""
+"""Learning curves of our training and the reference: loss, and accuracy for the classifier."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ from pipeline.wording import counted, number
 
 TRAINING, HELD_OUT, REFERENCE, MINIMISED = "#1f5fa8", "#cc6d16", "#3a3a3a", "#9aa5b1"
 BASELINE = "#6b7682"
-SMOOTHING = 0.02  # share of a curve that its moving average spans
-MARKED = 30  # evaluations, at most, that get a dot each
-LABEL = 7.5  # size of the words in the margin, in points
+SMOOTHING = 0.02  # width of the moving average, as a share of the curve
+MARKED = 30  # most evaluations for a curve with dots
+LABEL = 7.5  # font size in the margin, in points
 DASHED, DOTTED = ({"linestyle": style, "linewidth": 1} for style in ("--", "-."))
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Figures of the evaluations that one line shows. label: as the legend calls them."""
+    """A line for one metric of the evaluations. label: its name in the legend."""
 
     figure: str
     label: str
@@ -37,10 +37,10 @@ class Curve:
 class Panel:
     """One pair of axes.
 
-    curves: ours; where a target is about the figure, its value is drawn in the same colour.
-    minimised: the figure of each step to show behind them, if any.
-    reference: columns of the reference's curves, with label and style of line.
-    baseline: our figure of a model that has learnt frequencies alone.
+    curves: ours; a target for the metric has the same colour.
+    minimised: the metric of each step to show behind them, if any.
+    reference: columns of the reference's curves, with label and line style.
+    baseline: our metric of a model that knows only frequencies.
     """
 
     ylabel: str
@@ -53,7 +53,7 @@ class Panel:
 
 def _language_model(baseline: str, held_out: str) -> tuple[Panel, ...]:
     ours = (
-        Curve("train_loss", "training text, measured as for the target", TRAINING),
+        Curve("train_loss", "training text, measured like the target", TRAINING),
         Curve("loss", f"{held_out} text", HELD_OUT),
     )
     reference = (("loss", "the reference: training batches", "-"),)
@@ -89,10 +89,10 @@ TITLES = {
 
 
 def draw(figure: Figure, result: Result, reached: ModelTargets | None) -> None:
-    """Draw by tokens or images seen: the one axis on which runs with other batches compare, with
-    the same scale for all models. Of several seeds lines are means, with a band over the seeds.
+    """Draw the curves over tokens or images seen, which are comparable between batch sizes. With
+    several seeds, lines are means and bands show the range.
 
-    reached: what the reference reached; None where it has seen other kinds of data.
+    reached: targets and cost of the reference; None if there are none for these data.
     """
     panels = PANELS[result.name]
     figure.set_size_inches(8 if len(panels) == 1 else 10, 4.6)
@@ -104,13 +104,13 @@ def draw(figure: Figure, result: Result, reached: ModelTargets | None) -> None:
     known = "class" if result.name == "vit" else "word"
     entries = list(handles.values())
     for label, look in (
-        ("final figure", {"linestyle": "", "marker": "D", "markersize": 5}),
-        *((("target for the figure of that colour", DASHED),) if reached else ()),
-        (f"baseline: {known} frequencies alone", DOTTED),
+        ("final result", {"linestyle": "", "marker": "D", "markersize": 5}),
+        *((("target for the curve of this colour", DASHED),) if reached else ()),
+        (f"baseline: only {known} frequencies", DOTTED),
     ):
         entries.append(Line2D([], [], color=BASELINE, label=label, **look))
     if (count := len(result.trainings)) > 1:
-        said = f"line: mean of {counted(count, 'seed')}; band: from the lowest to the highest"
+        said = f"line: mean of {counted(count, 'seed')}; band: lowest to highest"
         entries.append(Patch(color=MINIMISED, alpha=0.4, label=said))
     columns = 2 if len(panels) == 1 else 3
     figure.legend(handles=entries, loc="outside lower center", ncols=columns, fontsize=8)
@@ -119,11 +119,11 @@ def draw(figure: Figure, result: Result, reached: ModelTargets | None) -> None:
 def _panel(
     axes: Axes, panel: Panel, result: Result, reached: ModelTargets | None
 ) -> dict[str, Line2D]:
-    """Draw one panel; returns what the legend has to name, by label."""
+    """Draw one panel; returns the entries of the legend by label."""
     unit, drawn = result.figures["unit"], []
     if panel.minimised:
         steps = [training.history for training in result.trainings]
-        label = "training batches, the loss that is minimised"
+        label = "training batches: the minimised loss"
         smoothed = _smooth([rows[panel.minimised] for rows in steps])
         drawn += _line(axes, steps[0][unit], smoothed, color=MINIMISED, label=label, linewidth=1)
     margin = []
@@ -160,9 +160,9 @@ def _panel(
 
 
 def _line(axes: Axes, x: pd.Series, of_seeds: list[pd.Series], **look: object) -> list[Line2D]:
-    """The mean over the seeds, and where there are several a band from the lowest to the highest.
+    """Draw the mean over the seeds, and for several seeds a band from the lowest to the highest.
 
-    A curve of one point is a point, and its band is as wide as that.
+    A curve of one evaluation is drawn as a point with a vertical line.
     """
     values = np.stack(of_seeds)
     single = len(x) == 1
@@ -181,7 +181,7 @@ def _smooth(of_seeds: list[pd.Series]) -> list[pd.Series]:
 
 
 def _log_scale(axes: Axes) -> None:
-    """10k, 100k, 1M along the x axis; where it spans less than two decades, steps between them."""
+    """A logarithmic x axis with ticks 10k, 100k, 1M; for a short axis also 2 and 5 times these."""
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     between = (1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)
@@ -192,9 +192,9 @@ def _log_scale(axes: Axes) -> None:
 
 
 def _label(axes: Axes, said: Iterable[tuple[float, str, str]]) -> None:
-    """Name values in the right margin, where no line runs; what would overlap is moved apart.
+    """Write labels into the right margin, without overlap.
 
-    said: value, text and colour of each.
+    said: value, text and colour of each label.
     """
     low, high = axes.get_ylim()
     ranked = sorted(said)
@@ -212,11 +212,11 @@ def _label(axes: Axes, said: Iterable[tuple[float, str, str]]) -> None:
 
 
 def spread(places: list[float], apart: float = 0.047) -> list[float]:
-    """Ascending places from 0 to 1, moved as little as leaves them `apart` from each other.
+    """Ascending places from 0 to 1, moved as little as possible to be `apart` from each other.
 
-    Groups of places that come too close stand around their middle (pool adjacent violators).
+    Places that are too close form a group around their mean (pool adjacent violators).
     """
-    groups: list[tuple[list[float], float]] = []  # the wanted places, and where the lowest stands
+    groups: list[tuple[list[float], float]] = []  # the wanted places, and the lowest new place
 
     def stand(members: list[float]) -> float:
         height = apart * (len(members) - 1)

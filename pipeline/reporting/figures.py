@@ -7,7 +7,7 @@ from pathlib import Path
 
 import matplotlib
 
-matplotlib.use("Agg")  # draws into files, needs no screen
+matplotlib.use("Agg")  # draws into files, without a screen
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -28,15 +28,15 @@ STYLE = {
     "grid.alpha": 0.25,
     "legend.frameon": False,
 }
-DPI = 200  # twice what a page shows, for screens of high density
-COLORS = 256  # of a picture: a palette takes a third of the bytes
+DPI = 200  # twice the size on a page, for high-density screens
+COLORS = 256  # a palette makes the file three times smaller
 
 
 def draw(result: Result, reached: ModelTargets | None, folder: Path) -> list[Path]:
-    """All pictures of one model; returns the files: the curves, and of a classifier then its
-    confusion matrix and some of its answers.
+    """Draw all pictures of one model; returns the files: the learning curves, and for a classifier
+    its confusion matrix and some predictions.
 
-    reached: what the reference reached; None where it has seen other kinds of data.
+    reached: targets and cost of the reference; None if there are none for these data.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{result.name}.png"]
@@ -54,7 +54,7 @@ def draw(result: Result, reached: ModelTargets | None, folder: Path) -> list[Pat
 
 @contextmanager
 def _saved(file: Path) -> Iterator[Figure]:
-    """An empty figure, which is written once the body has drawn into it."""
+    """An empty figure, which is saved after the body has drawn into it."""
     with plt.rc_context(STYLE):
         figure = plt.figure()
         yield figure

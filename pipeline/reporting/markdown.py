@@ -1,4 +1,4 @@
-"""reports/metrics.md: readable on GitHub and in a terminal."""
+"""Writes reports/metrics.md, readable on GitHub and in a terminal."""
 
 import io
 from collections.abc import Iterable
@@ -18,10 +18,10 @@ from pipeline.wording import counted, number, prefixed, significant
 
 REFERENCE = """\
 **The reference** is a public write-up of a course's exercise: one transformer class, trained as
-BERT, GPT and ViT. Its figures are in `reports/targets.yaml`, its logged curves in
+BERT, GPT and ViT. Its results are in `reports/targets.yaml`, its logged curves in
 `reports/reference/`. Public code of the same exercise is
 [piygr/s17erav1](https://github.com/piygr/s17erav1) on GitHub; the addresses of its data are in
-`pipeline/data/registry.py`. Its texts are not included: no licence allows to distribute them.
+`pipeline/data/registry.py`. Its texts are not included, because no licence permits that.
 """
 
 
@@ -37,8 +37,8 @@ def render(
 ) -> str:
     """The whole report.
 
-    profile: what the parameters are, as a label.
-    pictures: by model, in the folder figures/ beside the report.
+    profile: the label of the parameters.
+    pictures: by model, in the folder figures/ next to the report.
     environment: machine, versions, commit. command: shell lines that repeat the run.
     """
     sections = [
@@ -117,10 +117,9 @@ def _time_table(results: dict[str, Result], reached: dict[str, ModelTargets]) ->
     header = ["model", "time to target", "reached by", "step", "after"]
     header += ["tokens or images", "operations"]
     said = (
-        "The first evaluation at which a training is at its target or past it, by the evaluation "
-        "that the target is about; of several seeds the median, in which a seed that never gets "
-        "there is the latest. Tokens, images and operations are compared with those of the "
-        "reference's whole training: "
+        "The first evaluation that reaches the target, measured like the target; for several seeds "
+        "the median, where a seed that never reaches it counts as the latest. Tokens, images and "
+        "operations are compared with those of the reference's whole training: "
         + "; ".join(
             f"{TITLES[name]} {each.cost.steps:,} steps, {each.cost.units:,} "
             f"{results[name].figures['unit']}, {prefixed(each.cost.flops)}FLOP"
@@ -131,9 +130,9 @@ def _time_table(results: dict[str, Result], reached: dict[str, ModelTargets]) ->
 
 
 def _reading(verdicts: list[Verdict], results: dict[str, Result]) -> str:
-    """How to read the table: what each row compares, and two traps."""
+    """How to read the table: what each row compares, and what can mislead."""
     lines = [
-        f"- {TITLES[verdict.model]} {verdict.target.name}, the reference's: "
+        f"- {TITLES[verdict.model]} {verdict.target.name}: the reference: "
         f"{verdict.target.measured}; ours: {verdict.target.how}."
         for verdict in verdicts
     ]
@@ -143,38 +142,34 @@ def _reading(verdicts: list[Verdict], results: dict[str, Result]) -> str:
         pass
     elif count == 1:
         lines.append(
-            "- Each verdict rests on one run: another seed gives other figures. `dvc exp run -S "
-            "'seeds=[0,1,2]'` tells by how much."
+            "- Each verdict is based on one run. `dvc exp run -S 'seeds=[0,1,2]'` measures the "
+            "variation between seeds."
         )
     else:
         lines.append(
             f"- Ours is the mean over {count} seeds, ± its 95% confidence interval (Student's t). "
-            "A target is met, or not met, when the whole interval is on one side of it; "
-            "otherwise the verdict is undecided."
+            "A target is met, or not met, if the whole interval is on one side of it; otherwise "
+            "the verdict is undecided."
         )
+    lines.append("- The trivial baseline knows only the frequencies of words or classes.")
     lines.append(
-        "- The trivial baseline has learnt nothing but frequencies: of the words, or of the "
-        "classes."
-    )
-    lines.append(
-        "- A GPT validation loss near the baseline beside a small training loss is memorisation. "
-        f"Ours was lowest, {number(gpt['best_loss'])}, at step {gpt['best_step']:,.0f} of "
-        f"{gpt['steps']:,}."
+        "- A small GPT training loss with a validation loss near the baseline is memorisation. Our "
+        f"lowest validation loss was {number(gpt['best_loss'])}, at step {gpt['best_step']:,.0f} "
+        f"of {gpt['steps']:,}."
     )
     if any(verdict.model == "vit" for verdict in verdicts):
         lines.append(
             "- The reference's ViT learnt nothing: its test accuracies 0.5417, 0.2604 and 0.1979 "
-            "are what 'always sushi', 'always pizza' and 'always steak' get as a mean over batches "
+            "are those of 'always sushi', 'always pizza' and 'always steak' as means over batches "
             "of 32, 32 and 11 test images; per image, 'always sushi' is right for 31 of 75, "
-            "0.4133. The target is compared with the same mean over batches; per image our "
-            "accuracy is "
-            f"{number(vit['accuracy'])}, and always the most frequent class gives "
+            "0.4133. We compare the target with the same mean over batches. Per image, our "
+            f"accuracy is {number(vit['accuracy'])}, and that of the most frequent class is "
             f"{number(vit['baseline_accuracy'])}."
         )
     for seed in one_class_only(results["vit"]):
         lines.append(
-            f"- **Warning: our ViT with seed {seed} gives the same class to every test image. It "
-            "has learnt nothing, whatever the verdicts say.**"
+            f"- **Warning: our ViT with seed {seed} predicts the same class for every test image. "
+            "It has learnt nothing, whatever the verdicts say.**"
         )
     return "\n".join(lines) + "\n"
 

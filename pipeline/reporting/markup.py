@@ -1,10 +1,10 @@
-"""Pieces of Markdown that what they hold cannot break out of."""
+"""Markdown with safely escaped content."""
 
 import re
 from collections.abc import Iterable
 from typing import Any
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")  # but line ends and tabs
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")  # except line ends and tabs
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[Any]], align: str = "") -> str:
@@ -16,7 +16,7 @@ def table(header: Iterable[str], rows: Iterable[Iterable[Any]], align: str = "")
 
 
 def fenced(text: str, language: str = "text") -> str:
-    """A code block that its content cannot end, nor does it steer the terminal that shows it."""
+    """A code block whose content can neither end it nor control a terminal."""
     text = CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
     ticks = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, ticks + 1)
@@ -24,6 +24,6 @@ def fenced(text: str, language: str = "text") -> str:
 
 
 def plain(value: Any) -> str:
-    """Text on one line that does not become markup, nor leaves the cell of a table."""
+    """Text on one line, escaped so that it is neither markup nor the end of a table cell."""
     text = CONTROL.sub("\N{REPLACEMENT CHARACTER}", re.sub(r"\s+", " ", str(value)))
     return re.sub(r"([\\`*_\[\]<>|#~$&!])", r"\\\1", text)

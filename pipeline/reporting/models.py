@@ -1,4 +1,4 @@
-"""What the report says of one model."""
+"""The section of the report on one model."""
 
 import statistics
 from pathlib import Path
@@ -12,7 +12,7 @@ HIDDEN = "■"
 
 
 def section(result: Result, pictures: list[Path]) -> str:
-    """Its curves, figures, origin and samples. pictures: files, the curves first."""
+    """Learning curves, results, origin and samples. pictures: files, the curves first."""
     title = TITLES[result.name]
     parts = [f"## {title}\n", f"![{title}: curves](figures/{pictures[0].name})\n"]
     parts.append(table(["figure", "value"], _figures(result), "lr"))
@@ -24,7 +24,7 @@ def section(result: Result, pictures: list[Path]) -> str:
 def _figures(result: Result) -> list[tuple[str, str]]:
     figures = result.figures
     unit = figures["unit"]
-    # A text without a held-out part has no figures of it.
+    # Without a held-out part, its metrics are missing.
     rows = [
         (label, _spread(result, key))
         for key, label in FIGURES[result.name].items()
@@ -41,7 +41,7 @@ def _figures(result: Result) -> list[tuple[str, str]]:
         ("parameters", f"{figures['parameters']:,}"),
         (
             "floating-point operations",
-            f"{prefixed(figures['flops'])} ({prefixed(figures['flops_per_step'])} a step)",
+            f"{prefixed(figures['flops'])} ({prefixed(figures['flops_per_step'])} per step)",
         ),
     ]
     for training in result.trainings:
@@ -61,12 +61,12 @@ def _figures(result: Result) -> list[tuple[str, str]]:
 
 
 def _spread(result: Result, key: str) -> str:
-    """A figure; of several seeds the mean and the standard deviation, of counts the range."""
+    """A metric; for several seeds mean and standard deviation, or the range of a count."""
     values = result.values(key)
     if len(values) == 1:
         return number(values[0])
     if len(set(values)) == 1:
-        return f"{number(values[0])} with each seed"
+        return f"{number(values[0])} for each seed"
     if all(isinstance(value, int) for value in values):
         return f"{number(min(values))} to {number(max(values))}"
     deviation = significant(statistics.stdev(values), 2)
@@ -74,12 +74,12 @@ def _spread(result: Result, key: str) -> str:
 
 
 def _provenance(training: Training) -> str:
-    """Where a model comes from: this run, DVC's cache, or another machine."""
+    """The origin of a model: this run, DVC's cache, or another machine."""
     record = training.record
     if record is None:
         return (
-            f"Seed {training.seed}: restored from DVC's cache; this machine has no record of how "
-            "long its training took.\n"
+            f"Seed {training.seed}: restored from DVC's cache; this machine has no record of its "
+            "training.\n"
         )
     run = f"MLflow run `{record['mlflow_run_id']}`" if record["mlflow_run_id"] else "no MLflow run"
     made = (
@@ -99,8 +99,8 @@ def _bert_samples(result: Result, pictures: list[Path]) -> str:
             mark = "+" if answer == words[0][0] else "-"
             guesses = "  ".join(f"{word} {chance:.0%}" for word, chance in words)
             lines.append(f"  {mark} {answer:<14} {guesses}")
-    lines_of = "Held-out lines" if "loss" in result.figures else "Lines of the text"
-    said = f"{lines_of}; what stands at each {HIDDEN}, and the likeliest words:\n\n"
+    lines_of = "Held-out text" if "loss" in result.figures else "Training text"
+    said = f"{lines_of}; for each {HIDDEN}, the right word and the most likely words:\n\n"
     return said + fenced("\n".join(lines[1:]))
 
 
@@ -108,7 +108,7 @@ def _gpt_samples(result: Result, pictures: list[Path]) -> str:
     blocks = [
         fenced(f"{sample['prompt']}\n--> {sample['continuation']}") for sample in result.samples
     ]
-    return "Beginnings from the validation text, and how the model goes on:\n\n" + "\n".join(blocks)
+    return "Prompts from the validation text, and the model's text:\n\n" + "\n".join(blocks)
 
 
 def _vit_samples(result: Result, pictures: list[Path]) -> str:
@@ -120,9 +120,9 @@ def _vit_samples(result: Result, pictures: list[Path]) -> str:
     mistakes = f" Mistakes come first, {some}, with the true class below." if wrong else ""
     return (
         f"![ViT: confusion matrix](figures/{pictures[1].name})\n\n"
-        f"The model{which} gives a wrong answer to {wrong:,} of "
+        f"The model{which} is wrong on {wrong:,} of "
         f"{counted(len(answers), 'test image')}.{mistakes}\n\n"
-        f"![ViT: answers](figures/{pictures[2].name})\n"
+        f"![ViT: predictions](figures/{pictures[2].name})\n"
     )
 
 
@@ -131,17 +131,17 @@ FIGURES = {
     "bert": {
         "loss": "held-out loss (nats)",
         "top1": "held-out accuracy",
-        "top5": "held-out accuracy, among the first five",
+        "top5": "held-out top-5 accuracy",
         "train_loss": "training loss",
-        "baseline_train_loss": "training loss of the word frequencies alone",
-        "baseline_loss": "held-out loss of the word frequencies alone",
+        "baseline_train_loss": "training loss of only word frequencies",
+        "baseline_loss": "held-out loss of only word frequencies",
     },
     "gpt": {
         "train_loss": "training loss (nats)",
         "loss": "validation loss (nats)",
         "perplexity": "validation perplexity",
         "bits_per_byte": "validation bits per byte",
-        "baseline_loss": "validation loss of the token frequencies alone",
+        "baseline_loss": "validation loss of only token frequencies",
     },
     "vit": {
         "accuracy": "test accuracy, per image",

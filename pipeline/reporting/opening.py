@@ -1,4 +1,4 @@
-"""How the report opens: what was reached, how much sooner than the reference, how sure, on what."""
+"""The opening of the report: targets reached, cost compared with the reference, certainty, data."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ def opening(
 ) -> str:
     """A sentence on all targets, then one point for each model.
 
-    reached: the targets of the models that they are about.
+    reached: the targets by model, without models on other kinds of data.
     """
     lines = [_tally(verdicts), ""]
     for name, result in results.items():
@@ -31,7 +31,7 @@ def opening(
         if name in reached:
             said = " ".join(_model(result, judged, reached[name]))
         else:
-            said = f"no target is about these data: {plain(result.data['title'])}."
+            said = f"no targets for these data: {plain(result.data['title'])}."
         lines.append(f"- **{TITLES[name]}**: {said}")
     return "\n".join(lines) + "\n"
 
@@ -39,18 +39,18 @@ def opening(
 def _tally(verdicts: Sequence[Verdict]) -> str:
     met, comparable = tally(verdicts)
     others = [verdict for verdict in verdicts if not verdict.like_for_like]
-    said = [] if verdicts else ["**No target is about these data.**"]
+    said = [] if verdicts else ["**There are no targets for these data.**"]
     if comparable:
         said.append(f"**{met} of {counted(comparable, 'target')} met, like for like.**")
     if others:
         met = sum(verdict.met for verdict in others)
         said.append(
-            f"{met} of {counted(len(others), 'target')} met in brackets: on other data than the "
-            "reference's, or measured in another way, so that the verdict does not count."
+            f"{met} of {counted(len(others), 'target')} met in brackets: such a verdict does not "
+            "count, because data, measurement or budget differ from the reference's."
         )
     if not comparable:
         said.append(
-            f"For verdicts that count, on the reference's own data: `{LIKE_FOR_LIKE}`."
+            f"To train on the reference's own data, like for like: `{LIKE_FOR_LIKE}`."
         )
     return " ".join(said)
 
@@ -70,16 +70,16 @@ def _model(result: Result, verdicts: Sequence[Verdict], reached: ModelTargets) -
 
 
 def _time(result: Result, reached: ModelTargets) -> list[str]:
-    """When the targets were reached, all of them at once."""
+    """When all targets were reached at once."""
     found = time_to_target.moments(result, reached.targets)
     moment = time_to_target.median(found)
     single = len(reached.targets) == 1
     if moment is None:
-        what = "it" if single else "all of them at once"
-        seeds = f"With at least half of the {len(found)} seeds no" if len(found) > 1 else "No"
+        what = "the target" if single else "all targets at once"
+        seeds = f"For at least half of the {len(found)} seeds, no" if len(found) > 1 else "No"
         return [f"{seeds} evaluation during training reaches {what}."]
     unit = result.figures["unit"]
-    said = f"{'It was' if single else 'All were'} reached after {cost(moment, unit)}"
+    said = f"{'Target' if single else 'All targets'} reached after {cost(moment, unit)}"
     if len(found) > 1:
         first, last = time_to_target.span(found)
         end = f"{last.units:,}" if last else "never"
@@ -95,7 +95,7 @@ def _time(result: Result, reached: ModelTargets) -> list[str]:
 def _certainty(result: Result, verdicts: Sequence[Verdict]) -> list[str]:
     count = len(result.trainings)
     if count == 1:
-        return ["One seed: another may decide otherwise."]
+        return ["One seed: another may give another verdict."]
     undecided = [verdict.target.name for verdict in verdicts if verdict.outcome == "undecided"]
     if not undecided:
         sure = "each 95% confidence interval is on one side of its target"
@@ -108,14 +108,14 @@ def _certainty(result: Result, verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def cost(moment: Moment, unit: str) -> str:
-    """What it took to get there: '1,310,720 tokens, 15.8 TFLOP and 92 s of training'."""
+    """The cost up to a moment: '1,310,720 tokens, 15.8 TFLOP and 92 s of training'."""
     time = "" if moment.seconds is None else f" and {significant(moment.seconds)} s of training"
     joint = ", " if time else " and "
     return f"{moment.units:,} {unit}{joint}{prefixed(moment.flops)}FLOP{time}"
 
 
 def times_fewer(theirs: float, ours: float) -> str:
-    """How much less ours is: '285 times fewer', or 'as many'."""
+    """Ours compared with theirs: '285 times fewer', or 'as many'."""
     ratio = significant(max(theirs / ours, ours / theirs))
     if ratio == "1":
         return "as many"
@@ -123,5 +123,5 @@ def times_fewer(theirs: float, ours: float) -> str:
 
 
 def margin(verdict: Verdict) -> str:
-    """Half the confidence interval, where there are several seeds."""
+    """Half the confidence interval; empty for one seed."""
     return f" ± {significant(verdict.margin, 2)}" if len(verdict.values) > 1 else ""

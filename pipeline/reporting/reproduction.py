@@ -1,4 +1,4 @@
-"""How to repeat a run: its profile, what was changed beside it, and the command for both."""
+"""How to repeat a run: its profile, its changed parameters, and the command."""
 
 import re
 import shlex
@@ -15,17 +15,17 @@ from pipeline.params import Params
 from pipeline.paths import PARAMS
 from pipeline.yaml_file import flatten
 
-NAMED = 3  # changes that a label names; of more it tells the number
-# Strings that need no quotes: what does not look like a number, a list or a keyword.
+NAMED = 3  # most changes in a label; otherwise it has their number
+# Strings without quotes: those that are not a number, a list or a keyword.
 PLAIN = re.compile(r"(?!(?:true|false|null|inf|nan)$)[A-Za-z_][\w./-]*", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What the run is, seen from the commit.
+    """The parameters of the run, compared with the commit.
 
-    profile: the one that it starts from; 'default' is params.yaml as committed.
-    changes: overrides beside it, as `-S` takes them; None where no commit has a params.yaml.
+    profile: the profile; 'default' is params.yaml as committed.
+    changes: further overrides, as arguments of `-S`; None if no commit has a params.yaml.
     """
 
     profile: str
@@ -33,9 +33,9 @@ class Reproduction:
 
     @property
     def label(self) -> str:
-        """The name of what was run: of a profile only as far as its values are there."""
+        """The profile and its changes, in short."""
         if self.changes is None:
-            return f"{self.profile} (changes not known: no commit has a params.yaml)"
+            return f"{self.profile} (changes unknown: no commit has a params.yaml)"
         if not self.changes:
             return self.profile
         if len(self.changes) <= NAMED:
@@ -43,14 +43,14 @@ class Reproduction:
         return f"{self.profile}, {len(self.changes)} values changed"
 
     def command(self, commit: str | None) -> list[str]:
-        """Shell lines that check the code out and run it with the same parameters."""
+        """Shell lines that check out the code and run it with the same parameters."""
         if self.changes is None:
             return ["# with params.yaml as shown above", "dvc repro"]
         lines = []
         if commit:
             if commit.endswith("-dirty"):
                 lines.append("# The code had changes that are not in the commit.")
-            lines += ["git stash  # values are changed below, from those of the commit"]
+            lines += ["git stash  # the overrides below start from the commit's values"]
             lines += [f"git checkout {commit.removesuffix('-dirty')}"]
         profile = [] if self.profile == profiles.DEFAULT else [f"+profile={self.profile}"]
         flags = [f"-S {shlex.quote(override)}" for override in profile + self.changes]
@@ -59,7 +59,7 @@ class Reproduction:
 
 
 def reproduction(params: Params) -> Reproduction:
-    """Compare the parameters with those that git has."""
+    """Compare the parameters with the committed ones."""
     committed = _committed(PARAMS)
     if not isinstance(committed, dict):
         return Reproduction(params.profile, None)
@@ -80,7 +80,7 @@ def reproduction(params: Params) -> Reproduction:
 
 
 def _committed(file: Path) -> Any:
-    """The content of a YAML file in the commit; None if it is not there, or not YAML."""
+    """The content of a YAML file in the commit; None if it is missing, or not YAML."""
     found = subprocess.run(["git", "show", f"HEAD:./{file}"], capture_output=True)
     try:
         return YAML(typ="safe", pure=True).load(found.stdout) if found.returncode == 0 else None
@@ -89,11 +89,11 @@ def _committed(file: Path) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A value in the grammar of `-S`, which is Hydra's."""
+    """A value in the grammar of `-S` (Hydra's)."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str) and not PLAIN.fullmatch(value):
-        # A backslash counts only before a quote, and then each of them does.
+        # Backslashes are special only before a quote.
         return "'" + re.sub(r"(\\*)('|$)", _escape, value) + "'"
     return str(value).replace(" ", "") if isinstance(value, list) else str(value)
 

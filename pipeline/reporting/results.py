@@ -1,4 +1,4 @@
-"""What the stages of one model left, read back."""
+"""Reads the outputs of the stages of one model."""
 
 import statistics
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ from pipeline.paths import (
 class Training:
     """One trained model, with one seed.
 
-    figures: of training and evaluation, by name.
-    record: how it came about; None where this machine does not know.
-    history, evaluations: a row for each step, and one for each evaluation during training.
+    figures: metrics of training and evaluation, by name.
+    record: how it was made; None if another machine made it.
+    history, evaluations: one row per step, and one per evaluation during training.
     """
 
     seed: int
@@ -34,12 +34,12 @@ class Training:
 
 @dataclass(frozen=True)
 class Result:
-    """Everything about one model, trained once for every seed.
+    """All results of one model, trained once for each seed.
 
-    data: meta.json of `prepare`. measures: how figures are measured, see `objectives.base.Measure`.
-    figures: as in Training, where seeds differ their mean.
+    data: meta.json of `prepare`. measures: how metrics are measured, see `objectives.base.Measure`.
+    figures: as in Training, as means over the seeds.
     samples: of the first seed; see `Objective.samples`.
-    predictions: of a classifier, a row for each seed and test image: seed, actual, predicted.
+    predictions: of a classifier, one row per seed and test image: seed, actual, predicted.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Result:
     predictions: pd.DataFrame | None = None
 
     def values(self, key: str) -> list[float]:
-        """A figure with every seed."""
+        """A metric for each seed."""
         return [training.figures[key] for training in self.trainings]
 
 
@@ -72,13 +72,13 @@ def load(name: str, seeds: list[int]) -> Result:
         trainings,
         mean_of([training.figures for training in trainings]),
         read_json(prediction_dir(name, seeds[0]) / "samples.json"),
-        # A class may be called NA, or 007.
+        # The name of a class may be NA, or 007.
         pd.read_csv(answers, dtype=str, keep_default_na=False) if answers.exists() else None,
     )
 
 
 def mean_of(all_figures: list[dict[str, Any]]) -> dict[str, Any]:
-    """What is the same for all seeds stays as it is; numbers that differ become their mean."""
+    """Values that are equal for all seeds, and means of numbers that differ."""
     mean = {}
     for key, first in all_figures[0].items():
         values = [figures[key] for figures in all_figures]

@@ -1,4 +1,4 @@
-"""What a person reads on the terminal when the pipeline has ended."""
+"""The summary on the terminal at the end of the pipeline."""
 
 import os
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from pipeline.wording import duration, number
 
 
 def tell(verdicts: Sequence[Verdict]) -> None:
-    """Print the verdicts, how long it took, and where to look next."""
+    """Print the verdicts, the duration, and where to look next."""
     rows = [
         (
             f"{TITLES[verdict.model]} {verdict.target.name}",
@@ -26,7 +26,7 @@ def tell(verdicts: Sequence[Verdict]) -> None:
         cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
         print("  ".join(cells).rstrip())
     if not all(verdict.like_for_like for verdict in verdicts):
-        print("In brackets: not like for like, so the verdict does not count.")
+        print("In brackets: not like for like, does not count.")
     seconds = progress.elapsed()
     if seconds is not None:
         print(f"This run took {duration(seconds)}.")
@@ -36,8 +36,8 @@ def tell(verdicts: Sequence[Verdict]) -> None:
 
 
 def _keep() -> str:
-    """How to keep the result: of an experiment in a temporary folder, the workspace has none."""
+    """How to keep the result; the result of a queued experiment is not in the workspace."""
     experiment = os.environ.get("DVC_EXP_NAME")
     if experiment and not os.path.samefile(root(), "."):
-        return f"Take the result over: ./run dvc exp apply {experiment}"
+        return f"Apply the result: ./run dvc exp apply {experiment}"
     return f"Keep the result: git add {PARAMS} dvc.lock {REPORTS} && git commit"

@@ -1,4 +1,4 @@
-"""What the reference reached, as reports/targets.yaml and reports/reference/*.csv have it."""
+"""Reads the reference's results: reports/targets.yaml and reports/reference/*.csv."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,13 +21,13 @@ FILE = REPORTS / "targets.yaml"
 
 
 class Section(BaseModel):
-    """A section of the file: every key is known and of its exact type."""
+    """A section of the file: unknown keys and other types are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Target(Section):
-    """One figure of the reference, and which of ours is compared with it; see the file's head."""
+    """One result of the reference, and our metric to compare; see the head of the file."""
 
     name: str
     value: float
@@ -40,12 +40,12 @@ class Target(Section):
     baseline: str
 
     def reached_by(self, value: float) -> bool:
-        """Whether `value` is at the target or past it."""
+        """Whether `value` is at least as good as the target."""
         return value <= self.value if self.better == "lower" else value >= self.value
 
 
 class Cost(Section):
-    """Of the reference's training: steps, tokens or images, floating-point operations."""
+    """The cost of the reference's training: steps, tokens or images, and FLOPs."""
 
     steps: PositiveInt
     tokens: PositiveInt | None = None
@@ -67,10 +67,10 @@ class Cost(Section):
 
 
 class ModelTargets(Section):
-    """A model's targets, and what makes a comparison with them like for like.
+    """The targets of a model, and the conditions for a like-for-like comparison.
 
-    data, measure: values of parameters, by their path within the model's section; the first of
-        `data` names the text or the images.
+    data, measure: required values of parameters, by their path within the model's section; the
+        first of `data` is the text or the images.
     """
 
     data: Annotated[dict[str, Any], Field(min_length=1)]
@@ -83,7 +83,7 @@ def load(path: Path = FILE) -> dict[str, ModelTargets]:
     """The targets of all three models.
 
     Raises:
-        UserError: the file does not hold what `ModelTargets` says, for every model.
+        UserError: the file does not match `ModelTargets` for each model.
     """
     raw = yaml_file.read(path)
     try:
@@ -97,7 +97,7 @@ def load(path: Path = FILE) -> dict[str, ModelTargets]:
 
 
 def about(data: dict[str, dict[str, Any]]) -> dict[str, ModelTargets]:
-    """The targets of the models that they are about: of a model with a user's own data none.
+    """The targets by model, without models on a user's own data.
 
     data: meta.json of `prepare`, by model.
     """

@@ -1,8 +1,8 @@
-"""When a training first got to a target: in steps, tokens or images, operations and seconds.
+"""Time to target: when training first reached a target, in steps, tokens or images, FLOPs, seconds.
 
-By the evaluations during training, which measure a figure as the final evaluation does. Of several
-seeds the median counts, and one that never got there is later than all others (Dahl et al. 2023,
-"Benchmarking Neural Network Training Algorithms", section 4, on time to result).
+It uses the evaluations during training, which measure metrics like the final evaluation. For
+several seeds it is the median, where a seed that never reaches the target is the latest (Dahl et
+al. 2023, "Benchmarking Neural Network Training Algorithms", section 4, on time to result).
 """
 
 import math
@@ -15,10 +15,10 @@ from pipeline.reporting.targets import ModelTargets, Target
 
 @dataclass(frozen=True)
 class Moment:
-    """A step of a training, and what it had cost by then.
+    """A step of a training, and the cost up to then.
 
     units: tokens or images seen. flops: floating-point operations.
-    seconds: of training, without evaluations; None where no record says.
+    seconds: of training, without evaluations; None without a record.
     """
 
     step: int
@@ -28,7 +28,7 @@ class Moment:
 
 
 def first_moment(training: Training, targets: Sequence[Target]) -> Moment | None:
-    """The first evaluation at which all of `targets` are reached at once; None if there is none."""
+    """The first evaluation that reaches all of `targets` at once; None if there is none."""
     for row in training.evaluations.to_dict("records"):
         if all(target.reached_by(row[target.ours]) for target in targets):
             return _moment(training, int(row["step"]))
@@ -36,17 +36,17 @@ def first_moment(training: Training, targets: Sequence[Target]) -> Moment | None
 
 
 def wanted(reached: ModelTargets) -> dict[str, list[Target]]:
-    """What has a time of its own: each target, by our name of its figure; `all` of them at once."""
+    """The targets to time: each one, by the name of our metric, and `all` at once."""
     return {target.ours: [target] for target in reached.targets} | {"all": reached.targets}
 
 
 def moments(result: Result, targets: Sequence[Target]) -> list[Moment | None]:
-    """`first_moment` with every seed."""
+    """`first_moment` for each seed."""
     return [first_moment(training, targets) for training in result.trainings]
 
 
 def median(found: Sequence[Moment | None]) -> Moment | None:
-    """The middle one in steps; of an even number the later one of the middle two. None is never."""
+    """The median by step; of an even number, the later one of the middle two. None is never."""
     return _ranked(found)[len(found) // 2]
 
 

@@ -1,4 +1,4 @@
-"""Our figures against the reference's: met or not, and whether the two may be compared."""
+"""Compares our results with the targets: met or not, and whether like for like."""
 
 import math
 import statistics
@@ -20,8 +20,8 @@ CONFIDENCE = 0.95
 class Verdict:
     """One row of the table at the top of the report.
 
-    values: our figure with every seed.
-    differences: why the comparison is not like for like; none if it is.
+    values: our metric for each seed.
+    differences: why the comparison is not like for like; empty if it is.
     """
 
     model: str
@@ -37,12 +37,12 @@ class Verdict:
 
     @property
     def deviation(self) -> float | None:
-        """The standard deviation over the seeds; None of one seed."""
+        """The standard deviation over the seeds; None for one seed."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
     @property
     def margin(self) -> float:
-        """Half the width of the mean's 95% confidence interval (Student's t); 0 of one seed."""
+        """Half the width of the mean's 95% confidence interval (Student's t); 0 for one seed."""
         count = len(self.values)
         if self.deviation is None:
             return 0.0
@@ -56,8 +56,8 @@ class Verdict:
 
     @property
     def outcome(self) -> str:
-        """'met' if ours is at least as good, 'not met' if it is not; of several seeds the whole
-        confidence interval has to be on one side, or it is 'undecided'."""
+        """'met' if ours is at least as good, otherwise 'not met'; with several seeds 'undecided'
+        if the confidence interval includes the target."""
         ahead = -self.difference if self.target.better == "lower" else self.difference
         if ahead - self.margin >= 0:
             return "met"
@@ -70,11 +70,11 @@ class Verdict:
 
     @property
     def like_for_like(self) -> bool:
-        """Same data, same measure, no larger budget: only such a verdict counts."""
+        """Whether data and measure are the same, and our budget is not larger."""
         return not self.differences
 
     def __str__(self) -> str:
-        """In brackets if it does not count."""
+        """The outcome, in brackets if not like for like."""
         return self.outcome if self.like_for_like else f"({self.outcome})"
 
 
@@ -94,13 +94,13 @@ def judge(params: Params, result: Result, targets: ModelTargets) -> list[Verdict
 
 
 def tally(verdicts: list[Verdict]) -> tuple[int, int]:
-    """How many of the comparable targets are met, of how many."""
+    """The number of comparable targets that are met, and of all comparable ones."""
     comparable = [verdict for verdict in verdicts if verdict.like_for_like]
     return sum(verdict.met for verdict in comparable), len(comparable)
 
 
 def one_class_only(result: Result) -> list[int]:
-    """Seeds with which a classifier gives the same answer to everything: it has learnt nothing."""
+    """Seeds for which a classifier always predicts the same class: it has learnt nothing."""
     return [
         training.seed
         for training in result.trainings
@@ -109,12 +109,12 @@ def one_class_only(result: Result) -> list[int]:
 
 
 def _differences(params: Params, result: Result, targets: ModelTargets) -> list[str]:
-    """What makes no comparison with the model's targets like for like."""
+    """Why no comparison with the model's targets is like for like."""
     section = params.section(result.name).model_dump()
     source, *others = targets.data
     note = result.data["note"]
     if _value(section, source) != targets.data[source]:
-        # Other data: how these are split and encoded is no further difference.
+        # With other data, their split and encoding are not listed.
         differences = [note or f"{source} is {_value(section, source)}"]
     else:
         differences = _unmet(section, {path: targets.data[path] for path in others})
@@ -140,7 +140,7 @@ def _value(section: dict[str, Any], path: str) -> Any:
 
 
 def _measured_differently(measure: dict[str, Any], target: Target) -> list[str]:
-    """Where the code says another thing of our figure than the target asks for."""
+    """Where our metric is measured in another way than the target requires."""
     return [
         f"{target.ours}: {key.replace('_', ' ')} is {measure.get(key)}, not {expected}"
         for key, expected in target.measure.items()

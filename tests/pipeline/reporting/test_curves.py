@@ -98,7 +98,7 @@ def test_several_seeds_are_a_mean_and_a_band_and_the_legend_says_so(drawn):
         (band.ymin, band.ymax) == (pytest.approx(losses.min()), pytest.approx(losses.max()))
         for band in bands
     )
-    assert "line: mean of 3 seeds; band: from the lowest to the highest" in legend(figure)
+    assert "line: mean of 3 seeds; band: lowest to highest" in legend(figure)
 
 
 def test_a_single_evaluation_has_a_band_too(drawn):
@@ -134,7 +134,7 @@ def test_what_the_verdict_compares_is_marked_and_named(drawn):
 def test_a_text_without_a_held_out_part_has_no_such_curve(drawn):
     figure = drawn(result("bert", without=("loss", "accuracy")))
     assert "held-out text" not in legend(figure)
-    assert "training text, measured as for the target" in legend(figure)
+    assert "training text, measured like the target" in legend(figure)
 
 
 @pytest.mark.parametrize(

@@ -93,14 +93,14 @@ def test_small_deviations_and_differences_are_not_zero(render):
 def test_equal_seeds_deviate_by_nothing(render):
     bert = change(result("bert", seeds=3), train_loss=4.0)
     report = render(bert, result("gpt", 3), result("vit", 3))
-    assert row(report, "training loss") == "4.0000 with each seed"
+    assert row(report, "training loss") == "4.0000 for each seed"
     assert "| BERT | loss | 4.3000 | 4.0000 ± 0 | 0 | -0.3000 |" in report
 
 
 def test_the_mistakes_of_a_classifier_are_counted(render):
     made = result("vit", images=30)  # every third one is wrong
     report = render(result("bert"), result("gpt"), made)
-    assert "The model gives a wrong answer to 10 of 30 test images." in report
+    assert "The model is wrong on 10 of 30 test images." in report
     assert "Mistakes come first, the 6 with the highest probability" in report
     for picture in ("vit0.png", "vit1.png", "vit2.png"):
         assert f"(figures/{picture})" in report
@@ -108,10 +108,10 @@ def test_the_mistakes_of_a_classifier_are_counted(render):
 
 def test_data_that_no_target_is_about_get_no_target(render):
     report = render(result("bert"), result("gpt", own=True), result("vit"))
-    assert "- **GPT**: no target is about these data: a title." in report
+    assert "- **GPT**: no targets for these data: a title." in report
     assert "| BERT | loss |" in report and "| GPT | " not in report.split("## Data")[0]
     report = render(*(result(name, own=True) for name in MODELS))
-    assert "**No target is about these data.**" in report
+    assert "**There are no targets for these data.**" in report
     assert "| verdict |" not in report and "time to target" not in report
 
 

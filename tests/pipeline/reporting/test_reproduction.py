@@ -225,7 +225,7 @@ def test_outside_of_git_the_parameters_themselves_are_what_there_is(project):
     shutil.copy(ROOT / "params.yaml", project)
     found = reproduction(load())
     assert found.command(None) == ["# with params.yaml as shown above", "dvc repro"]
-    assert re.match(r"default \(changes not known", found.label)
+    assert re.match(r"default \(changes unknown", found.label)
 
 
 def test_a_committed_params_yaml_that_is_none_is_no_base(clone):
