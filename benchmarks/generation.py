@@ -1,9 +1,9 @@
-"""How fast the cache makes generation: paired runs against recomputing, and against transformers.
+"""Speed of generation with the KV cache, compared with recomputation and with transformers.
 
     ./run python -m benchmarks.generation
 
-Writes generation.md. The model is of GPT-2's kind, 6 layers of width 384, with random weights; one
-row of 256 new tokens behind 16, taken greedily, so that all write the same text.
+Writes generation.md. The model is a GPT-2 with 6 layers of width 384 and random weights; it
+generates 256 tokens after a prompt of 16, in one row and greedily, so that all texts are equal.
 """
 
 import argparse
@@ -25,10 +25,10 @@ from transformer.weights import to_huggingface
 VOCABULARY, PROMPT, NEW, CONTEXT = 30_522, 16, 256, 512
 ARCHITECTURE = Architecture(n_layer=6, n_head=6, d_model=384, d_mlp=1536)
 NAMES = {
-    "cache": "ours, with the cache",
-    "forward": "ours, the full forward pass for every token",
-    "recompute": "ours, the same with logits of the last position alone",
-    "transformers": "transformers' `generate`, with its cache",
+    "cache": "ours, with the KV cache",
+    "forward": "ours, a full forward pass for each token",
+    "recompute": "ours, the same with logits of the last position only",
+    "transformers": "transformers' `generate`, with its KV cache",
 }
 
 
@@ -36,9 +36,9 @@ NAMES = {
 def recompute(
     model: transformer.Transformer, prompt: list[int], count: int, scored: slice
 ) -> list[int]:
-    """Greedy tokens, each by a forward pass over all tokens before it.
+    """Greedy tokens, each from a forward pass over all tokens before it.
 
-    scored: the positions whose logits are computed; the last one is all that is needed.
+    scored: the positions with logits; only the last one is needed.
     """
     tokens = torch.tensor([prompt])
     for _ in range(count):
@@ -48,7 +48,7 @@ def recompute(
 
 
 def theirs(model: transformer.Transformer) -> Callable[[list[int], int], list[int]]:
-    """The same weights in transformers, with `generate` as it is called there."""
+    """Generation by transformers' `generate` with the same weights."""
     from transformers import AutoModelForCausalLM
 
     with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +69,7 @@ def theirs(model: transformer.Transformer) -> Callable[[list[int], int], list[in
 def main() -> None:
     """Measure, print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=5, help="runs of each")
+    parser.add_argument("--pairs", type=int, default=5, help="number of runs of each method")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -83,7 +83,7 @@ def main() -> None:
         "transformers": theirs(model),
     }
     for way in ways.values():
-        way(prompt, 8)  # warms up
+        way(prompt, 8)  # warm-up
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for pair in range(arguments.pairs):
         texts = []
@@ -91,7 +91,7 @@ def main() -> None:
             start = time.perf_counter()
             texts.append(way(prompt, NEW))
             seconds[name].append(time.perf_counter() - start)
-        assert all(text == texts[0] for text in texts), "the ways write different texts"
+        assert all(text == texts[0] for text in texts), "the methods generate different texts"
         latest = {name: round(values[-1], 2) for name, values in seconds.items()}
         print(pair + 1, latest, flush=True)
     text = report(seconds, arguments)
@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def report(seconds: dict[str, list[float]], arguments: argparse.Namespace) -> str:
-    """The table: medians, and of each pair how many times as fast the cache was."""
+    """The table: medians, and how many times as fast the cache is, for each pair."""
     rows = []
     for name, values in seconds.items():
         times = [value / own for value, own in zip(values, seconds["cache"], strict=True)]
@@ -114,12 +114,12 @@ def report(seconds: dict[str, list[float]], arguments: argparse.Namespace) -> st
     return f"""# Generation
 
 Written by `./run python -m benchmarks.generation --pairs {arguments.pairs}`: {NEW} new tokens
-behind {PROMPT}, one row, greedy, 6 layers of width 384, vocabulary {VOCABULARY:,}, float32. On
+after {PROMPT}, one row, greedy, 6 layers of width 384, vocabulary {VOCABULARY:,}, float32. On
 {arguments.threads} threads of {machine["cores"]} cores ({machine["cpu"]}), with torch
-{torch.__version__}; load of the machine at the end: {os.getloadavg()[0]:.1f}. All write the same
-tokens.
+{torch.__version__}; load of the machine at the end: {os.getloadavg()[0]:.1f}. All methods generate
+the same tokens.
 
-| | median of {arguments.pairs} | tokens a second | time in units of the cache's, of the same pair |
+| | median of {arguments.pairs} | tokens per second | time relative to the cache, in the same pair |
 | --- | ---: | ---: | ---: |
 {table}
 """

@@ -1,4 +1,4 @@
-"""How equal the one Transformer is to the models whose weights it takes: writes parity.md.
+"""Compares imported models with their originals in other libraries; writes parity.md.
 
     ./run python -m benchmarks.parity
 """
@@ -15,7 +15,7 @@ PACKAGES = ("torch", "torchvision", "timm", "transformers")
 
 
 def main() -> None:
-    """Measure all cases of the tests, print and write the table."""
+    """Measure all cases of the tests; print and write the table."""
     rows = ["| family | source and variant | inputs | outputs | gradients |",
             "| --- | --- | --- | ---: | ---: |"]  # fmt: skip
     worst = defaultdict(float)
@@ -40,12 +40,12 @@ def main() -> None:
 
 Written by `./run python -m benchmarks.parity`, with {versions}.
 
-Each row is a small reference model with random weights, which the one `Transformer` takes over:
-every tensor once, every parameter once. Then both see the same inputs, in float32 and evaluation
-mode, and the outputs and the gradients of all parameters are compared: norm of the difference over
-norm of the reference, the largest one over the inputs. Required is 1e-5; the largest here are
-{worst["outputs"]:.1e} (outputs) and {worst["gradients"]:.1e} (gradients). The tests in
-`tests/transformer/weights/` check the same cases.
+Each row is a small model of another library with random weights, imported as a `Transformer`: each
+tensor and each parameter is used exactly once. Both get the same inputs, in float32 and evaluation
+mode. The table shows the relative difference of the outputs and of all gradients (norm of the
+difference divided by the norm of the original, largest over the inputs). The limit is 1e-5; the
+largest here are {worst["outputs"]:.1e} (outputs) and {worst["gradients"]:.1e} (gradients). The
+tests in `tests/transformer/weights/` check the same cases.
 
 """
     path = Path(__file__).with_name("parity.md")

@@ -1,11 +1,11 @@
-"""Recipes for ViT on the reference's photographs, compared without a look at the test photographs.
+"""Cross-validation of ViT recipes on the reference's training photographs.
 
     ./run python -m benchmarks.vit_cross_validation [recipe ...]
 
-Each recipe trains on all but one fold of the 225 training photographs and is judged on that fold,
-for each fold in turn; every class has its share in each. Writes benchmarks/vit_cross_validation.md,
-which keeps the rows of recipes that are not asked for. Some minutes a recipe on two cores; needs
-the photographs (see "The reference's data" in the README).
+Each recipe trains on all but one fold of the 225 training photographs and is evaluated on that
+fold, for each fold; the folds are stratified by class. The test photographs are not used. Writes
+benchmarks/vit_cross_validation.md, and keeps its rows of other recipes. A recipe takes some minutes
+on two cores and needs the photographs (see docs/data.md).
 """
 
 import json
@@ -37,7 +37,7 @@ RECIPES = Path(__file__).with_suffix(".yaml")
 
 
 def load(overrides: dict[str, Any]) -> Params:
-    """The profile `record` with what a recipe changes in the section of ViT."""
+    """The profile `record` with the changes of a recipe in the section `vit`."""
     yaml = YAML(typ="safe", pure=True)
     raw = yaml.load(Path("params.yaml").read_text())
     for layer in (yaml.load(Path("profile/record.yaml").read_text()), {"vit": overrides}):
@@ -54,7 +54,7 @@ def _lay(over: dict[str, Any], under: dict[str, Any]) -> None:
 
 
 def folds(labels: torch.Tensor) -> torch.Tensor:
-    """To which fold each image belongs, the classes evenly: (N,)."""
+    """The fold of each image, stratified by class: (N,)."""
     order = torch.randperm(len(labels), generator=fixed_generator("cross-validation"))
     found = torch.empty_like(labels)
     for label in labels.unique():
@@ -64,7 +64,7 @@ def folds(labels: torch.Tensor) -> torch.Tensor:
 
 
 def write_fold(data: Path, fold: int, folder: Path) -> None:
-    """Prepared data whose test images are a fold of the training images of `data`."""
+    """Write prepared data whose test split is a fold of the training images of `data`."""
     tensors = load_file(data / "images.safetensors")
     images, labels = tensors["train_images"], tensors["train_labels"]
     held_out = folds(labels) == fold
@@ -109,7 +109,7 @@ def judge(overrides: dict[str, Any]) -> list[str]:
 
 
 def main(names: list[str]) -> None:
-    """Judge the recipes of these names, or all, and write the page."""
+    """Evaluate the recipes of these names, or all, and write the page."""
     recipes = YAML(typ="safe", pure=True).load(RECIPES.read_text())
     if unknown := set(names) - set(recipes):
         sys.exit(f"no recipe {', '.join(unknown)} in {RECIPES}; known: {', '.join(recipes)}")
@@ -120,7 +120,7 @@ def main(names: list[str]) -> None:
     for name in names or recipes:
         row = judge(recipes[name] or {})
         changes = json.dumps(recipes[name] or {}).translate(str.maketrans("", "", '"{}'))
-        cells = [name, changes or "as it is", *row]
+        cells = [name, changes or "nothing", *row]
         rows[name] = "| " + " | ".join(cells) + " |"
         print(rows[name], flush=True)
         _write(rows)
@@ -134,9 +134,8 @@ def _write(rows: dict[str, str]) -> None:
     lines = [
         "# Recipes for ViT, by cross-validation inside the 225 training photographs",
         "",
-        f"{FOLDS} folds, a seed each; accuracy per image and loss on the fold that is left out; "
-        "the operations are those of a training on all 225. The 75 test photographs are not looked "
-        "at. "
+        f"{FOLDS} folds, each with its own seed; accuracy per image and loss on the held-out fold; "
+        "TFLOP for training on all 225. The 75 test photographs are not used. "
         "Written by `./run python -m benchmarks.vit_cross_validation` on "
         f"{machine['cores']} cores of an {machine['cpu']}.",
         "",

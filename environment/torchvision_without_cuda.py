@@ -1,11 +1,11 @@
-"""`import torchvision` beside a CPU build of torch, also for libraries such as timm that import it.
+"""Makes `import torchvision` work with a CPU build of torch, also inside libraries such as timm.
 
 `./run` copies this file into the environment, where Python imports it at every start.
 
-The x86-64 wheels of torchvision on the usual index link CUDA libraries. Without those libraries its
-compiled operators do not load. Its Python code is prepared for that, except for the shapes of two
-operators, which it registers in any case, and which torch refuses for an operator that it does not
-know. So both are declared right before. To call them is still torchvision's own error.
+The x86-64 wheels of torchvision on the default index link to CUDA libraries. Without these, its
+compiled operators do not load. Its Python code handles that, except that it registers shapes for
+two operators, which torch rejects for unknown operators. So this file declares both operators just
+before. Calling them still raises torchvision's error.
 """
 
 import sys
@@ -16,20 +16,20 @@ SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 class Declaration:
-    """A finder that finds no module: it acts when Python looks for the module `SHAPES`."""
+    """An import hook that declares the operators when Python imports the module `SHAPES`."""
 
-    library = None  # what is declared lasts as long as this object
+    library = None  # keeps the declarations alive
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        """None, so that the next finder looks."""
+        """Return None, so that Python asks the next finder."""
         if name == SHAPES:
             sys.meta_path.remove(cls)
             cls.declare()
 
     @classmethod
     def declare(cls):
-        """Declare the operators unless torchvision has loaded its own."""
+        """Declare the operators, unless torchvision has loaded them."""
         import torch
         from torchvision import extension
 

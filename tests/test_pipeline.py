@@ -60,7 +60,7 @@ def test_the_whole_pipeline(clone):
     assert "train@vit" in run(clone, "dvc", "dag")
     run(clone, "dvc", "plots", "show")
     page = (clone / "dvc_plots" / "index.html").read_text()
-    for title in ("BERT: loss", "GPT: loss", "ViT: which answer for which class"):
+    for title in ("BERT: loss", "GPT: loss", "ViT: confusion matrix"):
         assert title in page
     shown = run(clone, "dvc", "exp", "show", "--only-changed", "--csv")
     assert "smoke-run" in shown
