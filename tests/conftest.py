@@ -1,4 +1,4 @@
-"""What several tests need: the committed parameters, small data, a project in a folder."""
+"""Shared fixtures: the committed parameters, small data, an empty project."""
 
 import copy
 import re
@@ -18,12 +18,12 @@ WORDS = re.findall(r"\S+", "the king and the queen of the north went to sea to s
 
 @pytest.fixture
 def raw() -> dict[str, Any]:
-    """The content of the committed params.yaml, free to change."""
+    """The content of the committed params.yaml, which a test may change."""
     return copy.deepcopy(YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text()))
 
 
 def with_profile(raw: dict[str, Any], name: str) -> dict[str, Any]:
-    """`raw` with a profile laid over it, as `-S +profile=name` does."""
+    """`raw` merged with a profile, as by `-S +profile=name`."""
 
     def lay(over: dict[str, Any], under: dict[str, Any]) -> None:
         for key, value in over.items():
@@ -38,7 +38,7 @@ def with_profile(raw: dict[str, Any], name: str) -> dict[str, Any]:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project to run stages in, with a cache and a database of its own."""
+    """An empty project for running stages, with its own cache and database."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.delenv("DATA_MIRROR", raising=False)
@@ -48,7 +48,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def small(raw: dict[str, Any], project: Path) -> Params:
-    """Parameters of seconds, on a text and images made here."""
+    """Parameters for runs of seconds, on a generated text and images."""
     rng = np.random.default_rng(0)
     text = " ".join(rng.choice(WORDS, 3000))
     (project / "text.txt").write_text(text)

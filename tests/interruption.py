@@ -1,8 +1,8 @@
-"""Kill a training again and again, at random moments and by every means, until it is done.
+"""Kills a training many times, at random moments and in different ways.
 
     ./run python -m tests.interruption --kills 50
 
-runs that many kills, compares with an uninterrupted training and says what came of it.
+runs that many kills, compares with an uninterrupted training and prints the result.
 """
 
 import argparse
@@ -39,7 +39,7 @@ WAYS = (
 
 @dataclass
 class Tally:
-    """What came of the kills: by way, how many hit a running training, and what went wrong."""
+    """Results: kills by method, how many hit a running training, and errors."""
 
     kills: dict[str, int] = field(default_factory=lambda: dict.fromkeys(WAYS, 0))
     early: int = 0
@@ -67,7 +67,7 @@ def prepare(folder: Path, steps: int = STEPS, checkpoint_every: int = 1) -> Path
 
 
 def outputs(folder: Path) -> dict[str, str]:
-    """Checksums of all that the training leaves, and of its entry in dvc.lock."""
+    """Checksums of all outputs of the training, and of its entry in dvc.lock."""
     files = [*(folder / "models" / "gpt").rglob("*"), *(folder / "reports" / "gpt").glob("*.csv")]
     found = {
         str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
@@ -81,7 +81,7 @@ def outputs(folder: Path) -> dict[str, str]:
 def interrupt(
     folder: Path, command: list[str], kills: int, seed: int, early: float = 0.2
 ) -> tuple[Tally, str]:
-    """Run `command`, killed `kills` times, until it succeeds; returns the last output, too.
+    """Run `command`, kill it `kills` times, then let it finish; also returns the last output.
 
     early: the share of kills that need not wait for a checkpoint.
     """
@@ -105,7 +105,7 @@ def _start_and_kill(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # A shell has its background jobs ignore Ctrl-C, and all that they start inherits it.
+            # Background jobs of a shell ignore Ctrl-C, and their children, too.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         trainer = _trainer(process)
@@ -131,7 +131,7 @@ def _start_and_kill(
 
 
 def _trainer(process: subprocess.Popen) -> psutil.Process | None:
-    """The process of the stage, as soon as there is one; None if the command ends without."""
+    """The process of the stage, as soon as it exists; None if the command ends before."""
     while process.poll() is None:
         try:
             for child in psutil.Process(process.pid).children(recursive=True):
@@ -154,12 +154,12 @@ def _wait(process: subprocess.Popen, condition) -> None:
             if condition():
                 return
         except OSError:
-            pass  # a file that was renamed in between
+            pass  # a file was renamed in the meantime
         time.sleep(0.001)
 
 
 def _end(trainer: psutil.Process) -> None:
-    """An orphan has to end by itself, within seconds."""
+    """Wait until the orphaned process has ended, which takes seconds."""
     try:
         trainer.wait(timeout=30)
     except psutil.TimeoutExpired:
@@ -175,13 +175,13 @@ def runs(folder: Path) -> list:
 
 
 def series(run, key: str) -> list[int]:
-    """The steps of a series, in the order in which they were logged."""
+    """The steps of a series, in the logged order."""
     history = mlflow.MlflowClient().get_metric_history(run.info.run_id, key)
     return [metric.step for metric in history]
 
 
 def steps_resumed(output: str) -> list[int]:
-    """The steps after which trainings went on."""
+    """The steps after which training continued."""
     return [int(step) for step in re.findall(r"continues after step (\d+)", output)]
 
 
@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        # Long enough for a kill to hit it in the middle, each time.
+        # Long enough for each kill to hit it.
         steps = 100 * arguments.kills
         whole = prepare(Path(temporary) / "whole", steps)
         repository.run(whole, "dvc", "repro", STAGE)

@@ -1,4 +1,4 @@
-"""A fresh repository of the working tree's files, and commands that run in it."""
+"""A fresh repository with the files of the working tree, and commands that run in it."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ def save(folder: Path, message: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    """This interpreter's `python` and `dvc` on PATH, a git identity, nothing of an outer run."""
+    """Environment variables: PATH, a git identity, no variables of an outer run."""
     names = {f"GIT_{role}_NAME": "test" for role in ("AUTHOR", "COMMITTER")}
     addresses = {f"GIT_{role}_EMAIL": "test@example.org" for role in ("AUTHOR", "COMMITTER")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -40,7 +40,7 @@ def environment() -> dict[str, str]:
 
 
 def run(folder: Path, *command: str, code: int = 0) -> str:
-    """The output of a command, which has to end with `code`."""
+    """The output of a command, which must end with the exit code `code`."""
     done = subprocess.run(
         command,
         cwd=folder,

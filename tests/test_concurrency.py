@@ -1,4 +1,4 @@
-"""Trainers in the workspace and a queue of experiments at once, on one database and one cache."""
+"""Parallel trainings in the workspace and in a queue, with one database and one cache."""
 
 import subprocess
 import time
@@ -12,7 +12,7 @@ from tests.repository import run
 
 
 def shrink(folder) -> None:
-    """Parameters of seconds, on the default data."""
+    """Parameters for runs of seconds, on the default data."""
     yaml, file = YAML(), folder / "params.yaml"
     params = yaml.load(file)
     params["threads"] = 1

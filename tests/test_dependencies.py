@@ -1,4 +1,4 @@
-"""dvc.yaml against the code: what a stage imports is under its deps, what it reads its params."""
+"""dvc.yaml matches the code: each stage lists its imports as deps, and its parameters."""
 
 import ast
 from pathlib import Path
@@ -24,7 +24,7 @@ def file_of(module: str) -> Path | None:
 
 
 def imports(file: Path) -> set[Path]:
-    """The project's files that `file` imports, also inside of functions, with their packages."""
+    """The project's files that `file` imports, also inside functions, with their packages."""
     modules = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
@@ -39,7 +39,7 @@ def imports(file: Path) -> set[Path]:
 
 def reached(stage: str) -> set[Path]:
     """All files that `python -m pipeline <stage>` may import."""
-    # The command line imports a stage only when it is asked for: not followed from there.
+    # The command line imports stages on demand, so its imports are not followed.
     files = {file_of("pipeline.cli")}
     start = ("__main__", "params", "stages", f"stages.{stage}")
     open_ = [file_of(f"pipeline.{module}") for module in start]
@@ -55,7 +55,7 @@ def reached(stage: str) -> set[Path]:
 def test_deps_cover_what_a_stage_imports(stage):
     definition = load("dvc.yaml")["stages"][stage]
     deps = [ROOT / dep for dep in definition["deps"] if "${" not in dep]
-    # What DVC ignores is under no dependency, whatever the folder around it.
+    # Files in .dvcignore are no dependencies.
     lines = (ROOT / ".dvcignore").read_text().splitlines()
     ignored = [ROOT / line.strip("/") for line in lines if line.startswith("/")]
     uncovered = {
@@ -69,10 +69,10 @@ def test_deps_cover_what_a_stage_imports(stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_code_deps_are_needed(stage):
-    """A dependency that a stage does not have would re-run it for nothing."""
+    """An unused dependency would run the stage for nothing."""
     definition = load("dvc.yaml")["stages"][stage]
     files = reached(stage)
-    # MLflow is handed this file by its path.
+    # MLflow gets this file by its path.
     files |= {ROOT / "pipeline/mlflow_model.py"} if stage == "train" else set()
     for dep in definition["deps"]:
         if dep.split("/")[0] in PACKAGES:
@@ -88,7 +88,7 @@ def test_every_parameter_is_tracked_by_a_stage_that_does_work():
         for param in stages[stage]["params"]
         for name in load("dvc.yaml")["vars"][0]["models"]
     }
-    tracked |= {"profile"}  # a name: the report prints it
+    tracked |= {"profile"}  # only a name, which the report prints
     for key in flatten(load("params.yaml")):
         assert any(key == each or key.startswith(f"{each}.") for each in tracked), key
 

@@ -1,4 +1,4 @@
-"""The default recipes still train what they were meant to, and a changed recipe is noticed."""
+"""The default recipes still follow their golden curves, and a changed recipe does not."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from transformer import initialization
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """The default data of all three models, from files that are cached in the project."""
+    """The default data of all three models, from the project's cache."""
     folder = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(golden.ROOT))
@@ -33,7 +33,7 @@ def test_the_first_steps_are_the_golden_curve(data, name):
     assert difference is None, f"{name}: {difference}.\n{golden.ADVICE}"
 
 
-# Of each change the model that it costs least to train with, and as few steps as show it.
+# For each change, the cheapest model, and the fewest steps that show it.
 CHANGES = [
     ("vit", "vit.train.lr", 0.00204, 2),
     ("vit", "vit.train.matrix_lr", 0.0102, 2),
@@ -84,7 +84,7 @@ def test_another_initialization_leaves_the_golden_curve(data, monkeypatch):
 
 
 def test_another_processor_stays_on_the_golden_curve(data):
-    """This one, as if it had no vector instructions newer than SSE."""
+    """This CPU, restricted to the vector instructions of SSE."""
     code = """
 import sys
 from pathlib import Path

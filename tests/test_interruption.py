@@ -1,4 +1,4 @@
-"""Killed by every means, `dvc repro` and `dvc exp run` end as if nothing had happened."""
+"""After any kill, `dvc repro` and `dvc exp run` end with the same result as without."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def killed(tmp_path):
-    """A clone to kill trainings in."""
+    """A clone for interrupted trainings."""
     return interruption.prepare(tmp_path / "benchmark")
 
 
@@ -43,7 +43,7 @@ def test_kills_leave_no_trace(whole, killed):
 
 @pytest.mark.parametrize(("number", "whom"), [(signal.SIGINT, "all"), (signal.SIGTERM, "dvc")])
 def test_a_signal_before_the_first_checkpoint_loses_nothing(whole, tmp_path, number, whom):
-    """From Ctrl-C, which every process of a terminal gets, and from a batch system to its `dvc`."""
+    """Ctrl-C, which all processes of a terminal get, and a batch system's signal to `dvc`."""
     folder = interruption.prepare(tmp_path / "benchmark", checkpoint_every=10 * STEPS)
     command = ["dvc", "repro", STAGE]
     dvc = subprocess.Popen(
@@ -60,17 +60,17 @@ def test_a_signal_before_the_first_checkpoint_loses_nothing(whole, tmp_path, num
         output = dvc.stdout.readline()
         assert output, "it ended before its first line"
     (os.killpg if whom == "all" else os.kill)(dvc.pid, number)
-    output, _ = dvc.communicate()  # until the trainer has ended as well
+    output, _ = dvc.communicate()  # waits for the trainer, too
     (saved,) = re.findall(r"saved after step (\d+)", output)
     assert steps_resumed(repository.run(folder, *command)) == [int(saved)]
     ours, theirs = outputs(folder), outputs(whole)
-    assert ours.pop("dvc.lock") != theirs["dvc.lock"]  # which has the parameters
+    assert ours.pop("dvc.lock") != theirs["dvc.lock"]  # it contains the parameters
     assert ours.items() < theirs.items()
 
 
 @pytest.mark.parametrize("way", ["exp run", "exp run --temp", "queue"])
 def test_an_experiment_goes_on_as_well(whole, killed, way):
-    """Killed and run again, an experiment goes on from its checkpoint to the same result."""
+    """A killed experiment continues from its checkpoint to the same result."""
     if way == "queue":
         _run_in_the_queue(killed, kill=True)
         output = _run_in_the_queue(killed, kill=False)
@@ -91,9 +91,9 @@ def test_an_experiment_goes_on_as_well(whole, killed, way):
 
 
 def _run_in_the_queue(folder, kill: bool) -> str:
-    """Queue the experiment and wait for its end; returns its log."""
+    """Queue the experiment, wait for its end, and return its log."""
     repository.run(folder, "dvc", "exp", "run", "--queue", "--name", "again", STAGE)
-    # It returns some seconds after its worker has begun, which may be too late to kill anything.
+    # It returns some seconds after its worker has started, which may be too late for a kill.
     start = subprocess.Popen(["dvc", "queue", "start"], cwd=folder, env=repository.environment())
     if kill:
         while not (saved := list((folder / ".checkpoints").glob("*/state.pt"))):
@@ -103,7 +103,7 @@ def _run_in_the_queue(folder, kill: bool) -> str:
     assert start.wait() == 0
     ended = ("Failed", "Success")
     while not any(w in (status := repository.run(folder, "dvc", "queue", "status")) for w in ended):
-        # A worker of before that was about to go may have left without the task.
+        # A previous worker may have stopped without taking the task.
         if "Queued" in status and "0 active, 0 idle" in status:
             repository.run(folder, "dvc", "queue", "start")
         time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""What DVC watches of data/own: one's own data, and not what other systems leave beside them."""
+"""DVC watches own data in data/own, but ignores files of other systems."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ OWN = Path("data") / "own"
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory) -> Path:
-    """A project with a stage that reads data/own, which has a picture and its page."""
+    """A project with a stage that reads data/own, with a picture and the README."""
     folder = tmp_path_factory.mktemp("watched")
     picture = folder / OWN / "flowers" / "daisy" / "1.png"
     picture.parent.mkdir(parents=True)
@@ -28,7 +28,7 @@ def watched(tmp_path_factory) -> Path:
     return folder
 
 
-def test_rubbish_runs_nothing_again(watched):
+def test_files_of_other_systems_run_no_stage(watched):
     for name in (*LITTER, ".DS_Store", "._1.png"):
         for place in (OWN, OWN / "flowers", OWN / "flowers" / "daisy"):
             assert is_litter(Path(name))
@@ -42,7 +42,7 @@ def test_rubbish_runs_nothing_again(watched):
 
 
 @pytest.mark.parametrize("name", ["novel.txt", "flowers/daisy/2.png", "flowers/train/x/1.png"])
-def test_data_do(watched, name):
+def test_changed_data_run_the_stage(watched, name):
     file = watched / OWN / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"data")

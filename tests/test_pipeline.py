@@ -1,4 +1,4 @@
-"""The whole pipeline with the real DVC, in a fresh repository of the working tree's files.
+"""The whole pipeline with DVC, in a fresh repository with the files of the working tree.
 
 One test, since each step builds on the one before: run, run again, change, change back.
 """
@@ -51,7 +51,7 @@ def test_the_whole_pipeline(clone):
     assert stages_run(run(clone, "dvc", "repro")) == []
     assert "Data and pipelines are up to date." in run(clone, "dvc", "status")
 
-    # What DVC shows of it.
+    # The output of DVC's commands.
     metrics = json.loads(run(clone, "dvc", "metrics", "show", "--json"))
     files = metrics[""]["data"].values()
     assert sorted(name for file in files for name in file["data"]) == sorted(MODELS)
@@ -66,7 +66,7 @@ def test_the_whole_pipeline(clone):
     assert "smoke-run" in shown
     assert ",bert.loss,bert.top1,bert.train_loss,gpt.loss," in shown
 
-    # A parameter of one model concerns that model alone.
+    # A parameter of one model affects only that model.
     text = (clone / "params.yaml").read_text()
     first, rest = text.split("\ngpt:")
     rest = rest.replace("warmup_steps: 20", "warmup_steps: 21", 1)
@@ -75,7 +75,7 @@ def test_the_whole_pipeline(clone):
     assert {stage for stage in changed if "@" in stage} == {"train@gpt"}
     (clone / "params.yaml").write_text(text)
 
-    # A shared one concerns all three.
+    # A shared one affects all three.
     output = run(clone, "dvc", "exp", "run", "--name", "deeper", "-S", "model.n_layer=3")
     assert layers(clone) == dict.fromkeys(MODELS, 3)
     assert not [stage for stage in stages_run(output) if stage.startswith("prepare")]
@@ -88,7 +88,7 @@ def test_the_whole_pipeline(clone):
     report = (clone / "reports" / "metrics.md").read_text()
     assert report.count("restored from DVC's cache, trained") == 3
 
-    # Every training is a run in MLflow, and leads to its experiment in DVC.
+    # Each training is an MLflow run with the name of its DVC experiment.
     mlflow.set_tracking_uri(f"sqlite:///{clone}/mlflow.db")
     runs = mlflow.search_runs(experiment_names=["transformer-benchmark"], output_format="list")
     trained = [run for run in runs if run.data.tags["stage"] == "train"]
@@ -97,7 +97,7 @@ def test_the_whole_pipeline(clone):
     )
     assert {run.info.status for run in runs} == {"FINISHED"}
 
-    # A mistake ends the stage with a message and leaves what there was.
+    # An error ends the stage with a message and keeps the old outputs.
     model = (clone / model_dir("bert", 0) / "model.safetensors").read_bytes()
     (clone / "params.yaml").write_text(text.replace("n_layer: 2", "n_layer: two"))
     output = run(clone, "dvc", "repro", "train@bert", code=255)
@@ -109,6 +109,6 @@ def test_the_whole_pipeline(clone):
 
 
 def prepared(output: str) -> set[str]:
-    """Stages that had nothing to do: their outputs are those of the committed dvc.lock."""
+    """Stages without changes: their outputs match the committed dvc.lock."""
     lines = [line for line in output.splitlines() if "didn't change, skipping" in line]
     return {line.split("'")[1] for line in lines}

@@ -1,4 +1,4 @@
-"""`dvc plots`, drawn by Vega: which curves there are, how they can be told apart, over what."""
+"""`dvc plots`, drawn by Vega: the curves, their colours and their axes."""
 
 import json
 import re
@@ -18,7 +18,7 @@ VIT = tuple(f"ViT beside the reference, {kind}" for kind in ("loss", "accuracy")
 
 
 def write_curves(folder: Path, scale: float = 1.0, without: tuple[str, ...] = ()) -> None:
-    """The curves of all models, as `train` leaves them; figures are multiplied by `scale`."""
+    """Write curves of all models, like those of `train`, with values multiplied by `scale`."""
     for name in MODELS:
         training = result(name, without=without if name == "bert" else ()).trainings[0]
         for kind, rows in (("history", training.history), ("validation", training.evaluations)):
@@ -43,7 +43,7 @@ def drawn(folder: Path, *command: str) -> dict[str, str]:
     """The plots of curves as SVG, by name."""
     output = repository.run(folder, "dvc", "plots", *command, "--json")
     found = json.loads(output[output.index("{") :])  # after a warning, if there is one
-    # Nothing was trained here, so there are no predictions.
+    # There are no predictions, because nothing was trained here.
     missing = [error for error in found.get("errors", []) if error["name"] != "ViT confusion"]
     assert missing == []
     return {

@@ -24,8 +24,8 @@ MIRROR = os.environ.get("DATA_MIRROR")
 def test_the_first_iteration_of_bert_is_that_of_the_public_logs(raw, tmp_path, monkeypatch):
     """Public logs of four repositories begin with a loss of 10.20 to 10.33 and Δw of 1.14 to 1.22.
     Their code on this text gives 10.24 to 10.34 and 0.84 to 0.94 (four seeds of the
-    initialisation), ours 10.17 to 10.22 and 0.80 to 0.97. Other recipes are far off: a tied table
-    begins with 77.8 and 201, weights of deviation 0.02 with 10.12 and 25.4.
+    initialisation), ours 10.17 to 10.22 and 0.80 to 0.97. Others are far off: tied embeddings
+    begin with 77.8 and 201, weights of standard deviation 0.02 with 10.12 and 25.4.
     """
     monkeypatch.chdir(ROOT)
     params = validate(with_profile(raw, "reference"))
@@ -42,7 +42,7 @@ def test_the_first_iteration_of_bert_is_that_of_the_public_logs(raw, tmp_path, m
 
 def test_its_blocks_are_torchs_own_with_the_norm_first(raw):
     """nn.TransformerEncoderLayer(norm_first=True, activation="relu") with the same weights gives
-    the same outputs, and has its dropout at the same places: attention, MLP and branches."""
+    the same outputs, with dropout at the same places: attention, MLP and branches."""
     architecture = validate(with_profile(raw, "reference")).architecture("bert")
     ours = bert(Architecture(**architecture.model_dump()), 50, 20, head_bias=False).eval()
     theirs = nn.TransformerEncoderLayer(

@@ -1,4 +1,4 @@
-"""What a kill of DVC cuts off is put right, and nothing is trained again for it."""
+"""Files that a killed DVC has truncated are repaired, without training again."""
 
 import pytest
 from dvc.lock import Lock
@@ -14,14 +14,14 @@ REPAIR = ("python", "-m", "pipeline", "repair")
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A clone that has trained; what it knows of that is in its dvc.lock, and not in git's."""
+    """A clone that has trained; only the uncommitted dvc.lock records that."""
     folder = interruption.prepare(tmp_path_factory.mktemp("clone") / "benchmark", steps=4)
     repository.run(folder, "dvc", "repro", STAGE)
     return folder
 
 
 def cuts(content: bytes) -> list[int]:
-    """Where to cut: as the file is opened, within a number, and where what is left is valid."""
+    """Where to truncate: at the beginning, within a number, and so that valid YAML remains."""
     entry = content.index(b"  train@gpt:\n")
     output = content.index(b"    - path: models/gpt", entry)
     size = content.index(b"      size:", output)
@@ -39,8 +39,8 @@ def test_a_dvc_lock_that_was_cut_off(clone):
         assert file.read_bytes() == whole, cut
 
 
-def test_a_dvc_lock_that_git_does_not_know(clone):
-    """As before its first commit: all of it comes from DVC's cache."""
+def test_a_dvc_lock_that_git_does_not_track(clone):
+    """Before the first commit: everything comes from DVC's cache."""
     file = clone / "dvc.lock"
     known = file.read_bytes()
     file.unlink()
@@ -57,7 +57,7 @@ def test_a_dvc_lock_that_git_does_not_know(clone):
         file.write_bytes(known)
 
 
-def test_a_merge_that_is_not_resolved_is_left_to_its_owner(clone):
+def test_an_unresolved_merge_is_not_changed(clone):
     file = clone / "dvc.lock"
     known = file.read_bytes()
     blob = repository.run(clone, "git", "rev-parse", "HEAD:dvc.lock").strip()
@@ -76,7 +76,7 @@ def test_a_merge_that_is_not_resolved_is_left_to_its_owner(clone):
 
 
 @pytest.mark.parametrize("file", repair.IN_USE, ids=str)
-def test_a_note_of_who_uses_which_files_that_was_cut_off(clone, file):
+def test_a_truncated_list_of_files_in_use(clone, file):
     (clone / file).parent.mkdir(exist_ok=True)
     (clone / file).write_text('{"write": {"/x/models/gpt": {"pid": 1')
     command = ("exp", "run") if "exps" in file.parts else ("repro",)
@@ -85,8 +85,8 @@ def test_a_note_of_who_uses_which_files_that_was_cut_off(clone, file):
     assert stages_run(repository.run(clone, "dvc", *command, STAGE)) == []
 
 
-def test_nothing_is_touched_under_the_hands_of_another_dvc(project, monkeypatch):
-    """It may be that other one which is writing the file."""
+def test_nothing_is_repaired_while_another_dvc_runs(project, monkeypatch):
+    """The other DVC may be writing the file."""
     monkeypatch.setattr("dvc.lock.DEFAULT_TIMEOUT", 0)
     repair.TEMPORARY.mkdir(parents=True)
     repair.RESULTS.write_text("sche")
@@ -95,8 +95,8 @@ def test_nothing_is_touched_under_the_hands_of_another_dvc(project, monkeypatch)
     assert repair.RESULTS.read_text() == "sche"
 
 
-def test_wherever_it_is_cut_it_is_noticed_or_what_is_left_is_true(project):
-    """An entry without some of its outputs counts as changed, and DVC itself restores it."""
+def test_any_truncation_is_detected_or_harmless(project):
+    """If an entry lacks outputs, DVC sees a change and restores it."""
     file = {"path": "a", "hash": "md5", "md5": "0" * 32, "size": 123}
     folder = {"path": "b", "hash": "md5", "md5": "1" * 32 + ".dir", "size": 456, "nfiles": 10}
     entry = {"cmd": "make", "deps": [file], "params": {"params.yaml": {"seeds": [0]}}}

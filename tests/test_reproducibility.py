@@ -12,7 +12,7 @@ from tests import repository
 from tests.repository import run
 from tests.test_pipeline import stages_run
 
-# What differs between two equal runs, and what no stage declares: the README names them.
+# Files that differ between equal runs, and files outside all stages.
 STATE = (".cache", ".checkpoints", ".records", ".dvc", ".git", "mlartifacts", "mlflow.db")
 
 
@@ -32,14 +32,14 @@ def files(folder: Path) -> dict[str, str]:
 
 
 def declared(folder: Path) -> list[str]:
-    """Every output in dvc.lock: paths of files and folders."""
+    """All outputs in dvc.lock: paths of files and folders."""
     stages = load(folder / "dvc.lock")["stages"].values()
     return [out["path"] for stage in stages for out in stage["outs"]]
 
 
 @pytest.fixture(scope="module")
 def clones(tmp_path_factory):
-    """Two clones, each of which has run the smoke profile, and what the first had before."""
+    """Two clones that have run the smoke profile, and the earlier files of the first."""
     folders = []
     for name in ("one", "two"):
         folder = repository.make(tmp_path_factory.mktemp(name) / "benchmark")
@@ -54,7 +54,7 @@ def test_two_clones_make_the_same_bytes(clones):
     ours, theirs = files(one), files(two)
     assert ours.keys() == theirs.keys()
     differing = {name for name in ours if ours[name] != theirs[name]}
-    # The report tells times and machine, and the lock has its checksum.
+    # The report has times and machine, and dvc.lock the report's checksum.
     assert differing <= {"reports/metrics.md", "reports/metrics.json", "dvc.lock"}
     locks = [load(folder / "dvc.lock")["stages"] for folder in (one, two)]
     for stage in locks[0]:
@@ -69,7 +69,7 @@ def test_every_declared_output_is_made_and_no_other(clones):
     assert all((folder / path).exists() for path in outputs)
     after = files(folder)
     made = {name for name in after if after[name] != before.get(name)}
-    made -= {"dvc.lock", "params.yaml"}  # DVC's own, and what -S changed
+    made -= {"dvc.lock", "params.yaml"}  # written by DVC, and changed by -S
     stray = {
         name
         for name in made

@@ -1,4 +1,4 @@
-"""`./run` in a fresh clone, with this environment in place of one of its own."""
+"""`./run` in a fresh clone that uses this environment."""
 
 import os
 import pty
@@ -15,7 +15,7 @@ from pipeline import plots, relocation
 from tests import repository
 from tests.conftest import ROOT
 
-# What `./run` puts among the packages by itself.
+# Files that `./run` adds to the packages.
 HOOK = ("torchvision_without_cuda.py", "torchvision_without_cuda.pth")
 USERS_OF_TORCHVISION = """
 import timm, torch, torchvision
@@ -34,7 +34,7 @@ print(list(theirs(images).logits.shape))
 
 
 def clone(folder: Path) -> Path:
-    """A fresh clone whose packages are links to those of this environment."""
+    """A fresh clone with links to the packages of this environment."""
     repository.make(folder)
     environment, prefix = folder / ".venv", Path(sys.prefix)
     packages = environment / Path(sysconfig.get_path("purelib")).relative_to(prefix)
@@ -45,12 +45,12 @@ def clone(folder: Path) -> Path:
     for part in Path(sysconfig.get_path("purelib")).iterdir():
         if part.name not in HOOK:
             (packages / part.name).symlink_to(part)
-    shutil.copy(folder / "requirements.lock", environment)  # the sign that it is complete
+    shutil.copy(folder / "requirements.lock", environment)  # marks it as complete
     return folder
 
 
 def clone_with_an_environment(folder: Path) -> Path:
-    """A clone with scripts of its own, though the packages are this environment's."""
+    """A clone with its own scripts, but the packages of this environment."""
     clone(folder)
     scripts = folder / ".venv" / "bin"
     scripts.unlink()
@@ -61,7 +61,7 @@ def clone_with_an_environment(folder: Path) -> Path:
 @pytest.mark.parametrize("name", ["renamed", "with a 'space', an ü and " + 100 * "x"])
 def test_a_clone_that_was_moved_works_as_before(tmp_path, name):
     here = clone_with_an_environment(tmp_path / "clone")
-    # It was copied from this environment, so that it is one that was moved itself.
+    # It was copied from this environment, like a moved one.
     output = repository.run(here, "./run", "dvc", "version")
     assert ".venv was moved: updated the paths in its scripts" in output
     assert "elsewhere" not in repository.run(here, "./run", "dvc", "version")
@@ -74,29 +74,29 @@ def test_a_clone_that_was_moved_works_as_before(tmp_path, name):
     assert where == str(there / ".venv" / "bin" / "dvc")
     assert version.startswith("pip ")
     dvc = Path(sys.prefix) / "bin" / "dvc"
-    assert str(Path(sys.prefix).resolve()) in dvc.read_text()  # which was only copied
+    assert str(Path(sys.prefix).resolve()) in dvc.read_text()  # the original did not change
 
 
 def test_the_environment_of_another_place_is_left_alone(tmp_path):
-    """A clone that links to an environment, as these tests' clones do, does not change it."""
+    """A clone with a link to an environment, as in these tests, does not change it."""
     before = (Path(sys.prefix) / "bin" / "dvc").read_bytes()
     assert "elsewhere" not in repository.run(clone(tmp_path / "clone"), "./run", "true")
     assert relocation.relocate(tmp_path / "clone" / ".venv") is None
     assert (Path(sys.prefix) / "bin" / "dvc").read_bytes() == before
 
 
-def test_a_path_and_a_locale_without_a_letter_in_common(tmp_path):
-    """A path with an ü where the locale has ASCII alone."""
+def test_a_path_that_the_locale_cannot_encode(tmp_path):
+    """A path with an ü, and an ASCII locale."""
     folder = clone(tmp_path / "sp ü c")
     environment = repository.environment() | {"LC_ALL": "C"}
     command = ["./run", "dvc", "plots", "show"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     page = (folder / "dvc_plots" / "index.html").read_text("utf-8")
-    assert len(page) > 1_000_000 and "cdn." not in page  # Vega itself, and not its address
+    assert len(page) > 1_000_000 and "cdn." not in page  # contains Vega, not its address
 
 
-def test_a_dvc_lock_that_was_cut_off_is_put_right_on_the_way(tmp_path):
+def test_a_truncated_dvc_lock_is_repaired_first(tmp_path):
     folder = clone(tmp_path / "clone")
     whole = (folder / "dvc.lock").read_bytes()
     (folder / "dvc.lock").write_bytes(whole[: len(whole) // 2])
@@ -111,13 +111,13 @@ def test_libraries_that_import_torchvision_work_also_beside_a_cpu_build(tmp_path
 
 
 def test_an_environment_without_torch_starts_as_before(tmp_path):
-    """What `./run` adds costs the start of Python nothing: it imports nothing by itself."""
+    """The added file imports nothing, so that Python starts as fast as before."""
     folder = clone(tmp_path / "clone")
     code = "import sys; print('torchvision_without_cuda' in sys.modules, 'torch' in sys.modules)"
     assert repository.run(folder, "./run", "python", "-c", code).endswith("True False\n")
 
 
-# Stands for the environment's Python: what it is asked to install takes minutes and gigabytes.
+# Replaces the environment's Python, because real installations take minutes and gigabytes.
 INSTALLER = """#!/bin/sh
 case "$*" in *"pip install"*) echo "$*" >>installed ;; esac
 case "$*" in *--index-url*) exit {code} ;; esac
@@ -125,9 +125,9 @@ case "$*" in *--index-url*) exit {code} ;; esac
 
 
 def without_packages(tmp_path: Path, code: int = 0) -> Path:
-    """A folder with `./run` whose environment has no packages yet; returns the one for them.
+    """A folder with `./run` and an environment without packages; returns the packages' folder.
 
-    code: with which the installation of other builds of torch ends.
+    code: exit code of the installation of torch's CPU builds.
     """
     for name in ("run", "requirements.lock", "environment/torchvision_without_cuda.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -145,7 +145,7 @@ def without_packages(tmp_path: Path, code: int = 0) -> Path:
 
 @pytest.mark.parametrize(("build", "code", "said"), [("cpu", 0, 0), ("cpu", 1, 1), ("cuda", 0, 0)])
 def test_the_builds_of_torch_for_this_machine_are_installed_first(tmp_path, build, code, said):
-    """And those of the lock file in any case, also where the others cannot be reached."""
+    """Then those of the lock file, also if the first cannot be downloaded."""
     packages = without_packages(tmp_path, code)
     environment = repository.environment() | {"TORCH_BUILD": build, "PYTHON": sys.executable}
     command = ["./run", "true"]

@@ -1,11 +1,11 @@
-"""Golden curves: the first steps of each model with the default parameters, as they were meant.
+"""Golden curves: the expected first steps of each model with the default parameters.
 
-On the CPU, in full precision, with one thread (the test is to pass on busy machines, too). Two
-runs of one recipe on two machines differ by the rounding of sums alone. As measured on one
-processor with the instruction sets AVX-512, AVX2 and SSE (all three models) and with one and two
-threads (GPT and ViT), that is at most 2.2e-7 of any figure at any step. The smallest changes of a
-recipe that were tried differ by 1e-5 (GELU or its approximation by tanh, in GPT) and 8e-5 (the
-same in ViT). TOLERANCE lies between them.
+On the CPU, in full precision, with one thread (so that the test passes on busy machines). Two
+runs of a recipe on two machines differ only by the rounding of sums. As measured on one
+CPU with the instruction sets AVX-512, AVX2 and SSE (all three models) and with one and two
+threads (GPT and ViT), this is at most 2.2e-7 of any value at any step. The smallest changes of a
+recipe that were tried differ by 1e-5 (exact GELU or tanh approximation, in GPT) and 8e-5 (the
+same in ViT). TOLERANCE is between them.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent
 STEPS = 8
 TOLERANCE = 3e-6  # relative
-# No accuracy: it counts, and a rounding that turns one answer around makes it jump.
+# No accuracy: rounding may change one prediction, and then it jumps.
 COLUMNS = ["step", "lr", "loss", "grad_norm", "delta_w"]
 ADVICE = """\
 Run `./run python -m tests.golden` only if the change was meant to train something else: another
@@ -34,14 +34,14 @@ is a bug, and the curves are right."""
 
 
 def load() -> Params:
-    """The parameters of params.yaml, computed such that the result is the same everywhere."""
+    """The parameters of params.yaml, with one CPU thread, for equal results everywhere."""
     content = parameters.load(ROOT / "params.yaml").model_dump(exclude_none=True)
     content |= {"device": "cpu", "threads": 1}
     return parameters.validate(content)
 
 
 def curve(params: Params, name: str, data: Path, steps: int = STEPS) -> pd.DataFrame:
-    """The first steps of the model `name`, trained on the data that `prepare` left in `data`."""
+    """The first steps of the model `name`, trained on the prepared data in the folder `data`."""
     objective = build(name, params, params.seeds[0], data, devices.prepare(params))
     settings = params.section(name).train
     history, _ = train(
@@ -56,15 +56,15 @@ def read(name: str) -> pd.DataFrame:
 
 
 def write(name: str, made: pd.DataFrame) -> None:
-    """Make `made` the golden curve of the model `name`."""
+    """Save `made` as the golden curve of the model `name`."""
     write_csv(made.to_dict("records"), FOLDER / f"{name}.csv")
 
 
 def difference(golden: pd.DataFrame, made: pd.DataFrame) -> str | None:
-    """Where `made` first leaves the golden curve by more than TOLERANCE; None if it does not."""
+    """Where `made` first differs from the golden curve by more than TOLERANCE, or None."""
     golden = golden.head(len(made))
     relative = (made - golden).abs() / golden.abs()
-    beyond = ~(relative <= TOLERANCE)  # as is what cannot be compared
+    beyond = ~(relative <= TOLERANCE)  # also true for NaN
     if not beyond.to_numpy().any():
         return None
     row = beyond.any(axis=1).idxmax()

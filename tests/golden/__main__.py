@@ -1,4 +1,4 @@
-"""Makes the golden curves anew: ./run python -m tests.golden"""
+"""Updates the golden curves: ./run python -m tests.golden"""
 
 import os
 import tempfile
@@ -18,7 +18,7 @@ with tempfile.TemporaryDirectory() as temporary:
         made = golden.curve(params, name, data)
         known = (golden.FOLDER / f"{name}.csv").exists()
         changed = golden.difference(golden.read(name), made) if known else "new"
-        # A curve that is the same but for rounding stays as it is.
+        # Keep a curve that differs only by rounding.
         if changed:
             golden.write(name, made)
         print(f"{name}: {changed or 'unchanged'}")

@@ -1,4 +1,4 @@
-"""Attention: equal to torch's own module, and blind to what its pattern hides."""
+"""Attention equals torch's module, and ignores masked tokens."""
 
 import torch
 from torch import nn
@@ -72,7 +72,7 @@ def test_qk_norm_makes_scores_independent_of_the_input_scale():
     nn.init.zeros_(ours.qkv.bias)
     nn.init.zeros_(ours.out.bias)
     x = torch.randn(B, T, D, dtype=torch.float64)
-    # Scores stay, values scale along: the output is scaled, nothing else. (RMSNorm's epsilon
-    # leaves a rest.)
+    # Scores do not change and values are scaled, so the output is only scaled. (RMSNorm's epsilon
+    # causes a small error.)
     out, scaled = (ours(each, Context()) for each in (x, 10 * x))
     torch.testing.assert_close(scaled, 10 * out, rtol=1e-6, atol=1e-9)

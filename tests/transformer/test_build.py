@@ -1,4 +1,4 @@
-"""BERT, GPT and ViT are one class, started as their papers say."""
+"""BERT, GPT and ViT are one class, initialized as in their papers."""
 
 import math
 
@@ -53,7 +53,7 @@ def test_every_variant_runs_forwards_and_backwards(norm_position, positions, var
 
 
 def test_each_dropout_acts_where_it_says():
-    """By the modules that draw: the embedding, the hidden layer of an MLP, the branches."""
+    """Records the modules that draw: the embedding, the hidden layer of an MLP, the branches."""
 
     def dropouts(**probabilities):
         model = transformer.bert(Architecture(2, 2, 8, 16, **probabilities), 50, 12)

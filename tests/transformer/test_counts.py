@@ -1,4 +1,4 @@
-"""Parameters and FLOPs against counts by hand."""
+"""Parameters and FLOPs equal counts by hand."""
 
 import torch
 
@@ -35,7 +35,7 @@ def test_flops_by_hand():
     forward = 2 * batch * length * matrices
     attention = 2 * 2 * (2 * batch * length * length * 8)  # two products, two blocks
     head = 2 * masked * 8 * vocabulary
-    # Backwards there are two products for each: by the input, and by the weight.
+    # The backward pass has two products for each: gradients of the input and of the weight.
     expected = 3 * (forward + attention + head)
     assert flops_per_step(model, tokens, {"positions": positions}) == expected
 

@@ -1,4 +1,4 @@
-"""Generation: the cache gives what the full forward pass gives; choosing follows its settings."""
+"""Generation: the KV cache gives the logits of a full forward pass; sampling obeys its settings."""
 
 import pytest
 import torch
@@ -50,7 +50,7 @@ def test_token_by_token_the_logits_are_those_of_the_full_forward_pass(variant):
 def test_rows_of_different_lengths_do_not_disturb_each_other(variant):
     gpt, tokens = model(variant), torch.randint(VOCABULARY, (3, CONTEXT))
     cache, counts = KeyValueCache(3, CONTEXT), torch.tensor([2, 5, 3])
-    gpt.encode(tokens[:, :5], cache=cache)  # with tokens behind the rows' ends, as padding
+    gpt.encode(tokens[:, :5], cache=cache)  # including padding after the ends of rows
     cache.advance(counts)
     for _ in range(4):
         following = tokens.gather(1, cache.lengths[:, None])
@@ -62,7 +62,7 @@ def test_rows_of_different_lengths_do_not_disturb_each_other(variant):
 
 
 def by_the_rule(gpt, prompt: list[int], count: int) -> list[int]:
-    """Greedy tokens by the full forward pass, after the rule for texts beyond the context."""
+    """Greedy tokens by the full forward pass, with the rule for texts beyond the context."""
     window, written = prompt[-CONTEXT:], []
     for _ in range(count):
         written.append(gpt(torch.tensor([window]))[0, -1].argmax().item())
@@ -169,7 +169,7 @@ def test_the_narrowest_choice_is_the_likeliest_token(sampling):
 
 
 def test_a_few_tokens_take_the_room_of_a_few():
-    """Of a model that could read far more."""
+    """The cache is not larger than needed, even if the context is."""
     gpt = transformer.gpt(Architecture(1, 1, 8, 8, positions="rotary"), VOCABULARY, 100_000).eval()
     made = []
     with pytest.MonkeyPatch.context() as patch:

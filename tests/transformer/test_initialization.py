@@ -1,4 +1,4 @@
-"""Initial weights: both schemes against what torch and GPT-2 draw."""
+"""Initial weights: both schemes have the distributions of torch and of GPT-2."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def model(initialization: str, seed: int = 0):
 
 
 def test_torchs_scheme_has_the_distribution_of_torchs_own_modules():
-    """The same range of each matrix and bias, and the deviation of each table."""
+    """The same range for each matrix and bias, and the same standard deviation for each table."""
     torch.manual_seed(0)
     theirs = nn.TransformerEncoderLayer(64, 4, 256)
     qkv = nn.Linear(64, 192)

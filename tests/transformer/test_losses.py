@@ -24,7 +24,7 @@ def test_equals_torch(count, has_bias, share):
     target = (1 - share) * F.one_hot(labels, 11).double() + spread
     plain = F.cross_entropy(F.linear(hidden, weight, bias), target)
     torch.testing.assert_close(ours, plain)
-    # Scaled, as gradient accumulation scales it.
+    # Scaled, as in gradient accumulation.
     gradients = torch.autograd.grad(0.3 * ours, inputs)
     torch.testing.assert_close(gradients, torch.autograd.grad(0.3 * plain, inputs))
     with torch.no_grad():

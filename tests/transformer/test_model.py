@@ -1,4 +1,4 @@
-"""The whole model: what the masked head scores, whom padding reaches, and that it learns."""
+"""The whole model: positions of the masked head, padding, and learning."""
 
 import pytest
 import torch

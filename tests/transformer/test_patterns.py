@@ -1,6 +1,6 @@
-"""Every pattern through the fused kernel equals a plain softmax in float64, and hides what it says.
+"""Every pattern with the fused kernel equals a plain softmax in float64.
 
-Inputs are random, a new draw for each seed.
+Inputs are random, and different for each seed.
 """
 
 import pytest
@@ -25,7 +25,7 @@ def padding(left: bool = False) -> Tensor:
 
 
 def documents() -> Tensor:
-    """Rows of several documents of random lengths, with padding behind."""
+    """Rows of several documents of random lengths, followed by padding."""
     begins = torch.rand(B, T) < 0.3
     begins[:, 0] = True
     numbers = begins.cumsum(1)
@@ -37,11 +37,11 @@ def square(visible: list) -> Tensor:
 
 
 def who(rule) -> Tensor:
-    """(B, T, T) bool by a rule on (row, query, key), spelled out."""
+    """(B, T, T) bool from a rule on (row, query, key), with plain loops."""
     return square([rule(b, i, j) for b in range(B) for i in range(T) for j in range(T)])
 
 
-# A pattern, the mask that it is given, and who sees whom in its own words.
+# A pattern, its mask, and the same rule written separately.
 PATTERNS = {
     "bidirectional": lambda: (Bidirectional(), None, who(lambda b, i, j: True)),
     "causal": lambda: (Causal(), None, who(lambda b, i, j: j <= i)),
@@ -102,7 +102,7 @@ def test_self_attention_equals_a_plain_softmax(pattern, seed):
         SelfAttention(D, HEADS, 0.0),
         GroupedQueryAttention(D, HEADS, 2, D // HEADS, 0.0),
     ):
-        with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # the fused kernel or an error
+        with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # raises an error without the fused kernel
             ours = attention(x, Context(rule(T, mask)))
         assert_equal(ours, reference(attention, x, x, visible))
 
@@ -182,7 +182,7 @@ def test_positions_of_packed_documents():
 @pytest.mark.parametrize("pattern", [Bidirectional(), Causal()])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
 def test_a_mask_of_numbers_is_refused(pattern, dtype):
-    """The kernel would add it to the scores."""
+    """The kernel would add it to the attention scores."""
     with pytest.raises(ValueError, match=r"must be bool.*pass attention_mask.bool\(\)"):
         pattern(3, torch.ones(2, 3, dtype=dtype))
 

@@ -1,4 +1,4 @@
-"""Positions: rotary products depend on the distance alone, and on nothing beyond the table."""
+"""Positions: rotary products depend only on the distance; tables are checked and stay float32."""
 
 import pytest
 import torch
@@ -17,14 +17,14 @@ from transformer.positions import (
 
 @pytest.fixture(params=[torch.bfloat16, torch.float64], ids=str)
 def default_type(request):
-    """Another default type than float32, as long as the test lasts."""
+    """Set another default type than float32 during the test."""
     torch.set_default_dtype(request.param)
     yield request.param
     torch.set_default_dtype(torch.float32)
 
 
 def gpt(positions: str) -> nn.Module:
-    """Initialised by its own generator, so that every call gives the same weights."""
+    """A model with its own generator, so that every call gives the same weights."""
     architecture = Architecture(2, 2, 16, 20, positions=positions)
     generator = torch.Generator().manual_seed(0)
     return transformer.gpt(architecture, 23, 50, generator=generator).eval()
@@ -88,7 +88,7 @@ def test_a_model_of_the_default_type_reads_and_writes(positions, default_type):
 @pytest.mark.parametrize("positions", ["sinusoidal", "rotary"])
 @pytest.mark.parametrize("way", ["to_empty", "assign", "moved to meta and back"])
 def test_tables_outlast_the_meta_device(positions, way):
-    """As large models are built: without memory at first, their weights loaded afterwards."""
+    """Large models are built without memory first, and their weights loaded afterwards."""
     expected = gpt(positions)
     if way == "moved to meta and back":
         model = gpt(positions).to("meta").to_empty(device="cpu")

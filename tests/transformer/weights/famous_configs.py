@@ -1,8 +1,8 @@
-"""config.json of well-known checkpoints, with every key that they have, and sizes made small."""
+"""config.json of well-known checkpoints, with all their keys, but small sizes."""
 
 from typing import Any
 
-# Their sizes, in place of the published ones.
+# Small sizes, which replace the published ones.
 SMALL = {
     "gpt2": {"n_embd": 12, "n_head": 2, "n_layer": 2, "vocab_size": 53},
     "bert": {"hidden_size": 12, "num_attention_heads": 2, "num_hidden_layers": 2,
@@ -28,7 +28,7 @@ BERT = {
     "layer_norm_eps": 1e-12, "max_position_embeddings": 512, "model_type": "bert",
     "pad_token_id": 0, "type_vocab_size": 2,
 }  # fmt: skip
-# What transformers 2 wrote of every model, whatever it was for.
+# Keys that transformers 2 wrote for every model.
 OF_2019 = {
     "bad_words_ids": None, "bos_token_id": 0, "decoder_start_token_id": None, "do_sample": False,
     "early_stopping": False, "eos_token_id": 0, "eos_token_ids": 0, "finetuning_task": None,
@@ -63,7 +63,7 @@ VIT = {
     "layer_norm_eps": 1e-12, "model_type": "vit", "num_channels": 3, "patch_size": 16,
     "qkv_bias": True, "transformers_version": "4.13.0.dev0",
 }  # fmt: skip
-# Of a model that the browser runs.
+# Keys of transformers.js, for models in a browser.
 FOR_JAVASCRIPT = {"transformers.js_config": {"kv_cache_dtype": {"q4f16": "float16"}}}
 
 CONFIGS: dict[str, dict[str, Any]] = {

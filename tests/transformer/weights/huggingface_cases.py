@@ -1,4 +1,4 @@
-"""Tiny random models of transformers, of odd sizes, with what their configurations can say."""
+"""Tiny random models of transformers with odd sizes and many configurations."""
 
 import tempfile
 from collections.abc import Callable
@@ -30,7 +30,7 @@ SHAPES = [(1, LENGTH), (3, 5), (2, 1)]
 
 
 def convert(model: nn.Module, **options) -> nn.Module:
-    """Through the disk, as a user has it."""
+    """Convert a saved model, as users do."""
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         return from_huggingface(folder, **options)
@@ -41,14 +41,14 @@ def tokens(shape: tuple[int, int]) -> Tensor:
 
 
 def mask(shape: tuple[int, int], left: bool = False) -> Tensor:
-    """False at padding: a different number of real tokens in each row, one at least."""
+    """False at padding: a different number of real tokens in each row, at least one."""
     lengths = torch.arange(shape[1], shape[1] - shape[0], -1).clamp(min=1)
     real = torch.arange(shape[1]) < lengths[:, None]
     return real.flip(1) if left else real
 
 
 def bert_calls(output: Callable, output_ours: Callable = lambda model: model) -> Callable:
-    """Plain, with token types, and with padding besides."""
+    """Without token types and padding, with token types, and with both."""
 
     def calls(theirs: nn.Module) -> list[Call]:
         made = []
@@ -76,7 +76,7 @@ def bert_calls(output: Callable, output_ours: Callable = lambda model: model) ->
 
 
 def causal_calls(theirs: nn.Module) -> list[Call]:
-    """Plain, padded behind, and padded in front with the positions that belong to that."""
+    """Without padding, with padding on the right, and on the left with matching positions."""
     made = []
     for shape in SHAPES:
         ids = tokens(shape)
@@ -161,7 +161,7 @@ def hidden(output):
 
 
 def pooled(output):
-    # Together, so that every parameter has its gradient.
+    # Both outputs, so that every parameter has a gradient.
     return torch.cat((output.last_hidden_state.flatten(1), output.pooler_output), 1)
 
 
@@ -237,6 +237,6 @@ CASES = [
         VIT, "transformers, interpolated positions", vit(ViTForImageClassification),
         lambda model: convert(model, image_size=(22, 10)),
         vit_calls(logits, size=(22, 10), interpolate_pos_encoding=True),
-        gradients=False,  # theirs are of the table before interpolation
+        gradients=False,  # theirs belong to the table before interpolation
     ),
 ]  # fmt: skip

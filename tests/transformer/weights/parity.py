@@ -1,4 +1,4 @@
-"""How equal a model of ours is to the one whose weights it took: outputs and gradients."""
+"""Compares an imported model with the original: outputs and gradients."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -17,9 +17,9 @@ Convert = Callable[[nn.Module], Transformer]
 class Call:
     """The same input for both models.
 
-    shape: in words.
+shape: for messages.
     ours, theirs: from model to output.
-    real: which positions of the outputs count; None for all.
+real: the positions of the outputs to compare; None for all.
     """
 
     shape: str
@@ -32,8 +32,8 @@ class Call:
 class Case:
     """A reference model with random weights, and inputs for it.
 
-    make: the reference; convert: it as ours.
-    gradients: whether they can be compared too.
+make: returns the reference; convert: imports it.
+gradients: whether to compare them, too.
     """
 
     family: str
@@ -50,7 +50,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Errors:
-    """Norm of the difference over norm of the reference; gradients: None if not compared."""
+    """Relative errors (norms of difference and reference); gradients: None if not compared."""
 
     shape: str
     outputs: float
@@ -67,14 +67,14 @@ def errors(case: Case) -> Iterator[Errors]:
         if call.real is not None:
             outputs = tuple(output[call.real] for output in outputs)
         assert outputs[0].shape == outputs[1].shape
-        # The loss weighs all outputs differently, so that all of them reach all parameters.
+        # Random weights for all outputs, so that each affects all gradients.
         weights = torch.randn_like(outputs[1])
         for model, output in zip((ours, theirs), outputs, strict=True):
             model.zero_grad()
             (output * weights).sum().backward()
         gradients = None
         if case.gradients:
-            # A reference whose parameters are its gradients goes through the same conversion.
+            # Import a copy of the reference whose parameters are its gradients.
             expected = dict(case.convert(with_gradients(theirs)).named_parameters())
             found = {name: p.grad for name, p in ours.named_parameters()}
             gradients = relative(*(torch.cat([values[name].flatten() for name in found])
@@ -83,15 +83,15 @@ def errors(case: Case) -> Iterator[Errors]:
 
 
 def relative(ours: Tensor, theirs: Tensor) -> float:
-    """Norm of the difference over norm of the reference."""
+    """Norm of the difference divided by the norm of the reference."""
     return ((ours - theirs).norm() / theirs.norm()).item()
 
 
 @torch.no_grad()
 def randomised(model: nn.Module) -> nn.Module:
-    """With every parameter moved: none is left at one or zero, where mistakes do not show.
+    """Change every parameter, because ones and zeros would hide mistakes.
 
-    Wide ones by less, as they start: numbers that grow from block to block lose their digits.
+Wide ones change less, like their initial values, so that activations do not grow with depth.
     """
     for parameter in model.parameters():
         parameter.add_(torch.randn_like(parameter), alpha=0.5 / parameter.shape[-1] ** 0.5)

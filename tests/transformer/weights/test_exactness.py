@@ -1,4 +1,4 @@
-"""A part is taken, or given away, if it is exactly of the class that is known; others are named."""
+"""Import and export accept only exactly known classes; the error names any other part."""
 
 import copy
 from collections.abc import Callable
@@ -27,11 +27,11 @@ LLAMA = Architecture(2, 2, 12, 20, norm="rmsnorm", activation="silu", mlp="gated
 
 
 def exported(model: nn.Module) -> None:
-    """Nothing is written before all parts are known."""
+    """Nothing is written before all parts are checked."""
     to_huggingface(model, "/nowhere/to/be/written")
 
 
-# A model with every part that is known, and the way in or out that is to know it.
+# A model with all known parts, and its import or export.
 WAYS = {
     "timm": (timm_cases.vit(init_values=0.1, pre_norm=True), from_timm),
     "torchvision": (torchvision_cases.vit(representation_size=11), from_torchvision),
@@ -56,7 +56,7 @@ def refusal(convert: Callable, model: nn.Module) -> str:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_subclass_is_refused_in_the_place_of_every_part(way):
-    """Its forward pass may be any; here it doubles what comes out."""
+    """A subclass may compute something else; here it doubles the output."""
     make, convert = WAYS[way]
     model = make().eval()
     for name, part in model.named_modules():
@@ -82,7 +82,7 @@ def pruned(part: nn.Module) -> None:
     prune.l1_unstructured(part, "weight", 0.5)
 
 
-# A matrix of each, under the name that the error has to have.
+# A linear layer of each model, with the name expected in the error.
 MATRICES = {
     "timm": "blocks.1.attn.qkv",
     "torchvision": "encoder.layers.encoder_layer_1.mlp.0",
@@ -105,7 +105,7 @@ def test_a_matrix_that_does_more_is_refused_by_name(way, change):
 
 @pytest.mark.parametrize("way", MATRICES)
 def test_a_wrapped_matrix_is_refused_by_name(way):
-    """As adapters for fine-tuning wrap it."""
+    """Adapters for fine-tuning wrap layers."""
     make, convert = WAYS[way]
     model = make()
     parent, _, name = MATRICES[way].rpartition(".")
@@ -137,7 +137,7 @@ def test_another_convolution_of_patches_is_refused_by_name(way, options):
 
 
 def test_numbers_unlike_the_configuration_are_refused_by_name():
-    """They are not in what is saved, so that they would be lost."""
+    """These numbers are not in the saved files, so they would be lost."""
     for make, name, key, value in (
         (huggingface.bert(BertForMaskedLM), "bert.embeddings.dropout", "p", 0.0),
         (huggingface.bert(BertForMaskedLM), "bert.encoder.layer.1.output.LayerNorm", "eps", 0.1),
@@ -156,7 +156,7 @@ def test_numbers_unlike_the_configuration_are_refused_by_name():
 
 @torch.no_grad()
 def test_a_model_of_transformers_in_use_is_taken_as_it_is():
-    """Its own hooks, which collect outputs, its type, its switches and more tokens change none."""
+    """Hooks that collect outputs, another type, switches and added tokens do not matter."""
     theirs = huggingface.llama()()
     expected = from_huggingface(copy.deepcopy(theirs)).state_dict()
     tokens = torch.tensor([[1, 2, 3]])

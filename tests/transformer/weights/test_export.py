@@ -1,4 +1,4 @@
-"""Models of ours as folders of transformers: the Auto classes open them, with equal outputs."""
+"""Exported models: transformers' Auto classes open them, with equal outputs."""
 
 import copy
 import json
@@ -111,7 +111,7 @@ def test_theirs_gives_the_outputs_of_ours(make, opens, inputs, name, tmp_path):
     ids=["bert", "bert, norms first", "gpt", "llama", "vit"],
 )
 def test_theirs_trains_as_ours(make, opens, inputs, optimizer, tmp_path):
-    """A BERT of theirs without its token type, which ours does not have."""
+    """Theirs without its token type, which ours does not have."""
     torch.manual_seed(0)
     ours = make()
     to_huggingface(ours, tmp_path)
@@ -137,8 +137,8 @@ def test_theirs_trains_as_ours(make, opens, inputs, optimizer, tmp_path):
 @pytest.mark.parametrize(
     "case", [c for c in CASES if "interpolated" not in c.source], ids=lambda case: case.name
 )
-def test_what_came_from_there_goes_back(case, tmp_path):
-    """Tensor for tensor and key for key; a head that came in and cannot go out is refused."""
+def test_an_imported_model_is_exported_unchanged(case, tmp_path):
+    """All tensors and keys are equal; heads that cannot be exported are refused."""
     theirs = randomised(case.make())
     theirs.save_pretrained(tmp_path / "theirs")
     ours = from_huggingface(tmp_path / "theirs")
@@ -231,7 +231,7 @@ def test_what_came_from_there_goes_back(case, tmp_path):
         ),
     ],
 )  # fmt: skip
-def test_parts_that_theirs_has_not_are_all_refused_by_name(make, parts, tmp_path):
+def test_the_error_names_all_unsupported_parts(make, parts, tmp_path):
     with pytest.raises(ValueError) as caught:
         to_huggingface(make(), tmp_path / "out")
     for part in parts:
@@ -240,7 +240,7 @@ def test_parts_that_theirs_has_not_are_all_refused_by_name(make, parts, tmp_path
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o007])
-def test_files_are_for_those_that_new_files_are_for(umask, tmp_path):
+def test_exported_files_have_the_permissions_of_new_files(umask, tmp_path):
     before = os.umask(umask)
     try:
         to_huggingface(gpt(), tmp_path / "out")

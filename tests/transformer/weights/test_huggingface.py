@@ -1,4 +1,4 @@
-"""Models of transformers: equal outputs and gradients, and nothing ignored."""
+"""Models of transformers: equal outputs and gradients; no setting is ignored."""
 
 import json
 
@@ -36,7 +36,7 @@ def test_outputs_and_gradients_are_theirs(case):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A saved model, by the name of its family, whose files may be changed."""
+    """A function that saves a model with changes in its files."""
 
     def save(make, config=None, tensors=None):
         make().save_pretrained(tmp_path)
@@ -112,7 +112,7 @@ VIT = vit(ViTForImageClassification)
         (VIT, {"id2label": {"0": "a"}}, r"classifier.weight: shape .* \(see id2label"),
     ],
 )
-def test_what_is_not_honoured_is_refused_by_name(folder, make, config, message):
+def test_the_error_names_an_unsupported_setting(folder, make, config, message):
     saved = folder(make, config)
     with pytest.raises(ValueError, match=message) as caught:
         from_huggingface(saved)
@@ -148,7 +148,7 @@ def same(folder, expected):
 
 
 def test_files_of_older_versions_hold_the_same(folder):
-    """Norms named gamma and beta, names without a prefix, and buffers beside the parameters."""
+    """With norms named gamma and beta, names without a prefix, and buffers."""
 
     def old_bert(tensors):
         renamed = tensors

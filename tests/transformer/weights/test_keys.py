@@ -1,4 +1,4 @@
-"""Keys of config.json: what the modelling code of transformers does not read changes nothing."""
+"""Keys of config.json: we ignore exactly those that transformers' modelling code does not use."""
 
 import inspect
 import json
@@ -17,7 +17,7 @@ from transformer.weights.huggingface import FAMILIES
 from transformer.weights.huggingface import config as configs
 from transformer.weights.huggingface.keys import GENERATION, WITHOUT_EFFECT, has_no_effect
 
-# What modelling code does read of them, and to what end.
+# Ignored keys that modelling code reads, and for what.
 READ = {
     "chunk_size_feed_forward": "memory",
     "initializer_range": "initial weights",
@@ -31,9 +31,9 @@ READ = {
     "return_dict": "how it is returned",
     "use_cache": "speed",
 } | {key: "another head" for key in WITHOUT_EFFECT if key.startswith("summary_")}
-# Names that a family has for keys of its own.
+# Other names of a family for the same key.
 ALIASES = {"gpt2": transformers.GPT2Config.attribute_map}
-# Read by classes with other heads alone.
+# Read only by classes with other heads.
 OF_OTHER_HEADS = {"hidden_dropout", "summary_last_dropout"}
 
 
@@ -43,7 +43,7 @@ def source(kind: str) -> str:
 
 
 def keys_read(kind: str) -> set[str]:
-    """By the modelling code of a family, in all of its classes."""
+    """Keys that the modelling code of a family reads, in any class."""
     plain = re.findall(r"config\.([a-z]\w*)\b(?!\()", source(kind))
     asked = re.findall(r"getattr\((?:self\.)?config, \"(\w+)\"", source(kind))
     return {*plain, *asked}
@@ -56,7 +56,7 @@ def test_what_has_no_effect_is_not_read(kind):
 
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_what_is_read_is_known(kind, monkeypatch):
-    """Taken, or expected to have one value; so what is neither is refused."""
+    """Each key is either used or checked against the one supported value."""
     taken = set(configs.EXPECTED)
     take = configs.Config.take
 

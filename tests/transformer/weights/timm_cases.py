@@ -1,4 +1,4 @@
-"""Tiny models of timm's class for vit_*, of odd sizes, and two of its own by their names."""
+"""Tiny models of timm's VisionTransformer with odd sizes, and some of timm's named models."""
 
 from collections.abc import Callable
 

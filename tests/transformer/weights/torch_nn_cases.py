@@ -1,4 +1,4 @@
-"""torch's own three transformers, of odd sizes."""
+"""torch's three transformers with odd sizes."""
 
 import warnings
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def causal_calls(theirs: nn.Module) -> list[Call]:
 
 
 def decoder_calls(whole: bool) -> Callable:
-    """whole: nn.Transformer, which takes source before target and further masks."""
+    """whole: for nn.Transformer, which takes the source first, and more masks."""
 
     def calls(theirs: nn.Module) -> list[Call]:
         made = []

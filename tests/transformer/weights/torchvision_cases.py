@@ -1,4 +1,4 @@
-"""Small models of torchvision's VisionTransformer, and vit_b_16 itself with two layers."""
+"""Small models of torchvision's VisionTransformer, and vit_b_16 with two layers."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def vit(**changes) -> Callable[[], nn.Module]:
 
 
 def with_heads(heads: Callable[[], nn.Module], inside: bool = False) -> Callable[[], nn.Module]:
-    """inside: in place of the classifier alone."""
+    """inside: replace only the classifier inside the head."""
 
     def make() -> nn.Module:
         model = vit()()
@@ -45,7 +45,7 @@ def calls(theirs: nn.Module) -> list[Call]:
 
 
 def larger_calls(theirs: nn.Module) -> list[Call]:
-    """Theirs with its positions interpolated by torchvision."""
+    """Compare with positions interpolated by torchvision."""
     state = interpolate_embeddings(20, 4, OrderedDict(theirs.state_dict()))
     larger = vit(image_size=20)().eval()
     larger.load_state_dict(state)
