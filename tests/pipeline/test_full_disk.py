@@ -1,4 +1,4 @@
-"""A disk that is full, for real: a small file system in memory, filled to the brim."""
+"""A full disk: a small file system in memory without free space."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a
 
 @contextmanager
 def small_disk(folder: Path, kilobytes: int):
-    """A file system of its own at `folder`."""
+    """A small file system mounted at `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     options = ["-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs"]
     subprocess.run(["mount", *options, str(folder)], check=True)
@@ -36,7 +36,7 @@ def small_disk(folder: Path, kilobytes: int):
 
 
 def fill(folder: Path) -> Path:
-    """Take all the space that is left."""
+    """Use all free space."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file:
         try:
@@ -79,7 +79,7 @@ def test_a_checkpoint_that_does_not_fit(small, project, monkeypatch):
     assert (model_dir("gpt", 0) / "model.safetensors").read_bytes() == expected
 
 
-def test_a_first_checkpoint_that_does_not_fit_leaves_nothing_to_go_on_from(project):
+def test_a_first_checkpoint_that_does_not_fit_leaves_no_checkpoint(project):
     with small_disk(project / ".checkpoints", 100), Checkpoint("gpt", "0123") as checkpoint:
         said = r"(?s)No space left.*the same command trains from the beginning"
         with pytest.raises(UserError, match=said):
@@ -88,7 +88,7 @@ def test_a_first_checkpoint_that_does_not_fit_leaves_nothing_to_go_on_from(proje
 
 
 def test_weights_and_curves_that_do_not_fit(small, project):
-    """The training is done by then, and is not done again."""
+    """Training has ended before, and is not repeated."""
     prepare(small, "gpt")
     train(small, "gpt")
     expected = (model_dir("gpt", 0) / "model.safetensors").read_bytes()

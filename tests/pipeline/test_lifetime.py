@@ -1,4 +1,4 @@
-"""A stage ends in good order, and if something hangs it ends all the same."""
+"""A stage exits cleanly, and exits also if something hangs."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ import threading, time
 from pipeline.lifetime import end_with_dvc, unbroken
 end_with_dvc()
 """
-# The call is over when it says so, whatever comes in between.
+# The call ends only after it has printed this.
 CALL = """
 with unbroken():
     print("called", flush=True)
@@ -46,7 +46,7 @@ finally:
 
 
 def ended(code: str, *signals: int) -> tuple[int, str, float]:
-    """Exit code and output of a stage that gets these signals, and how long it takes to end."""
+    """Exit code, output and seconds until the end of a stage that gets these signals."""
     environment = {k: v for k, v in os.environ.items() if k != "DVC_STAGE"}
     process = subprocess.Popen(
         [sys.executable, "-c", START + code],
@@ -85,7 +85,7 @@ def test_what_hangs_is_ended_and_does_not_claim_to_be_saved():
         "stopping after the current step",
         "still not finished after 1 seconds: stopped without saving",
     ]
-    assert seconds >= 1  # it had its time; that it ended at all is the point
+    assert seconds >= 1  # after its grace period
 
 
 def test_impatience_does_not_disturb_the_end():

@@ -1,4 +1,4 @@
-"""Memory at its end: told in a line, whoever asked for it."""
+"""Out of memory: a one-line error, for any library."""
 
 import numpy as np
 import pytest

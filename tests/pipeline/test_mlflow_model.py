@@ -1,4 +1,4 @@
-"""Predictions for texts that the vocabulary does not know."""
+"""Predictions of the MLflow model for texts with unknown words."""
 
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ UNSEEN = ["ZORBLAX 🍕 数 [MASK]", "\x00 \ufeff [MASK] \u202e", "[MASK]" * 8]
 
 @pytest.fixture
 def predictor(small, project):
-    """Builds the model `name`, untrained, as MLflow loads it; with its objective."""
+    """A function that builds the untrained model `name` as MLflow loads it, and its objective."""
 
     def load(name):
         from pipeline.mlflow_model import TrainedTransformer
@@ -51,7 +51,7 @@ def test_unseen_words_are_taken_as_unknown_words(predictor, name):
 
 
 def test_texts_are_read_as_the_commands_read_them(predictor, project):
-    """In either Unicode form, and with the mask of BERT alone as a special token."""
+    """In both Unicode forms, and with BERT's mask as the only special token."""
     written = (project / "text.txt").read_text()
     (project / "text.txt").write_text(written.replace("king", "señor").replace("sea", "mask"))
     composed, apart = "the señor [MASK]", "the sen\N{COMBINING TILDE}or [MASK]"

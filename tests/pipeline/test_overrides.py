@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 @pytest.fixture
 def clone(project):
-    """What DVC needs to compose params.yaml with a profile and overrides."""
+    """The files that DVC needs to compose params.yaml with a profile and overrides."""
     for name in ("params.yaml", "profile", ".dvc/config"):
         source, target = ROOT / name, project / name
         target.parent.mkdir(exist_ok=True)
@@ -68,7 +68,7 @@ def test_a_file_that_is_wrong_itself(clone):
 
 
 def test_where_hydra_is_off_dvc_applies_overrides_to_the_file(clone):
-    """`--no-hydra`, and a configuration without it: no profiles, and other messages."""
+    """With `--no-hydra`, and with a configuration without Hydra."""
     overrides.check(["model.n_layer=3"], hydra=False)
     with pytest.raises(ParamsError, match=r"model\.n_layer: should be a valid integer"):
         overrides.check(["model.n_layer=two"], hydra=False)

@@ -1,4 +1,4 @@
-"""params.yaml is checked whole: every error at once, each with its path and what would be right."""
+"""params.yaml: all errors at once, each with its path and the expected value."""
 
 import re
 from pathlib import Path
@@ -117,7 +117,7 @@ def test_a_wrong_value_is_refused_by_its_path(raw, path, value):
         ("vit.data.image_size", 10**6, "less than or equal to 4096"),
         ("threads", 10**6, "less than or equal to 1024"),
         ("vit.data.split_seed", 2**63, "less than 9223372036854775808"),
-        ("threads", 0x10**4000, "found an integer of 16001 bits"),  # too long for str() to write
+        ("threads", 0x10**4000, "found an integer of 16001 bits"),  # too long for str()
         ("model.d_model", 0x10**4000, "found an integer of 16001 bits"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,

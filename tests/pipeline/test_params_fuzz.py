@@ -1,4 +1,4 @@
-"""params.yaml, changed in hundreds of ways: refused in words, or taken exactly as DVC takes it."""
+"""Hundreds of changes of params.yaml: a clear error, or the values that DVC reads."""
 
 import copy
 import io
@@ -15,7 +15,7 @@ from pipeline.errors import ParamsError
 from pipeline.params import flatten, load
 
 ROOT = Path(__file__).parents[2]
-# As they would be written in the file: types, signs, sizes, and YAML's own traps.
+# As written in the file: types, signs, sizes, and pitfalls of YAML.
 WRITTEN = r"""
 0  -1  1  2  3  7  64  0.0  -0.0  0.5  1.0  1.5  -0.5  0.9999999999999999  1e-05  1e5  1E+5  -1e-3
 1e400  .5  1.  1e309  1000000000  1000000000000  9223372036854775807  9223372036854775808  1e18
@@ -31,7 +31,7 @@ WRITTEN = r"""
 {[1]: 2}  {lr: 1}
 """
 SCALARS = [*re.split(r"  |\n", WRITTEN), "9" * 5000, "0x" + "f" * 5000, "x" * 5000, "{a: " * 300]
-# Ways to write a number, some of which are another number or a string to another reader.
+# Ways to write a number; YAML parsers disagree on some.
 WHOLE = ["2", "+2", "02", "0x2", "0o2", "0b10", "2_0", "!!int '2'", "012", "2.0", "'2'", "2:00"]
 REAL = ["1e-05", "1E-5", "1.0e-5", ".5", "5_0e-2", "!!float '0.5'", "0.50000000000000001", "1"]
 
@@ -45,7 +45,7 @@ def text_of(tree: dict[str, Any]) -> str:
 
 
 def written_values(base: str, rng: random.Random) -> list[str]:
-    """Each scalar in place of a value; every value of the file has its turn."""
+    """Replace each value of the file by each scalar."""
     lines = base.split("\n")
     keyed = [i for i, line in enumerate(lines) if ":" in line]
     made = []
@@ -68,7 +68,7 @@ def written_values(base: str, rng: random.Random) -> list[str]:
 
 
 def moved_keys(tree: dict[str, Any], rng: random.Random, count: int) -> list[str]:
-    """Keys that are missing, misspelt, of another type, elsewhere; sections that are something
+    """Keys that are missing, misspelt, moved or of another type; sections that are something
     else."""
     made = []
     for _ in range(count):
@@ -104,7 +104,7 @@ def sections(tree: dict[str, Any]):
 
 
 def edited_lines(base: str, rng: random.Random, count: int) -> list[str]:
-    """What a hand slips at: lines doubled, lost, indented, joined; characters added and lost."""
+    """Typing errors: lines repeated, deleted, indented, joined; characters added and deleted."""
     made = []
     for _ in range(count):
         lines = base.split("\n")
@@ -139,7 +139,7 @@ def test_hundreds_of_changes_are_refused_in_words_or_taken_as_written(raw, tmp_p
     for number, text in enumerate(changes):
         file.write_text(text, encoding="utf-8", newline="")
         try:
-            params = load(file)  # any other exception would be a traceback: the test ends with it
+            params = load(file)  # any other exception fails the test
         except ParamsError as error:
             refused += 1
             message = str(error)
@@ -164,7 +164,7 @@ def sorted_items(flat: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def is_float(ours: dict[str, Any], key: str, value: Any) -> bool:
-    """A whole number where a real one is wanted: the same value."""
+    """An integer for a float: the same value."""
     return type(value) is int and type(ours.get(key)) is float
 
 
@@ -211,7 +211,7 @@ def test_a_file_made_to_do_harm(tmp_path, monkeypatch, content, message):
 
 
 def test_a_value_that_aliases_make_large_is_not_written_out(raw, tmp_path):
-    """9 ** 3 values are within what a file may hold; the message is not to hold them all."""
+    """9 ** 3 values are allowed, but the message must not list them all."""
     base = text_of(raw)
     file = tmp_path / "params.yaml"
     changed = re.sub("(?m)^threads: .*", "threads: *a3", base)
@@ -222,7 +222,7 @@ def test_a_value_that_aliases_make_large_is_not_written_out(raw, tmp_path):
 
 
 def test_the_loader_of_this_test_is_dvcs_own(tmp_path):
-    """What `load_yaml` says is what DVC tracks: it tells `1e-05` from `'1e-05'`."""
+    """DVC tracks the values of `load_yaml`, which distinguishes `1e-05` and `'1e-05'`."""
     file = tmp_path / "params.yaml"
     file.write_text("a: 1e-05\nb: no\nc: '1'\n")
     assert load_yaml(file) == {"a": 1e-05, "b": "no", "c": "1"}

@@ -1,4 +1,4 @@
-"""Every key of params.yaml is used: read while the stages run, not merely known."""
+"""The stages use every key of params.yaml."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
 from transformer import Architecture
 
-# What only another value of a key makes the model look at.
+# Values of other keys that are needed for a key to have an effect.
 VARIANTS: list[dict[str, Any]] = [{}, {"positions": "rotary", "n_kv_head": 1}]
 
 
@@ -45,7 +45,7 @@ def test_every_parameter_is_read_by_a_stage(small: Params):
         name_sections(params, "")
         with pytest.MonkeyPatch.context() as patch:
             record(patch, BaseModel, lambda self: owner.get(id(self)))
-            # The shared section reaches the model as an Architecture.
+            # The model gets the shared section as an Architecture.
             record(patch, Architecture, lambda self: "model.")
             for name in MODELS:
                 prepare(params, name)

@@ -1,4 +1,4 @@
-"""Files that are written: each takes its place whole, and what stood there is left alone."""
+"""Files are replaced atomically; an existing file is never written into."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ def run(params):
 
 @pytest.mark.parametrize("link", [os.link, os.symlink])
 def test_stages_run_by_hand_leave_dvcs_cache_alone(small, project, link):
-    """DVC makes outputs links to its cache, where `cache.type` says so."""
+    """With some values of `cache.type`, outputs are links into DVC's cache."""
     shutil.copytree(ROOT / "reports" / "reference", project / "reports" / "reference")
     shutil.copy(ROOT / "reports" / "targets.yaml", project / "reports")
     run(small)

@@ -1,4 +1,4 @@
-"""The name of a profile agrees with the values beside it, or is refused."""
+"""The name of a profile must agree with the values of params.yaml."""
 
 import copy
 import shutil
@@ -15,7 +15,7 @@ PROFILES = sorted(file.stem for file in (ROOT / "profile").glob("*.yaml"))
 
 
 def lay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` laid over `base`, as Hydra does it."""
+    """`over` merged into `base`, as in Hydra."""
     for key, value in over.items():
         base[key] = lay(base[key], value) if isinstance(value, dict) else copy.copy(value)
     return base
@@ -23,7 +23,7 @@ def lay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def check(project, raw):
-    """Load params.yaml with what is given laid over the default; returns the name in it."""
+    """Load params.yaml with changes of the default; returns its profile."""
     shutil.copytree(ROOT / "profile", project / "profile")
 
     def write_and_load(*over: dict[str, Any]) -> str:
@@ -90,11 +90,11 @@ def test_a_file_that_is_no_profile(check, project, content):
     if content == "a: [":
         with pytest.raises(ParamsError, match=r"mine\.yaml, line 1"):
             check({"profile": "mine"})
-    else:  # it sets nothing, so that nothing is missing
+    else:  # it sets nothing, so nothing can differ
         assert check({"profile": "mine"}) == "mine"
 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_the_file_of_a_profile_says_its_name(name):
-    """Which is how the name comes into params.yaml."""
+    """params.yaml gets the name from there."""
     assert read(name)["profile"] == name

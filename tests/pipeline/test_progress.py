@@ -1,4 +1,4 @@
-"""Which stage of how many it is."""
+"""The number of the current stage."""
 
 import time
 
@@ -9,7 +9,7 @@ from tests import repository
 
 
 class Dvc:
-    """Stands for the process of a `dvc` that was started 65 seconds ago."""
+    """Replaces the process of a `dvc` that started 65 seconds ago."""
 
     def __init__(self, *command: str):
         self.command = list(command)

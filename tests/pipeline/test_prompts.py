@@ -1,4 +1,4 @@
-"""Prompts become the tokens that the same words have in a corpus."""
+"""Prompts get the same tokens as in a corpus."""
 
 import unicodedata
 
@@ -41,12 +41,12 @@ def test_words_without_a_token_are_named_as_they_were_written():
 
 
 def test_a_prompt_is_cut_as_the_tokenizer_itself_cuts_it(tokenizer):
-    """Encoded part by part, or at once with the mask as a special token."""
+    """Encoding in parts equals encoding at once with the mask as a special token."""
     for text in ("[MASK]", "le [MASK]", "[MASK][MASK] prix ?", "le prix [MASK] ."):
         tokenizer.encode_special_tokens = False
         whole = tokenizer.encode(text, add_special_tokens=False).ids
         assert prompts.read(tokenizer, text, "[MASK]").ids == whole
 
 
-def test_nothing_is_nothing(tokenizer):
+def test_an_empty_prompt_has_no_tokens(tokenizer):
     assert prompts.read(tokenizer, "") == prompts.Prompt([], [])

@@ -1,4 +1,4 @@
-"""Stages run by hand, in an order that `dvc repro` never has, are refused where it matters."""
+"""Stages that are run by hand stop if their inputs do not match."""
 
 import shutil
 from pathlib import Path
@@ -29,13 +29,13 @@ def changed(params: Params, path: str, value) -> Params:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory) -> Path:
-    """Where the first test that needs a finished project keeps it for the others."""
+    """The folder of a finished project, which all tests share."""
     return tmp_path_factory.mktemp("finished") / "project"
 
 
 @pytest.fixture
 def finished(small: Params, project, kept) -> Params:
-    """All stages but the report."""
+    """A project after all stages except the report."""
     if kept.exists():
         shutil.copytree(kept, project, dirs_exist_ok=True)
         return small
@@ -61,7 +61,7 @@ def test_a_text_that_is_prepared_anew_is_neither_evaluated_nor_reported(finished
     for stage in (lambda: evaluate(finished, "gpt"), lambda: report(finished)):
         with pytest.raises(UserError, match=r"models/gpt/seed-0 was trained on other data than da"):
             stage()
-    assert (prediction_dir("gpt", 0) / "figures.json").exists()  # a refusal removes nothing
+    assert (prediction_dir("gpt", 0) / "figures.json").exists()  # the error removes nothing
     train(finished, "gpt")
     with pytest.raises(UserError, match=r"predictions/gpt/seed-0 has the figures of another model"):
         report(finished)
@@ -99,7 +99,7 @@ def test_prepared_data_have_all_parameters_that_they_were_made_with(small, name)
     assert wanted == {source: meta["source"]} | {key: meta[key] for key in wanted.keys() - {source}}
 
 
-def test_neither_are_they_evaluated_or_reported(finished):
+def test_data_of_other_parameters_are_not_evaluated_or_reported(finished):
     other = changed(finished, "gpt.data.text", "hamlet")
     for stage in (lambda: evaluate(other, "gpt"), lambda: report(other)):
         with pytest.raises(UserError, match=r"gpt.data.text 'text.txt', but params.yaml has 'haml"):
@@ -119,7 +119,7 @@ def test_a_model_of_other_parameters_is_not_evaluated(finished, path, message):
 
 
 def test_a_model_for_longer_sequences_is_trained_anew(finished):
-    """The tokens are the same then, and so is the fingerprint of the text."""
+    """Then the tokens and the fingerprint of the text are the same."""
     longer = changed(finished, "gpt.data.sequence_length", 16)
     prepare(longer, "gpt")
     with pytest.raises(UserError, match="its length is 8, not 16: run `dvc repro train@gpt`"):
@@ -127,7 +127,7 @@ def test_a_model_for_longer_sequences_is_trained_anew(finished):
 
 
 def test_data_that_change_while_a_model_trains_are_noticed(small, project, monkeypatch):
-    """DVC would note the new data as what the model was trained on."""
+    """DVC would record that the model was trained on the new data."""
     prepare(small, "gpt")
     plain = train_stage.run_loop
 

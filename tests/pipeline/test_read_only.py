@@ -1,4 +1,4 @@
-"""Folders that may not be written to: a mistake as any other, told in one line."""
+"""Read-only folders: a one-line error."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Records: found by the bytes that were made, whoever asks."""
+"""Records are found by the content of the output."""
 
 import subprocess
 

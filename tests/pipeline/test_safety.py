@@ -1,4 +1,4 @@
-"""What a person was sent, data, names and parameters, runs nothing and breaks out of nowhere."""
+"""Data, names and parameters from others cannot run code or break out of the report."""
 
 import os
 import re
@@ -45,7 +45,7 @@ TEXT = "*novel* [x](y) $(touch hacked)|`x` <i>.txt"
 
 @pytest.fixture
 def hostile(small: Params, project: Path) -> Params:
-    """The small parameters, with names that mean something to shells, browsers and printers."""
+    """The small parameters, with names that are special in shells, HTML and Markdown."""
     folder = project / FOLDER
     for number, name in enumerate(NAMES):
         (folder / name).mkdir(parents=True)
@@ -54,7 +54,7 @@ def hostile(small: Params, project: Path) -> Params:
             shade.save(folder / name / f"$(touch hacked) {copy}.png")
     words = (project / "text.txt").read_text()
     hostile = "``` </code><script>alert(1) \x1b[2J $x$"
-    # Often enough that the samples, a few lines with hidden words, show it whole.
+    # Often enough to appear unmasked in the samples.
     for word in ("ships", "queen", "north"):
         words = words.replace(word, hostile)
     (project / TEXT).write_text(words)
@@ -83,15 +83,15 @@ def test_hostile_names_run_nothing_and_do_not_break_out_of_the_report(hostile, p
     assert not [leaf for leaf in leaves if leaf.type in ("html_block", "html_inline")]
     links = {leaf.attrs["href"] for leaf in leaves if leaf.type == "link_open"}
     images = [leaf.attrs["src"] for leaf in leaves if leaf.type == "image"]
-    assert links <= set(re.findall(r"https://[^)\s]+", REFERENCE))  # the report's own, no other
+    assert links <= set(re.findall(r"https://[^)\s]+", REFERENCE))  # only the report's own
     assert images
     assert all(re.fullmatch(r"figures/[a-z-]+\.png", source) for source in images)
     cells = [leaf.content for leaf in leaves if leaf.type == "text"]
-    assert f"{FOLDER}, decoded" in cells  # the name is there as it is, and no more than a name
+    assert f"{FOLDER}, decoded" in cells  # the name is plain text
     assert TEXT in cells
     shown = [token.content for token in tokens if token.type == "fence"]
     assert any("</code><script>" in content.replace(" ", "") for content in shown)
-    # What was kept of the models is weights, JSON and tables; nothing that is unpickled.
+    # The models are saved as weights, JSON and tables, without pickles.
     kept = [project / folder for folder in ("data", "models", "predictions", "mlartifacts")]
     files = [file for folder in kept for file in folder.rglob("*") if file.is_file()]
     assert len([file for file in files if file.suffix == ".safetensors"]) >= 9
@@ -102,7 +102,7 @@ def test_hostile_names_run_nothing_and_do_not_break_out_of_the_report(hostile, p
 
 
 def test_only_the_models_names_reach_a_shell():
-    """DVC hands `cmd` to a shell, after putting in what stands in ${...}."""
+    """DVC runs `cmd` in a shell, after replacing ${...}."""
     content = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
     assert content["vars"] == [{"models": list(MODELS)}]
     assert all(re.fullmatch(r"[a-z]+", name) for name in MODELS)
@@ -114,7 +114,7 @@ def test_only_the_models_names_reach_a_shell():
 
 @pytest.mark.parametrize("trick", ["", "item: {model: x; touch hacked}"])
 def test_params_do_not_change_the_names_that_reach_a_shell(dvc_project, trick):
-    """DVC reads params.yaml for ${...} as well, before any of this program runs."""
+    """DVC also resolves ${...} from params.yaml, before any of our code runs."""
     commands = dvc_project(trick)
     stages = {f"{stage} --model {name}" for stage in ("prepare", "train", "evaluate")
               for name in MODELS}  # fmt: skip
@@ -128,7 +128,7 @@ def test_params_cannot_name_other_models(dvc_project):
 
 @pytest.fixture
 def dvc_project(project):
-    """What DVC would give to a shell, with a line more in params.yaml."""
+    """The commands of DVC with one more line in params.yaml."""
 
     def commands(line: str) -> set[str]:
         for name in ("dvc.yaml", "params.yaml"):

@@ -1,4 +1,4 @@
-"""The stages in one process, on small data: what they write, and what they refuse."""
+"""The stages in one process on small data: outputs and errors."""
 
 import json
 
@@ -36,11 +36,11 @@ def test_the_stages_leave_what_dvc_expects(trained, project):
         figures = read_json(prediction_dir(name, 0) / "figures.json")
         assert metrics[name].items() <= figures.items()
         assert all(np.isfinite(value) for value in figures.values())
-    assert not any((project / ".checkpoints").glob("*"))  # success leaves none behind
+    assert not any((project / ".checkpoints").glob("*"))  # none remain after success
 
 
 def test_the_final_validation_is_the_evaluation(trained, project):
-    """Two ways to one number: the loop's last evaluation, and the saved model's."""
+    """The loop's last evaluation and that of the saved model give the same numbers."""
     for name in ("gpt", "vit"):
         validation = pd.read_csv(project / "reports" / name / "validation.csv")
         figures = read_json(prediction_dir(name, 0) / "figures.json")
@@ -48,7 +48,7 @@ def test_the_final_validation_is_the_evaluation(trained, project):
 
 
 def test_a_second_training_gives_the_same_bytes(trained, project):
-    assert not any((project / ".checkpoints").glob("*"))  # nothing to copy it from
+    assert not any((project / ".checkpoints").glob("*"))  # no checkpoint to load
     for name in MODELS:
         files = [model_dir(name, 0) / "model.safetensors"]
         files += [project / "reports" / name / f"{kind}.csv" for kind in ("history", "validation")]

@@ -1,4 +1,4 @@
-"""Every part that params.yaml offers trains all three models, with every optimizer."""
+"""All three models train with every variant in params.yaml, and every optimizer."""
 
 import pytest
 
@@ -40,4 +40,4 @@ def test_a_variant_trains(small, variant, optimizer):
         losses = [
             _step(model, objective, steps, settings, 1)["loss"].item() for _ in range(4)
         ]
-        assert losses[-1] < losses[0]  # the very batch that it was trained on
+        assert losses[-1] < losses[0]  # on the batch that it was trained on

@@ -1,4 +1,4 @@
-"""Numbers, counts and times as people write them."""
+"""Formats of numbers, counts and times."""
 
 import pytest
 

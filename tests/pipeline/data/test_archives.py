@@ -1,4 +1,4 @@
-"""Archives made to do harm: compared before they are opened, and never unpacked."""
+"""Malicious archives: verified before they are opened, and never unpacked."""
 
 import hashlib
 import stat
@@ -17,7 +17,7 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 def left(project: Path) -> list[str]:
-    """All files below a folder, but for those that a test put there."""
+    """All files in a folder, except those that a test put there."""
     return sorted(
         str(path.relative_to(project))
         for path in project.rglob("*")
@@ -26,7 +26,7 @@ def left(project: Path) -> list[str]:
 
 
 def archive_made_to_do_harm(path: Path) -> bytes:
-    """Members that climb out, start at the root, link, and grow a thousandfold; and one sound."""
+    """Members with relative, absolute and linked paths, a zip bomb, and one normal member."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("../../climbed.txt", b"out")
         archive.writestr("/tmp/rooted-by-an-archive.txt", b"out")
@@ -46,7 +46,7 @@ def archive_made_to_do_harm(path: Path) -> bytes:
 
 @pytest.fixture
 def outside(tmp_path):
-    """Whatever lies around the project, before and after."""
+    """Checks that files around the project do not change."""
 
     def files() -> set[Path]:
         around = [tmp_path.parent, Path("/tmp"), Path("/etc")]
@@ -63,7 +63,7 @@ def outside(tmp_path):
 def test_an_archive_of_the_mirror_is_compared_before_it_is_opened(
     project, monkeypatch, outside, content
 ):
-    """What is no archive at all is refused for its content too: nothing has tried to open it."""
+    """A file that is not an archive also fails the checksum: nothing tries to open it."""
     file = project / "mirror" / PHOTOGRAPHS.name
     file.parent.mkdir()
     if content == "harmful":
@@ -90,7 +90,7 @@ def test_a_file_in_the_unpacked_mirror_is_compared_before_it_is_decoded(project,
 def test_from_a_known_archive_one_member_is_read_and_nothing_unpacked(
     project, monkeypatch, outside
 ):
-    """pip itself, and an archive whose hash is pinned, harmful as it is."""
+    """With pip, and the pinned hash of the malicious archive."""
     wheel = project / "mirror" / "plays-1.0-py3-none-any.whl"
     wheel.parent.mkdir()
     digest = hashlib.sha256(archive_made_to_do_harm(wheel)).hexdigest()
@@ -105,7 +105,7 @@ def test_from_a_known_archive_one_member_is_read_and_nothing_unpacked(
 def test_a_wheel_with_another_hash_is_refused_even_if_pip_lets_it_through(
     project, monkeypatch, outside, content
 ):
-    """A pip that does not compare hashes hands over another wheel: it is not opened."""
+    """If pip does not check hashes and returns another wheel, it is not opened."""
     made = project / "mirror" / "plays-1.0-py3-none-any.whl"
     made.parent.mkdir()
     if content == "harmful":

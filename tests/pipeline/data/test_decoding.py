@@ -1,4 +1,4 @@
-"""Images of every kind, against pixels computed without Pillow; and what is none."""
+"""Images of all kinds have the pixels computed without Pillow; other files are refused."""
 
 import io
 import random
@@ -29,7 +29,7 @@ def pixels(content: bytes) -> np.ndarray:
 
 
 def png(pixels: bytes, width: int, height: int, depth: int, kind: int, *extra: bytes) -> bytes:
-    """A PNG file, written by hand: rows of bytes, each behind a zero."""
+    """A PNG file without a library: rows of bytes, each after a zero byte."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         check = zlib.crc32(name + content)
@@ -71,7 +71,7 @@ GREYS = np.array([[0, 1, 128, 129, 257], [385, 386, 32768, 65534, 65535]], dtype
     ids=["PNG", "TIFF", "PGM"],
 )
 def test_sixteen_bits_are_scaled_and_rounded(content):
-    """Neither clipped, which would turn all but the darkest white, nor cut down to eight bits."""
+    """They are neither clipped at 255 nor truncated to eight bits."""
     expected = [[(int(grey) * 255 + 32767) // 65535 for grey in row] for row in GREYS]
     assert expected == [[0, 0, 0, 1, 1], [1, 2, 128, 255, 255]]
     assert pixels(content).tolist() == [[[grey] * 3 for grey in row] for row in expected]
@@ -96,7 +96,7 @@ def test_one_bit():
 
 
 def test_a_palette_with_transparency():
-    """The colour beneath, without a warning, which the tests would turn into an error."""
+    """Keeps the colour without alpha, and without a warning (warnings are errors in tests)."""
     palette = b"PLTE" + bytes([255, 0, 0, 0, 255, 0, 9, 8, 7])
     content = png(b"\0\0\1\2", 3, 1, 8, 3, palette, b"tRNS" + bytes([0, 128, 255]))
     assert pixels(content).tolist() == [[[255, 0, 0], [0, 255, 0], [9, 8, 7]]]
@@ -112,7 +112,7 @@ def test_transparency_shows_the_colour_beneath(mode):
 
 @pytest.mark.parametrize(("form", "tolerance"), [("TIFF", 1), ("JPEG", 6)])
 def test_cmyk(form, tolerance):
-    """Inks take light away: 255 - ink of it is left by a colour, and by the black above it."""
+    """Inks are subtractive: the light is (255 - ink) * (255 - black) / 255."""
     inks = np.array([[0, 0, 0, 0], [0, 0, 0, 255], [255, 0, 0, 0], [40, 80, 120, 60]], np.uint8)
     blocks = inks.repeat(16, axis=0)[None].repeat(16, axis=0)
     options = {"quality": 100, "subsampling": 0} if form == "JPEG" else {}
@@ -131,13 +131,13 @@ def test_the_first_frame_of_an_animation():
 
 
 def test_a_photograph_of_a_camera_with_two_pictures_inside():
-    """Its name and first bytes are those of a JPEG."""
+    """The file has the name and the first bytes of a JPEG."""
     image = Image.fromarray(NOISE).resize((64, 48))
     content = written(image, "MPO", save_all=True, append_images=[image.rotate(90)])
     assert pixels(content).shape == (48, 64, 3)
 
 
-UPRIGHT = {  # of the EXIF tag Orientation: what turns the stored pixels upright
+UPRIGHT = {  # by EXIF Orientation: makes the stored pixels upright
     1: lambda stored: stored,
     2: lambda stored: stored[:, ::-1],
     3: lambda stored: stored[::-1, ::-1],
@@ -158,7 +158,7 @@ def test_a_camera_held_sideways(orientation):
 
 
 def test_a_decompression_bomb_of_either_size():
-    """A few bytes that unpack to gigabytes: above Pillow's warning, and above its refusal."""
+    """A few bytes that decode to gigabytes: above Pillow's limits for warnings and errors."""
     for side in (10_000, 14_000, 60_000):
         content = png(b"", side, side, 8, 2)
         with pytest.raises(UserError, match=r"^x.png: .* exceeds limit of \d+ pixels"):
@@ -177,7 +177,7 @@ def test_a_decompression_bomb_of_either_size():
         (written(Image.fromarray(NOISE[..., 0].astype(np.float32)), "TIFF"), "32 bits or floats"),
     ],
 )
-def test_what_is_no_image_is_refused_by_name(content, message):
+def test_a_file_that_is_not_an_image_is_refused_by_name(content, message):
     with pytest.raises(UserError, match=rf"^own/x.jpg: .*(?:{message})") as caught:
         decode("own/x.jpg", content)
     assert "BytesIO" not in str(caught.value)

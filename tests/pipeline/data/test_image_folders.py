@@ -1,4 +1,4 @@
-"""Folders of images as people have them: what else lies there, and names of every kind."""
+"""Folders of images: layouts, other files, and unusual names."""
 
 import os
 from pathlib import Path
@@ -40,7 +40,7 @@ LITTER = (
 )  # fmt: skip
 
 
-def test_what_other_systems_leave_is_no_image(own, capsys):
+def test_files_of_other_systems_are_no_images(own, capsys):
     for name in LITTER:
         (own / name).parent.mkdir(parents=True, exist_ok=True)
         (own / name).write_bytes(b"no image")
@@ -81,7 +81,7 @@ def test_a_class_may_have_any_printable_name(own, name):
 
 @pytest.mark.parametrize("name", [b"caf\xe9", b"two\nlines", b"\x1b[2Jclear"])
 def test_a_class_of_unprintable_name_is_refused(own, name):
-    """It could not be written to the JSON and the report that name the classes."""
+    """Its name could not be written to JSON files and the report."""
     folder = os.path.join(os.fsencode(own), name)
     os.mkdir(folder)
     (own / "a" / "0.png").rename(os.fsdecode(os.path.join(folder, b"0.png")))
@@ -96,7 +96,7 @@ def test_a_file_that_is_no_image_is_named(own, kind):
     if kind == "link to nowhere":
         file.symlink_to("nowhere")
     elif kind == "pipe":
-        os.mkfifo(file)  # whoever opens it waits for a writer
+        os.mkfifo(file)  # opening it waits for a writer
     else:
         file.write_bytes(b"" if kind == "zero bytes" else b"<html>not found</html>")
     with pytest.raises(UserError, match=rf"^{file}: "):
@@ -106,7 +106,7 @@ def test_a_file_that_is_no_image_is_named(own, kind):
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user may read all of root's")
 @pytest.mark.parametrize("closed", ["b", "b/1.png", "."])
 def test_what_may_not_be_read_is_named(own, closed):
-    for folder in own.parents[:-2]:  # pytest's folders are root's alone
+    for folder in own.parents[:-2]:  # pytest's folders allow only root
         folder.chmod(0o755)
     (own / closed).chmod(0)
     os.seteuid(65534)
@@ -126,7 +126,7 @@ def test_more_pixels_than_fit_are_refused_before_any_is_decoded(own):
 
 
 @pytest.mark.parametrize("count", [images._digits, images._photographs])
-def test_nor_are_known_images_made_too_large(project, count):
+def test_too_large_an_image_size_of_known_images_is_refused(project, count):
     with pytest.raises(UserError, match=r"images of 4096 x 4096 pixels take .* smaller image_size"):
         count(4096)
 
@@ -168,7 +168,7 @@ def test_what_lies_beside_the_splits_is_left_out_and_said_to_be(project, capsys)
         for name in ("a", "b"):
             picture(project / "own" / split / name / "1.png", 1)
     (project / "own" / "annotations").mkdir()
-    picture(project / "own" / "test" / "1.png", 1)  # as contests have it: without labels
+    picture(project / "own" / "test" / "1.png", 1)  # without labels, as in competitions
     found = read_folder(project / "own", 8)
     assert found.test is not None and found.train[1] == ["a", "b"]
     assert "using train/ and val/, ignoring annotations/, test/" in capsys.readouterr().out
@@ -216,7 +216,7 @@ def test_images_beside_the_classes_are_told(own, capsys):
 
 
 def test_a_class_has_one_name_in_either_unicode_form(project):
-    """As a Mac writes it in one split, and another system in the other."""
+    """One split has the name as macOS writes it, the other as other systems do."""
     for split, name in (("train", "cafe\N{COMBINING ACUTE ACCENT}"), ("test", "café")):
         for each in (name, "b"):
             picture(project / "own" / split / each / "1.png", 1)

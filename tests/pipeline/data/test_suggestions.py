@@ -1,4 +1,4 @@
-"""What is said of images that the defaults are not made for."""
+"""Advice for images that the default parameters do not suit."""
 
 import json
 
@@ -21,7 +21,7 @@ def folder(size: tuple[int, int], colour: float) -> Folder:
 
 
 def said(kind: tuple, raw: dict, **values) -> str | None:
-    """The advice on a folder, with values of the sections of ViT."""
+    """The advice for a folder, with changed values in the sections of ViT."""
     for section in ("data", "objective", "model"):
         for key in raw["vit"][section].keys() & values.keys():
             raw["vit"][section][key] = values[key]
@@ -48,11 +48,11 @@ def test_photographs_with_the_defaults_of_digits(raw):
         (SCANS, {"image_size": 96, "patch_size": 8}),
     ],
 )
-def test_what_suits_is_passed_over(raw, kind, values):
+def test_suitable_values_are_not_mentioned(raw, kind, values):
     assert said(kind, raw, **values) is None
 
 
-def test_what_is_suggested_is_followed_by_silence_and_is_valid(raw):
+def test_suggested_values_are_valid_and_give_no_further_advice(raw):
     for kind in (WEB, DIGITS, ICONS, SCANS, ((9, 40), 0.5), ((1, 1), 0.0), ((47, 47), 0.0)):
         values = {key.split(".")[-1]: value for key, value in suggest(folder(*kind)).items()}
         if kind != ((1, 1), 0.0):  # smaller than any image_size

@@ -1,4 +1,4 @@
-"""A note where a tokenizer disappoints in a language, and none where it does not."""
+"""Notes on tokenizers that do not suit a language."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from pipeline.data import text
 from pipeline.params import TextData
 from tests.conftest import ROOT
 
-# Sentences of our own, some with a little of another language.
+# Our own sentences; some contain a few words of another language.
 ENGLISH = "The ship left the harbour at dawn, and the crew sang an old song. "
 GERMAN = "Das Schiff verließ den Hafen früh am Morgen, und die Mannschaft sang ein altes Lied. "
 FINNISH = "Laivan miehistö lauloi aamunkoitteessa vanhaa merimieslaulua satamasta lähtiessään. "
@@ -19,8 +19,8 @@ KOREAN = "배는 새벽에 항구를 떠났고 선원들은 오래된 노래를 
 
 @pytest.fixture
 def said(project, monkeypatch, capsys):
-    """What encoding a text with a tokenizer prints."""
-    monkeypatch.setenv("DVC_ROOT", str(ROOT))  # the vocabulary, in the cache that all tests share
+    """The output of encoding a text with a tokenizer."""
+    monkeypatch.setenv("DVC_ROOT", str(ROOT))  # for the vocabulary in the shared cache
 
     def encode(content: str, tokenizer: str) -> str:
         (project / "own.txt").write_text(content * 30)
@@ -40,7 +40,7 @@ def test_clauses_that_are_taken_for_words_are_told(said, content):
 
 
 @pytest.mark.parametrize("content", [ENGLISH, GERMAN, RUSSIAN, KOREAN, ENGLISH * 20 + CHINESE])
-def test_writing_with_spaces_is_passed_over(said, content):
+def test_scripts_with_spaces_get_no_note(said, content):
     assert said(content, "word") == ""
 
 
@@ -50,5 +50,5 @@ def test_a_language_that_falls_to_pieces_is_told(said, content):
     assert "tokens per word: the vocabulary of the tokenizer 'wordpiece' is English" in out
 
 
-def test_english_in_pieces_is_passed_over(said):
+def test_english_word_pieces_get_no_note(said):
     assert said(ENGLISH, "wordpiece") == ""

@@ -1,4 +1,4 @@
-"""Texts: the published figures of the real ones, and refusals by name and place."""
+"""Texts: the real ones have their published sizes; errors have file and line."""
 
 import hashlib
 import math
@@ -55,8 +55,8 @@ def masked_data(name: str, fraction: float = 0.0, length: int = 4) -> MaskedText
 
 @pytest.mark.skipif(not MIRROR, reason="t8.shakespeare.txt is on no package index")
 def test_the_references_plays_have_its_vocabulary_word_for_word(monkeypatch):
-    """A public repository of the exercise has its vocabulary as a file, here its SHA-256; the
-    order of equally frequent words is that of their first appearance."""
+    """A public repository of the exercise has the vocabulary file, whose SHA-256 is here; its
+    equally frequent words are in the order of their first occurrence."""
     monkeypatch.chdir(Path(__file__).parents[3])
     tensors, meta, tokenizer = text.encode(masked_data("t8.shakespeare", length=20))
     assert (len(tensors["train"]), len(tensors["validation"])) == (1_174_244, 0)
@@ -64,7 +64,7 @@ def test_the_references_plays_have_its_vocabulary_word_for_word(monkeypatch):
     assert len(words) == 23_945
     assert hashlib.sha256("\n".join(words).encode()).hexdigest() == T8_VOCABULARY
     assert meta["unigram_entropy"] == pytest.approx(6.290, abs=0.0005)
-    assert len(tensors["train_lines"]) == 124_457  # the last one empty
+    assert len(tensors["train_lines"]) == 124_457  # the last one is empty
 
 
 def test_whitespace_words_are_split_at_spaces_and_at_the_references_marks_alone():
@@ -141,7 +141,7 @@ def test_unknown_words_are_counted_not_lost():
         (b"a b c d e f g h i j k l", "the validation part has 3 tokens, too few"),
     ],
 )
-def test_a_text_that_does_not_do(project, content, message):
+def test_an_unusable_text_is_refused(project, content, message):
     (project / "own.txt").write_bytes(content)
     with pytest.raises(UserError, match=message):
         text.encode(data("own.txt"))

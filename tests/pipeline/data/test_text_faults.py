@@ -1,4 +1,4 @@
-"""Texts that are none, or are written in unforeseen ways: refused by name and place, or taken."""
+"""Unusual texts: read correctly, or refused with file and line."""
 
 import os
 import unicodedata
@@ -31,12 +31,12 @@ def data(tokenizer: str = "word", length: int = 4, fraction: float = 0.25) -> Te
         ("a\nstraße".encode("latin-1"), r"own.txt: not UTF-8 text \(line 2, byte 6\)"),
         (b"\xef\xbb\xbfa\nb\xff", r"own.txt: not UTF-8 text \(line 2, byte 6\)"),
         (b"a\xed\xa0\x80", r"own.txt: not UTF-8 text \(line 1, byte 1\)"),  # half a surrogate pair
-        (b"a \xe2\x82", r"own.txt: not UTF-8 text \(line 1, byte 2\)"),  # cut off in a character
+        (b"a \xe2\x82", r"own.txt: not UTF-8 text \(line 1, byte 2\)"),  # half a character
         (b"PK\x03\x04\x14\x00", r"own.txt: a zero byte \(line 1, byte 5\)"),  # an archive
         (b"to be or not", "training part has 3 tokens, too few.* a smaller validation_fraction"),
     ],
 )
-def test_what_is_no_text_is_refused_by_name_and_place(project, content, message):
+def test_a_file_that_is_not_a_text_is_refused_with_its_line(project, content, message):
     (project / "own.txt").write_bytes(content)
     with pytest.raises(UserError, match=message):
         text.encode(data())
@@ -62,10 +62,10 @@ def test_a_folder_is_no_text(project):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user may read all of root's")
 def test_a_file_that_may_not_be_read(project):
-    """Root may read everything, so that the test becomes nobody for a while."""
+    """Root may read everything, so the test switches to the user nobody."""
     (project / "own.txt").write_text(WORDS * 20)
     (project / "own.txt").chmod(0o600)
-    for folder in (project, *project.parents[:-2]):  # pytest's folders are root's alone
+    for folder in (project, *project.parents[:-2]):  # pytest's folders allow only root
         folder.chmod(0o755)
     os.seteuid(65534)
     try:
@@ -91,7 +91,7 @@ def test_a_text_too_large_to_be_encoded(project):
 
 @pytest.mark.parametrize("tokenizer", ["word", "char"])
 def test_a_text_of_another_system_gives_the_same_tokens(project, tokenizer):
-    """Windows' and old Macs' line ends, and a mark of the byte order."""
+    """Line ends of Windows and old Macs, and a byte order mark."""
     unix = (WORDS + "\n") * 20
     (project / "own.txt").write_bytes(unix.encode())
     expected, meta, _ = text.encode(data(tokenizer))
@@ -119,7 +119,7 @@ def test_names_of_special_tokens_in_a_text_are_text(project, vocabulary, tokeniz
 
 @pytest.mark.parametrize("tokenizer", ["word", "whitespace", "char", "wordpiece"])
 def test_a_text_has_the_same_tokens_in_either_unicode_form(project, vocabulary, tokenizer):
-    """As Macs write it, letter and accent, and as others do: in one text, and in two."""
+    """Letter and accent as two characters (macOS) or as one, in one text and in two."""
     composed = "Le café était fermé, señor Åse. 한국 "
     apart = unicodedata.normalize("NFD", composed)
     assert composed != apart
@@ -133,7 +133,7 @@ def test_a_text_has_the_same_tokens_in_either_unicode_form(project, vocabulary, 
 
 @pytest.fixture
 def vocabulary(project, monkeypatch):
-    """The published WordPiece vocabulary, in the cache that all tests share."""
+    """The published WordPiece vocabulary, in the shared cache."""
     monkeypatch.setenv("DVC_ROOT", str(ROOT))
 
 
@@ -149,7 +149,7 @@ def test_words_that_the_vocabulary_does_not_know_are_told(project, vocabulary, c
 
 
 def test_a_text_mostly_of_unknown_words_is_refused(project, vocabulary):
-    """A model of it would say "unknown" each time, and its loss would be splendid."""
+    """A model would always predict "unknown" and reach a very low loss."""
     (project / "own.txt").write_text("to ሰላም ለዓለም 🍕 " * 20)
     with pytest.raises(UserError, match=r"own.txt: 75.0% .*'wordpiece', first 'ሰላም'; use anot"):
         text.encode(data("wordpiece"))

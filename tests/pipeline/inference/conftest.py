@@ -1,4 +1,4 @@
-"""The three models in a project, and the commands."""
+"""Fixtures: a project with the three models, and the commands."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ def built(small):
 
 
 def build_models(small: Params) -> None:
-    """Make models/<name> and data/<name>, untrained, of the default recipe but for BERT's norms."""
+    """Make untrained models and data with the default recipe, except BERT's norms."""
     raw = small.model_dump(exclude_none=True)
     raw["bert"]["model"]["norm_position"] = "post"
     params = validate(raw)
@@ -36,7 +36,7 @@ def build_models(small: Params) -> None:
 
 @pytest.fixture
 def run(project) -> Callable[..., Result]:
-    """A command in the project; code: the exit code that is expected."""
+    """Run a command in the project; code: the expected exit code."""
 
     def invoke(*arguments: object, code: int = 0) -> Result:
         result = CliRunner().invoke(main, [str(argument) for argument in arguments])

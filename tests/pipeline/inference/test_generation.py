@@ -1,4 +1,4 @@
-"""generation_config.json: what it says is done, or refused by name."""
+"""generation_config.json: settings are applied, or refused by name."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from transformer.generate import Sampling
 from transformer.weights.huggingface.keys import GENERATION
 
 HONOURED = {"do_sample", "eos_token_id", "temperature", "top_k", "top_p"}
-# Of older and newer versions: what each of ours that has no part for a key is given.
+# Values of unsupported keys, from older and newer versions.
 REFUSED = {
     "bad_words_ids": [[1]], "begin_suppress_tokens": [1], "constraints": [1],
     "diversity_penalty": 0.5, "dola_layers": "low", "encoder_no_repeat_ngram_size": 2,
@@ -30,7 +30,7 @@ REFUSED = {
 
 @pytest.fixture
 def folder(tmp_path):
-    """A function that writes the two files; None leaves one out."""
+    """A function that writes the two files; None omits one."""
 
     def write(generation, config=None):
         for name, values in (("generation_config", generation), ("config", config or {})):
@@ -57,12 +57,12 @@ def folder(tmp_path):
 )
 def test_how_tokens_are_chosen(folder, values, sampling):
     assert read_generation(folder(values)).sampling == sampling
-    # Without the file, config.json has the same keys, as older versions wrote them.
+    # Without the file, config.json has the same keys, as in older versions.
     (folder(values) / "generation_config.json").unlink()
     assert read_generation(folder(None, values)).sampling == sampling
 
 
-def test_every_key_is_honoured_refused_or_known_not_to_matter():
+def test_every_key_is_applied_refused_or_known_not_to_matter():
     assert REFUSED.keys() == NOTHING.keys()
     kinds = (HONOURED, set(NOTHING), set(WITHOUT_EFFECT))
     assert sum(map(len, kinds)) == len(set().union(*kinds))
@@ -83,7 +83,7 @@ def test_what_would_change_the_text_is_refused_by_name(folder, key):
         (written / file).unlink()
 
 
-def test_what_transformers_takes_for_granted_is_taken(folder):
+def test_defaults_are_those_of_transformers(folder):
     values = GenerationConfig().to_dict() | GenerationConfig._get_default_generation_params()
     assert read_generation(folder(values)).sampling == Sampling(temperature=0)
 
@@ -118,7 +118,7 @@ def test_generate_does_as_the_folder_says_unless_it_is_told_otherwise(built, run
     tokenizer = AutoTokenizer.from_pretrained(project / "gpt2")
     model = AutoModelForCausalLM.from_pretrained(project / "gpt2")
     prompt = tokenizer("the king and", return_tensors="pt")
-    with torch.no_grad():  # as its file says
+    with torch.no_grad():  # as in its file
         written = model.generate(**prompt, max_new_tokens=5, pad_token_id=0)[0]
     assert likeliest == tokenizer.decode(written) + "\n"
     assert run(*command, "--temperature", 0.8, "--top-k", 0).output == drawn

@@ -1,4 +1,4 @@
-"""classify: what it prints, on our model and on a folder of transformers."""
+"""classify: its output for our model and for a folder of transformers."""
 
 import json
 from pathlib import Path
@@ -55,12 +55,12 @@ def test_an_exported_model_runs_in_transformers_and_comes_back(built, run, proje
         expected = {each["label"]: each["score"] for each in theirs(str(file))}
         for source in (None, project / "vit"):
             ((_, found),) = classes((file,), source, 3)
-            # Pillow and torchvision round the bytes of a resized image each in its own way.
+            # Pillow and torchvision round the bytes of a resized image differently.
             assert dict(found) == pytest.approx(expected, abs=2e-3)
 
 
 def test_a_model_of_grey_images_is_exported_as_one_of_colours(built, run, project):
-    """transformers' pipelines know no other images."""
+    """transformers' pipelines pass only RGB images."""
     meta_path, config_path = Path("data/vit/meta.json"), Path("models/vit/seed-0/config.json")
     meta, config = (json.loads(path.read_text()) for path in (meta_path, config_path))
     meta_path.write_text(json.dumps(meta | {"channels": 1, "mean": [0.4], "std": [0.3]}))
@@ -75,7 +75,7 @@ def test_a_model_of_grey_images_is_exported_as_one_of_colours(built, run, projec
 
 
 def test_classes_without_names_are_called_as_transformers_calls_them(built, run, project):
-    """It writes none for two classes, which are as many as it takes for granted."""
+    """transformers writes no names for two classes, its default number."""
     torch.manual_seed(0)
     config = ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
                        intermediate_size=8, image_size=8, patch_size=4)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Nothing is answered by a model that was trained on other data than are prepared."""
+"""A model is not used if it was trained on other data than are prepared."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ COMMANDS = {
 
 
 def rename_words(project: Path) -> None:
-    """The same tokens in the same order, each for another word."""
+    """The same tokens in the same order, but for other words."""
     text = (project / "text.txt").read_text()
     (project / "text.txt").write_text(text.replace("king", "duke").replace("queen", "prior"))
 
@@ -48,7 +48,7 @@ def remove_images(project: Path) -> None:
         ("vit", remove_images, "images and normalization"),
     ],
 )
-def test_data_that_are_prepared_anew_silence_the_model(
+def test_a_model_is_not_used_after_its_data_have_changed(
     built, small, run, project, name, change, what
 ):
     command, export = COMMANDS[name]

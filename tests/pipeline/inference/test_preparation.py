@@ -1,4 +1,4 @@
-"""preprocessor_config.json: images are prepared as by transformers, or the key is named."""
+"""preprocessor_config.json: images are prepared as in transformers, or the error names a key."""
 
 import json
 
@@ -20,7 +20,7 @@ SIZE = {"height": 8, "width": 8}
 
 @pytest.fixture
 def prepared(tmp_path):
-    """What a preprocessor_config.json makes of an image: ours, and that of transformers."""
+    """An image prepared with a preprocessor_config.json, by us and by transformers."""
     model = transformer.vit(Architecture(1, 2, 8, 8), 8, 4, 3, 2)
     ViTConfig(image_size=8, patch_size=4).save_pretrained(tmp_path)
     rng = np.random.default_rng(0)
@@ -53,7 +53,7 @@ def prepared(tmp_path):
 def test_what_is_known_is_done_as_transformers_does(prepared, settings):
     ours, theirs = prepared(settings)
     spread = (theirs.max() - theirs.min()).item()
-    # Pillow and torchvision round the bytes of a resized image each in its own way.
+    # Pillow and torchvision round the bytes of a resized image differently.
     torch.testing.assert_close(ours, theirs, atol=spread * 0.02, rtol=0)
 
 

@@ -1,4 +1,4 @@
-"""The README.md of an export: its samples run as they stand there."""
+"""The README.md of an export: its examples run as printed."""
 
 import json
 import re
@@ -15,7 +15,7 @@ CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
 def samples(folder: Path) -> list[str]:
-    """What each block of code prints, run in the folder by itself."""
+    """The output of each code block, run in the folder."""
     printed = []
     for code in CODE.findall((folder / "README.md").read_text("utf-8")):
         command = [sys.executable, "-W", "ignore", "-c", code]
@@ -31,7 +31,7 @@ def test_the_samples_of_an_export_run(built, run, project, name):
     run("export", "--model", name, "out")
     first, *others = samples(project / "out")
     if name == "gpt":
-        assert len(first.split()) > 6  # behind the prompt
+        assert len(first.split()) > 6  # longer than the prompt
     else:
         lines = [line.split() for line in first.splitlines()]
         assert len(lines) == 3 and all(line[0].endswith("%") for line in lines)
@@ -52,8 +52,8 @@ def test_images_that_become_colours_are_told(built, run, project):
     assert note not in Path("colours/README.md").read_text()
 
 
-def test_exports_and_what_they_are_made_of_are_no_secrets(built, run, project):
-    """Whoever can read a new file can read them."""
+def test_exports_and_models_have_the_permissions_of_new_files(built, run, project):
+    """They have the permissions of new files."""
     (new := project / "new").touch()
     for name in MODELS:
         run("export", "--model", name, f"exported/{name}")

@@ -1,4 +1,4 @@
-"""generate and fill-mask: what they print, on our models and on folders of transformers."""
+"""generate and fill-mask: their output for our models and for folders of transformers."""
 
 import json
 import shutil
@@ -70,7 +70,7 @@ def test_unknown_words_are_told_and_do_not_stick_to_the_next_one(built, run):
 
 
 def test_special_tokens_but_the_mask_of_bert_are_text(built, run):
-    """A [MASK] is nothing that a GPT has ever read."""
+    """GPT is not trained with [MASK]."""
     stderr = run("generate", "--prompt", "the [MASK] king", "--tokens", 1).stderr
     assert stderr == "note: words that are not in the vocabulary: '[', 'MASK', ']'\n"
     stderr = run("fill-mask", "the [MASK] [UNK]").stderr
@@ -88,7 +88,7 @@ def test_a_given_model_takes_special_tokens_as_transformers_does(built, run, pro
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_a_prompt_may_have_either_unicode_form(small, run, project, form):
-    """Also of what is exported, in transformers."""
+    """Also for exported models in transformers."""
     written = (project / "text.txt").read_text().replace("king", "señor").replace("sea", "café")
     (project / "text.txt").write_text(written)
     build_models(small)
@@ -107,7 +107,7 @@ def test_a_prompt_may_have_either_unicode_form(small, run, project, form):
 def test_exported_models_run_in_transformers_and_come_back(built, run, project):
     for name, wanted in (("bert", "BertForMaskedLM"), ("gpt", "GPT2LMHeadModel")):
         assert wanted in run("export", "--model", name, project / name).output
-    # Theirs: the words and their probabilities.
+    # transformers: the words and their probabilities.
     theirs = pipeline("fill-mask", model=str(project / "bert"), top_k=4)(MASKED)
     for found in (fillings(MASKED, None, 4), fillings(MASKED, project / "bert", 4)):
         assert found[0] == "[MASK]"
@@ -115,7 +115,7 @@ def test_exported_models_run_in_transformers_and_come_back(built, run, project):
             assert [g.word for g in guesses] == [each["token_str"] for each in expected]
             scores = [each["score"] for each in expected]
             assert [g.probability for g in guesses] == pytest.approx(scores, rel=1e-4)
-    # Theirs: the same text, up to the context.
+    # transformers: the same text, up to the context.
     tokenizer = AutoTokenizer.from_pretrained(project / "gpt")
     model = AutoModelForCausalLM.from_pretrained(project / "gpt")
     ids = tokenizer(PROMPT, return_tensors="pt").input_ids
@@ -126,7 +126,7 @@ def test_exported_models_run_in_transformers_and_come_back(built, run, project):
 
 
 def test_a_prompt_of_theirs_is_framed_by_their_special_tokens(built, run, project):
-    """As published BERTs have it: vocab.txt, [CLS] and [SEP]."""
+    """As in published BERTs: vocab.txt, [CLS] and [SEP]."""
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "to", "be", ",", "or", "not"]
     config = BertConfig(vocab_size=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
                         intermediate_size=8, max_position_embeddings=12)  # fmt: skip
@@ -157,7 +157,7 @@ def test_fill_mask_takes_the_mask_token_of_the_folder(built, run, project):
 
 
 def byte_level(folder, always):
-    """A GPT-2 of single bytes, which writes the one that is called `always` and no other."""
+    """A GPT-2 with byte tokens that always generates the token `always`."""
     tokens = list(bytes_to_unicode().values())
     config = GPT2Config(vocab_size=256, n_embd=8, n_layer=1, n_head=2, eos_token_id=None)
     model = GPT2LMHeadModel(config)
@@ -171,7 +171,7 @@ def byte_level(folder, always):
 
 
 def test_a_stop_token_is_named_by_its_text(run, project):
-    """In a vocabulary of bytes, the line break is called otherwise."""
+    """In a byte-level vocabulary, the line break has another name."""
     byte_level(project / "gpt2", "Ċ")
     command = ("generate", "--prompt", "ab", "--tokens", 5, "--from", "gpt2")
     assert run(*command).output == "ab" + 5 * "\n" + "\n"
@@ -233,7 +233,7 @@ def test_options_outside_of_their_range_are_refused(run, option, message, code):
 
 
 def test_the_context_is_that_of_the_model(built, run, project):
-    """Also where config.json leaves it out, since it is what transformers takes for granted."""
+    """Also if config.json omits it, because it is the default of transformers."""
     run("export", "--model", "gpt", "gpt2")
     llama = LlamaConfig(vocab_size=30, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
                         intermediate_size=8, max_position_embeddings=2048)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The tokenizer of a folder: its tokens are those of transformers, or it is refused."""
+"""The tokenizer of a folder gives the tokens of transformers, or is refused."""
 
 import json
 
@@ -26,7 +26,7 @@ def bert(tmp_path):
 
 @pytest.fixture
 def gpt2(tmp_path):
-    """A folder with a vocab.json of single bytes, and merges.txt."""
+    """A folder with a vocab.json of bytes, and merges.txt."""
     GPT2Config().save_pretrained(tmp_path)
     tokens = [*bytes_to_unicode().values(), "Ġa", "<|endoftext|>"]
     (tmp_path / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(tokens)}))
@@ -35,7 +35,7 @@ def gpt2(tmp_path):
 
 
 def whole(folder, **changed):
-    """tokenizer.json in place of vocab.txt, with some of its parts changed."""
+    """tokenizer.json instead of vocab.txt, with some changes."""
     tokenizer = BertWordPieceTokenizer(str(folder / "vocab.txt"), lowercase=False)
     content = json.loads(tokenizer.to_str()) | changed
     (folder / "tokenizer.json").write_text(json.dumps(content))
@@ -47,7 +47,7 @@ def configure(folder, **settings):
 
 
 def agree(folder, text):
-    """Whether the tokens and the mask are those of transformers."""
+    """Assert that tokens and mask token are those of transformers."""
     tokenizer, mask = read_tokenizer(folder, json.loads((folder / "config.json").read_text()))
     theirs = AutoTokenizer.from_pretrained(folder)
     return tokenizer.encode(text).ids == theirs(text).input_ids and mask == theirs.mask_token
@@ -123,7 +123,7 @@ def test_the_prefix_space_of_a_tokenizer_json_is_theirs(gpt2):
     ids=str,
 )
 def test_a_llama_is_split_as_its_class_does_it(tmp_path, file, settings):
-    """Whatever its tokenizer.json says besides the vocabulary, as Llama 2's does."""
+    """Its tokenizer.json, like that of Llama 2, matters only for the vocabulary."""
     LlamaConfig().save_pretrained(tmp_path)
     letters = ["<unk>", "<s>", "</s>", "▁", "a", "b", "▁a"]
     tokens = {token: index for index, token in enumerate(letters)}
@@ -207,7 +207,7 @@ def test_a_file_that_cannot_be_read_is_named(bert, name, content, message):
 
 def test_a_tokenizer_json_says_for_itself_what_its_class_does_not(bert):
     whole(bert, normalizer={"type": "Lowercase"})
-    # The keys of other classes change nothing, there as here.
+    # Keys of other classes change nothing, in transformers and here.
     for settings in ({}, {"do_lower_case": False}, {"add_prefix_space": True}):
         known = {"tokenizer_class": "PreTrainedTokenizerFast", "mask_token": "[MASK]"}
         configure(bert, **known, **settings)

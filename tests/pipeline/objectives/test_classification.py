@@ -1,4 +1,4 @@
-"""Classification: an epoch sees each image once, and both kinds of mean are what they say."""
+"""Classification: batches, augmentation, and both kinds of mean."""
 
 import pytest
 import torch
@@ -71,7 +71,7 @@ def test_figures_are_means_over_what_their_measure_says(plain, monkeypatch):
 
 
 def test_the_references_three_accuracies(plain):
-    """25 pizza, 19 steak, 31 sushi in batches of 32, 32, 11: the only values in its log."""
+    """25 pizza, 19 steak and 31 sushi in batches of 32, 32, 11 give the only values in its log."""
     labels = torch.tensor([0] * 25 + [1] * 19 + [2] * 31)
     found = {}
     for index, name in enumerate(("pizza", "steak", "sushi")):
@@ -114,7 +114,7 @@ def test_augmentation_draws_from_a_stream_of_its_own(small):
 
 
 class Answering:
-    """A model that gives the test images classes and probabilities of our choice."""
+    """A model with given classes and probabilities for the test images."""
 
     def __init__(self, classes: list[int], chances: list[float]):
         rest = [(1 - chance) / 2 for chance in chances]
@@ -127,8 +127,8 @@ class Answering:
 
 
 def sampled(plain, wrong: dict[int, float], count: int) -> dict[str, list]:
-    """Samples of `count` test images, of which those in `wrong` get a wrong answer with the given
-    probability, and all others the right one with 0.9."""
+    """Samples of `count` test images; those in `wrong` get a wrong prediction with the given
+    probability, all others the right one with 0.9."""
     labels = torch.arange(count) % 3
     plain.images |= {"test_labels": labels}
     plain.images["test_images"] = torch.zeros(count, 3, 8, 8, dtype=torch.uint8)
@@ -142,13 +142,13 @@ def test_samples_are_mistakes_first_the_surest_before_others(plain):
     assert shown["probability"][:3] == [0.8, 0.7, 0.6]
     wrong = [a != p for a, p in zip(shown["actual"], shown["predicted"], strict=True)]
     assert wrong == [True] * 3 + [False] * 13
-    assert shown["images"][3] == 0 and shown["images"][-1] == 99  # the others over the whole split
+    assert shown["images"][3] == 0 and shown["images"][-1] == 99  # right ones: spread out
 
 
 def test_samples_have_some_right_answers_however_many_mistakes_there_are(plain):
     shown = sampled(plain, dict.fromkeys(range(90), 0.5), 100)
     assert len(shown["images"]) == 16
-    assert shown["images"][:12] == list(range(12))  # equally sure: in order
+    assert shown["images"][:12] == list(range(12))  # equal probabilities: in order
     assert min(shown["images"][12:]) >= 90
 
 

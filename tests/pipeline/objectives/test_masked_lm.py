@@ -1,4 +1,4 @@
-"""Masked language modelling: what is hidden, from what, and the figures."""
+"""Masked language modelling: masking, batches and metrics."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def test_a_step_has_one_batch_and_steps_differ(objective):
 
 
 def test_the_untrained_model_knows_the_frequencies(objective):
-    """Its head starts at the log unigram frequencies, so its loss is close to the baseline's."""
+    """The head starts with the log unigram frequencies, so the loss is close to the baseline."""
     model = objective.build_model().eval()
     figures = objective.evaluate(model)
     assert figures["loss"] == pytest.approx(figures["baseline_loss"], abs=0.05)
@@ -57,7 +57,7 @@ def test_samples_show_the_hidden_words_in_order(objective):
 
 
 def test_the_evaluation_hides_each_word_by_itself_behind_the_mask_token(objective):
-    """As the reference does: no hidden word stands in its place, no number of them is fixed."""
+    """As in the reference: always the mask token, and independently for each word."""
     for masked in (objective.train, objective.held_out):
         shown = masked["inputs"][masked["hidden"]]
         assert (shown == objective.tokens.meta["special"]["mask"]).all()

@@ -1,4 +1,4 @@
-"""Which tokens are hidden, and what stands in their place."""
+"""Masking: which tokens are masked, and what replaces them."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_exact_hides_each_place_as_often():
 
 
 def test_independent_hides_a_binomial_number():
-    """By hand: of 8 words with p = 0.15 none is hidden in 0.85 ** 8 = 27.2% of the sequences."""
+    """By hand: with 8 words and p = 0.15, 0.85 ** 8 = 27.2% of the sequences have no mask."""
     hidden = masked(0.15, "independent", "mask")["hidden"]
     assert hidden.float().mean().item() == pytest.approx(0.15, abs=0.005)
     assert (hidden.sum(1) == 0).float().mean().item() == pytest.approx(0.85**8, abs=0.015)
@@ -55,6 +55,6 @@ def test_mixed_is_eighty_ten_ten():
     """Devlin et al. 2019, section 3.1: 80% [MASK], 10% a random token, 10% the token itself."""
     batch = masked(0.4, "exact", "mixed")
     shown, labels = batch["inputs"][batch["hidden"]], batch["labels"][batch["hidden"]]
-    by_chance = 0.1 / VOCABULARY  # a random token is the mask or the right one as any other
+    by_chance = 0.1 / VOCABULARY  # a random token may be the mask or the right one
     assert (shown == MASK).float().mean().item() == pytest.approx(0.8 + by_chance, abs=0.01)
     assert (shown == labels).float().mean().item() == pytest.approx(0.1 + by_chance, abs=0.01)

@@ -87,7 +87,7 @@ def test_the_log_line_is_the_references(objective):
 def test_a_held_out_text_shorter_than_a_prompt(small, project, request):
     (project / "text.txt").write_text("aye nay " * 45)
     objective = request.getfixturevalue("objective")
-    assert len(objective.tokens.validation) == 9  # one more than a sequence, the least there may be
+    assert len(objective.tokens.validation) == 9  # one more than a sequence, the minimum
     (sample,) = objective.samples(objective.build_model().eval())
     assert len(sample["prompt"].split()) == 9
     assert sample["continuation"]

@@ -1,4 +1,4 @@
-"""Examples out of a text: anywhere, or at the beginnings of lines."""
+"""Examples from a text: from anywhere, or from the beginnings of lines."""
 
 import pytest
 import torch

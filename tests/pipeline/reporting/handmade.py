@@ -1,4 +1,4 @@
-"""Results made by hand, for tests of what is drawn and told of them."""
+"""Artificial results, for tests of the report and its pictures."""
 
 import numpy as np
 import pandas as pd
@@ -27,8 +27,8 @@ def result(
 ) -> Result:
     """A result of 40 steps of 500 tokens or images each.
 
-    evaluations: evenly over the steps. without: figures that it lacks. classes, images: of a
-        classifier's test split; every third answer is wrong. own: whether the data are a user's.
+    evaluations: their number. without: missing metrics. classes, images: of a
+        classifier's test split; every third prediction is wrong. own: a user's own data.
     """
     unit = "images" if name == "vit" else "tokens"
     trainings = []

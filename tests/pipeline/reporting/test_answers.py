@@ -1,4 +1,4 @@
-"""A classifier's answers: the confusion matrix, and a grid of images."""
+"""Pictures of a classifier: the confusion matrix, and a grid of images."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -31,7 +31,7 @@ def test_each_share_is_written_into_its_cell(figure):
     shown = rows(*[("a", "a")] * 3, ("a", "b"), *[("b", "b")] * 200, ("b", "a"))
     answers.confusion(figure, shown, ["a", "b"])
     (axes,) = figure.axes
-    # Position is (answer, what the image shows).
+    # Position is (predicted class, true class).
     written = {text.get_position(): text.get_text() for text in axes.texts}
     assert written == {(0, 0): "75", (1, 0): "25", (0, 1): "<1", (1, 1): "100"}
 
@@ -42,7 +42,7 @@ def test_the_names_of_long_classes_do_not_overlap(figure):
     figure.draw_without_rendering()
     (axes,) = figure.axes
     names = [label.get_text() for label in axes.get_yticklabels()]
-    assert len(set(names)) == len(LONG)  # shortened such that they can still be told apart
+    assert len(set(names)) == len(LONG)  # still different after shortening
     boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 

@@ -1,4 +1,4 @@
-"""Curves beside the reference's: what is drawn, and that it can be read."""
+"""Learning curves: contents and readability."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,7 +19,7 @@ def reached(monkeypatch):
 
 @pytest.fixture
 def drawn(reached):
-    """Draw a result into a figure, laid out as it is saved."""
+    """Draw a result into a figure with the saved layout."""
 
     def draw(made):
         figure = plt.figure()
@@ -36,7 +36,7 @@ def legend(figure) -> list[str]:
 
 
 def horizontal(axes) -> dict[float, str]:
-    """Heights of the lines across the panel, with their colours."""
+    """Heights and colours of the horizontal lines."""
     lines = [line for line in axes.lines if list(line.get_xdata()) == [0, 1]]
     return {line.get_ydata()[0]: to_hex(line.get_color()) for line in lines}
 
@@ -118,7 +118,7 @@ def test_one_seed_has_no_band(drawn):
 def test_a_single_evaluation_is_a_point(drawn, name):
     for panel in drawn(result(name, evaluations=1)).axes:
         single = [line for line in panel.lines if len(line.get_xdata()) == 1]
-        assert len(single) >= 4  # two curves, and the final figure of each
+        assert len(single) >= 4  # two curves and their final results
         assert all(line.get_marker() not in ("", "None", None) for line in single)
 
 

@@ -1,4 +1,4 @@
-"""The files: sharp, small, and the same for the same results."""
+"""The picture files: sharp, small, and equal for equal results."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,12 @@ from pipeline.reporting import figures, targets
 from tests.conftest import ROOT
 from tests.pipeline.reporting.handmade import result
 
-LARGEST = 160_000  # bytes, of images that nothing compresses; real ones take less
+LARGEST = 160_000  # bytes, for images of noise; real ones take less
 
 
 @pytest.fixture
 def drawn(project, monkeypatch):
-    """Draw a result, whose test images are noise: the hardest to compress."""
+    """Draw a result with test images of noise, which do not compress."""
     (project / "reports").symlink_to(ROOT / "reports")
     reached = targets.load()
     noise = np.random.default_rng(0).integers(0, 256, (30, 3, 64, 64), dtype=np.uint8)

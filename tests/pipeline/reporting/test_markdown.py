@@ -1,4 +1,4 @@
-"""metrics.md as a whole: what it says, in the grammar of its numbers."""
+"""metrics.md as a whole: its content, and the grammar of its numbers."""
 
 import re
 
@@ -20,7 +20,7 @@ ENVIRONMENT = {
 
 @pytest.fixture
 def render(raw, monkeypatch):
-    """The report on results that are made by hand."""
+    """The report on artificial results."""
     monkeypatch.chdir(ROOT)
     params = validate(raw)
 
@@ -36,7 +36,7 @@ def render(raw, monkeypatch):
 
 
 def change(made, **figures):
-    """The same result with other figures, a list of them with a value for each seed."""
+    """The same result with other metrics; a list has a value for each seed."""
     for index, training in enumerate(made.trainings):
         for key, value in figures.items():
             training.figures[key] = value[index] if isinstance(value, list) else value
@@ -98,7 +98,7 @@ def test_equal_seeds_deviate_by_nothing(render):
 
 
 def test_the_mistakes_of_a_classifier_are_counted(render):
-    made = result("vit", images=30)  # every third one is wrong
+    made = result("vit", images=30)  # every third prediction is wrong
     report = render(result("bert"), result("gpt"), made)
     assert "The model is wrong on 10 of 30 test images." in report
     assert "Mistakes come first, the 6 with the highest probability" in report

@@ -1,4 +1,4 @@
-"""Markdown that data cannot break out of."""
+"""Data cannot break out of the Markdown."""
 
 from pipeline.reporting.markup import fenced, table
 

@@ -1,4 +1,4 @@
-"""The command in the report gives the parameters of the run again, whatever was changed."""
+"""The command in the report repeats the parameters of the run after any changes."""
 
 import copy
 import random
@@ -23,8 +23,8 @@ from pipeline.yaml_file import flatten
 from tests.conftest import ROOT
 
 PROFILES = ("default", "record", "reference", "smoke")
-CHANGES = 48  # random sets of changes, for which Hydra takes some 100 ms each
-# The values of keys that have but a few, by the name of the key.
+CHANGES = 48  # random sets of changes; Hydra needs about 100 ms for each
+# The values of keys with few values, by the name of the key.
 CHOICES = {
     key: get_args(field.annotation)
     for section in vars(params_module).values()
@@ -51,7 +51,7 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 def change(path: str, value: Any) -> None:
-    """Edit params.yaml; a value of None takes the key out."""
+    """Edit params.yaml; None removes the key."""
     yaml, file = YAML(), Path("params.yaml")
     content = yaml.load(file)
     put(content, path, value)
@@ -74,7 +74,7 @@ def printed() -> str:
 
 
 def overrides(line: str) -> list[str]:
-    """The values of `-S` after a shell has read the line."""
+    """The arguments of `-S` after a shell has parsed the line."""
     script = f"set -- {line}; printf '%s\\0' \"$@\""
     words = subprocess.check_output(["sh", "-c", script]).decode().split("\0")[:-1]
     if words == ["dvc", "repro"]:
@@ -84,7 +84,7 @@ def overrides(line: str) -> list[str]:
 
 
 def composed(folder: Path, given: list[str]) -> dict[str, Any]:
-    """The content of params.yaml after DVC has laid the overrides over the file in `folder`."""
+    """The content of params.yaml in `folder` after DVC has applied the overrides."""
     given = to_path_overrides(given).get("params.yaml", [])
     assert not any(override.is_sweep_override() for override in to_hydra_overrides(given))
     file = folder / "composed.yaml"
@@ -164,7 +164,7 @@ def profile(name: str) -> dict[str, Any]:
 
 
 def test_the_command_gives_the_same_parameters_after_any_changes(clone, raw):
-    """By DVC's own way from flags to params.yaml, on many random changes of each profile."""
+    """With DVC's own code for `-S`, for many random changes of each profile."""
     dice = random.Random(0)
     overriding = [f"{name}.model.{key}" for name in MODELS for key in ModelParams.model_fields]
     for number in range(CHANGES):
@@ -190,7 +190,7 @@ def test_the_command_gives_the_same_parameters_after_any_changes(clone, raw):
 
 
 def another(dice: random.Random, key: str, value: Any) -> Any:
-    """A value for the key, of the same type and inside of all bounds."""
+    """Another valid value for the key, of the same type."""
     if key in CHOICES:
         return dice.choice(CHOICES[key])
     if isinstance(value, bool):
@@ -205,7 +205,7 @@ def another(dice: random.Random, key: str, value: Any) -> Any:
 
 
 def hostile(dice: random.Random) -> str:
-    """The name of a file, of letters that mean something to a shell or to Hydra."""
+    """A file name with special characters of shells and Hydra."""
     letters = ["a", "/", ".", "\\", "'", '"', "$", "{", "}", "[", "]", "(", ")", ",",
                ":", "=", "~", "+", "*", " ", "\n", "\t", "#", "&", ";", "`", "!", "%", "ä", "中",
                "null", "true", "1e5", "0", "-", "oc.env:HOME"]  # fmt: skip
@@ -238,7 +238,7 @@ def test_a_committed_params_yaml_that_is_none_is_no_base(clone):
 
 
 def test_shell_and_hydra_agree_on_the_lines_of_a_report(clone):
-    """Every override is one that Hydra can read by itself."""
+    """Hydra can parse each override separately."""
     change("bert.model.n_layer", 2)
     change("gpt.data.text", "it's.txt")
     for override in shlex.split(printed())[4::2]:

@@ -1,4 +1,4 @@
-"""What a person reads on the terminal when the pipeline has ended."""
+"""The summary on the terminal at the end of the pipeline."""
 
 import time
 
@@ -41,7 +41,7 @@ def test_the_last_lines_say_where_to_look_next(judged, capsys):
     assert keep.endswith("git add params.yaml dvc.lock reports && git commit")
 
 
-def test_an_experiment_in_a_temporary_folder_is_taken_over(judged, capsys, monkeypatch, tmp_path):
+def test_the_result_of_a_queued_experiment_is_applied(judged, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("DVC_EXP_NAME", "taut-toad")
     summary.tell(judged([4.0], []))
@@ -63,5 +63,5 @@ def test_brackets_are_explained_where_there_are_some(judged, capsys):
     assert "brackets" not in capsys.readouterr().out
     summary.tell(judged([4.0], ["other data"]))
     assert "In brackets: not like for like" in capsys.readouterr().out
-    summary.tell([])  # data that no target is about
+    summary.tell([])  # data without targets
     assert "brackets" not in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The reference's figures: the committed files say what its write-up says."""
+"""The committed results of the reference agree with its write-up."""
 
 import pandas as pd
 import pytest

@@ -1,4 +1,4 @@
-"""When a training first got to a target."""
+"""Time to target: when training first reached a target."""
 
 import pandas as pd
 import pytest
@@ -45,7 +45,7 @@ def test_of_an_accuracy_the_first_that_is_as_high():
 
 
 def test_several_targets_count_when_all_are_reached_at_once():
-    """Each is reached at some evaluation; both only at the third."""
+    """Each is reached at some evaluation, but both only at the third."""
     both = training([3.0, 5.0, 3.5], [0.1, 0.9, 0.6])
     assert time_to_target.first_moment(both, [LOSS, ACCURACY]).step == 30
 

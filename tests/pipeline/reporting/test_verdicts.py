@@ -1,4 +1,4 @@
-"""Verdicts: who is better, and which comparisons count."""
+"""Verdicts: what is better, and which comparisons count."""
 
 import copy
 from dataclasses import asdict
@@ -24,7 +24,7 @@ def reached(monkeypatch):
     return targets.load()
 
 
-# As the objectives say of their figures.
+# As the objectives declare.
 MEASURES = {
     "bert": {figure: asdict(each) for figure, each in MaskedLanguageModelling.measures.items()},
     "gpt": {figure: asdict(each) for figure, each in NextTokenPrediction.measures.items()},
@@ -91,7 +91,7 @@ def test_a_larger_budget_does_not_count(raw, reached):
 
 @pytest.fixture
 def reference(raw):
-    """The parameters of the profile `reference`, whose every comparison is like for like."""
+    """The parameters of the profile `reference`, with only like-for-like comparisons."""
     return with_profile(raw, "reference")
 
 
@@ -158,7 +158,7 @@ def test_a_figure_measured_in_another_way_stands_in_brackets(reference, reached,
 
 
 def test_the_budgets_are_the_operations_of_the_references_recipe(reference, reached):
-    """Counted by torch on the profile's models, whose BERT here scores every token."""
+    """Counted by torch on the profile's models; BERT computes logits for every token."""
     params = validate(reference)
     sizes = {
         "bert": {"vocabulary_size": 23_948, "length": 20, "tie_embeddings": False},

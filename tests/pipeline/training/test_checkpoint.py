@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, one trainer each, by parameters, data and code."""
+"""Checkpoints: atomic, locked, and specific to parameters, data and code."""
 
 import os
 import pickle
@@ -44,7 +44,7 @@ def test_the_other_trainer_is_locked_out_and_told_whom(project, impatient):
     ):
         pass
     with Checkpoint("gpt", "0123"), Checkpoint("gpt", "4567"), Checkpoint("bert", "0123"):
-        pass  # others are not concerned
+        pass  # others are not locked
 
 
 def test_a_trainer_waits_a_little_for_an_orphan_to_end(project):
@@ -118,7 +118,7 @@ def test_abandoned_checkpoints_do_not_pile_up(project):
         abandoned = checkpoints.prune()
         left = {folder.name for folder in (project / ".checkpoints").iterdir()}
     assert used.folder.name in left
-    # The one in use does not count: a training with many seeds holds many.
+    # Those in use do not count: a training with many seeds has many.
     assert left - {used.folder.name} == {
         f"gpt-{number:02}" for number in range(5, checkpoints.KEPT + 5)
     }
@@ -129,7 +129,7 @@ def test_abandoned_checkpoints_do_not_pile_up(project):
 def test_a_checkpoint_in_use_is_not_removed_as_of_no_more_use(project):
     with Checkpoint("gpt", "0123") as checkpoint:
         checkpoint.save({"step": 1})
-        Checkpoint("gpt", "0123").remove()  # by the evaluation of another run
+        Checkpoint("gpt", "0123").remove()  # called by the evaluation of another run
         assert checkpoint.load() == {"step": 1}
     checkpoint.remove()
     assert not checkpoint.folder.exists()
@@ -176,7 +176,7 @@ def test_the_identity_knows_seed_data_and_code(raw, tmp_path, monkeypatch):
     assert identity(params, "gpt", 1, "data") != before
     assert identity(params, "gpt", 0, "other") != before
     raw["bert"]["train"]["lr"] = 0.123
-    assert identity(validate(raw), "gpt", 0, "data") == before  # not its business
+    assert identity(validate(raw), "gpt", 0, "data") == before  # does not depend on it
     (tmp_path / "code.py").write_text("pass")
     monkeypatch.setattr(checkpoints, "CODE", (*checkpoints.CODE, tmp_path))
     assert identity(params, "gpt", 0, "data") != before

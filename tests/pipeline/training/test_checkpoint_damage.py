@@ -1,4 +1,4 @@
-"""A checkpoint that was altered: refused, or the very same state; and no code of it is run."""
+"""An altered checkpoint is refused or gives the same state; its code never runs."""
 
 import os
 import pickle
@@ -45,7 +45,7 @@ def file(checkpoint):
 
 
 def flat(value):
-    """A state as a list of plain values."""
+    """A state as a flat list of values."""
     if isinstance(value, torch.Tensor):
         return [value.dtype, value.shape, *value.flatten().tolist()]
     if isinstance(value, dict):
@@ -55,7 +55,7 @@ def flat(value):
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_an_altered_byte_is_never_taken_for_weights(checkpoint, file):
-    """Without a comparison of checksums four in ten would be: torch reads them as they are."""
+    """Without checksums, four in ten would be: torch does not verify them."""
     sound, state = file.read_bytes(), flat(checkpoint.load())
     rng = random.Random(0)
     refused = same = 0
@@ -90,7 +90,7 @@ def test_a_checkpoint_that_carries_code(checkpoint, file, project, form):
     with pytest.raises(UserError, match=r"\.pt: not a checkpoint of this program"):
         checkpoint.load()
     assert not (project / "hacked").exists()
-    if form != "old torch":  # the code is real: without care it runs
+    if form != "old torch":  # the code really runs with an unsafe load
         if form == "pickle":
             pickle.loads(file.read_bytes())
         else:

@@ -1,4 +1,4 @@
-"""The clock: an inner activity stops the outer one, and nothing is counted twice."""
+"""The clock: an inner activity pauses the outer one, and no time counts twice."""
 
 import time
 

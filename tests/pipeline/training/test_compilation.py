@@ -1,4 +1,4 @@
-"""`compile: true` where there is no compiler."""
+"""`compile: true` without a compiler."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 @pytest.fixture
 def compiled(small, project):
-    """Prepared data of a BERT that is to be compiled, and its params.yaml."""
+    """Prepared data and params.yaml of a BERT with `compile: true`."""
     raw = small.model_dump(exclude_none=True)
     raw["bert"]["train"]["compile"] = True
     with (project / "params.yaml").open("w") as file:
@@ -36,4 +36,4 @@ def test_without_a_compiler_a_training_ends_before_it_begins(compiled):
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("error: params.yaml: bert.train.compile: true, but torch cannot")
     assert "No working C++ compiler found" in done.stderr and "g++" in done.stderr
-    assert not (compiled / "mlflow.db").exists()  # no run that failed is left behind
+    assert not (compiled / "mlflow.db").exists()  # there is no failed run

@@ -1,4 +1,4 @@
-"""What a person sees during training."""
+"""Output during training."""
 
 import io
 
@@ -11,7 +11,7 @@ from pipeline.training.console import Lines, LiveBar, alive
 
 @pytest.fixture
 def bar(monkeypatch) -> tuple[LiveBar, Terminal]:
-    """Of the widest texts that are usual, on a terminal of 80 columns."""
+    """A progress bar with the widest usual texts, on a terminal of 80 columns."""
     terminal = Terminal(file=io.StringIO(), force_terminal=True, width=80, legacy_windows=False)
     monkeypatch.setattr(console, "Terminal", lambda **_: terminal)
     return LiveBar("bert, seed 12", "seed 12 | ", 10_000, 0, "tokens"), terminal

@@ -1,4 +1,4 @@
-"""The training loop: the arithmetic of a step, and resuming without a trace."""
+"""The training loop: the arithmetic of a step, and exact resumption."""
 
 import os
 import re
@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 
 
 class Interrupted(Exception):
-    """Stands for whatever ends a process."""
+    """Replaces an interruption of the process."""
 
 
 def changed(params: Params, name: str, **settings) -> Params:
@@ -46,7 +46,7 @@ def outputs(project, name):
 
 
 def forget(project):
-    """Remove the last state of a training, which it would otherwise go on from."""
+    """Remove the checkpoint of a training."""
     shutil.rmtree(project / ".checkpoints")
 
 
@@ -73,12 +73,12 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(small, project, 
     step = loop._step
     monkeypatch.setattr(loop, "_step", lambda *a: steps.append(a[-1]) or step(*a))
     train(small, name)
-    assert steps[0] == saved[0] + 1  # it went on, rather than starting again
+    assert steps[0] == saved[0] + 1  # it continued
     assert outputs(project, name) == expected
 
 
 def test_a_signal_saves_the_step_at_hand_and_costs_nothing(small, project):
-    """Also before the first checkpoint that is due, and between two lines of the log."""
+    """Also before the first regular checkpoint, and between two lines of the log."""
     rare = {"steps": 200, "log_every": 30, "evaluate_every": 1000, "checkpoint_every": 1000}
     params = changed(small, "gpt", **rare)
     prepare(params, "gpt")
@@ -128,7 +128,7 @@ def test_other_parameters_never_resume_a_checkpoint(small, monkeypatch):
 
 
 def test_accumulated_gradients_equal_those_of_the_whole_batch(small, project):
-    """Four micro-batches of a step against the plain one, without dropout."""
+    """Four micro-batches compared with one batch, without dropout."""
     content = small.model_dump(exclude_none=True)
     content["gpt"]["model"]["dropout"] = 0.0
     small = validate(content)
@@ -137,7 +137,7 @@ def test_accumulated_gradients_equal_those_of_the_whole_batch(small, project):
     for parts in (1, 4):
         train(changed(small, "gpt", accumulate=parts), "gpt")
         histories.append(pd.read_csv(project / "reports" / "gpt" / "history.csv"))
-    # Loss, gradient norm and gradient of the embedding, of every step.
+    # Loss, gradient norm and embedding gradient of every step.
     pd.testing.assert_frame_equal(*histories, rtol=1e-3)
 
 
@@ -180,7 +180,7 @@ def test_mixed_precision_and_compilation_end_close_to_plain_training(small, proj
     plain, mixed, compiled = curves
     assert mixed.tolist() != plain.tolist()
     assert mixed.tolist() == pytest.approx(plain.tolist(), rel=0.02)
-    # Dropout draws other numbers in a compiled model.
+    # A compiled model draws other random numbers for dropout.
     assert compiled.tolist() == pytest.approx(plain.tolist(), rel=0.02)
 
 
@@ -199,7 +199,7 @@ def test_a_diverged_training_stops_at_once_and_keeps_its_last_good_state(small, 
 
 
 def test_a_loss_is_watched_between_flushes():
-    """Rarely logged, a loss that is not a number is noticed when it appears all the same."""
+    """A NaN loss is detected soon, even with rare logging."""
     history = History()
     figures = {"loss": torch.tensor(1.0), "grad_norm": torch.tensor(2.0)}
     history.append({"step": 1, "lr": 0.1}, figures)
@@ -230,7 +230,7 @@ def test_piped_output_is_plain_lines(small, capsys):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_lines_fit_80_columns_and_tell_the_seed(small, capsys, monkeypatch, name):
-    """Steps, gradients and times with as many digits as they may have."""
+    """With the longest possible steps, gradients and times."""
     prepare(small, name)
     capsys.readouterr()
     monkeypatch.setattr(loop.Clock, "per_step", lambda *_: 36_000.0)
@@ -239,5 +239,5 @@ def test_lines_fit_80_columns_and_tell_the_seed(small, capsys, monkeypatch, name
     assert max(map(len, lines)) <= 80
     for seed in (10, 11):
         assert sum(line.startswith(f"seed {seed} | ") for line in lines) >= 4
-    assert sum("Δw: sum of" in line for line in lines) == (name == "bert")  # told once
+    assert sum("Δw: sum of" in line for line in lines) == (name == "bert")  # printed once
     assert any(line.endswith(":00:00 left") for line in lines)

@@ -1,4 +1,4 @@
-"""Optimizers: Muon equals torch's own, and every parameter is moved exactly once."""
+"""Optimizers: Muon equals torch's, and each parameter belongs to exactly one optimizer."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def settings(raw, **changes) -> StepTraining:
 
 @pytest.mark.parametrize("shape", [(12, 12), (16, 8), (8, 16)])
 def test_muon_moves_as_torchs_own(shape):
-    """torch's runs its iteration in bfloat16, hence the tolerance: 2% of a step's length."""
+    """torch's uses bfloat16, so the tolerance is 2% of the step's length."""
     torch.manual_seed(0)
     start, gradients = torch.randn(shape), torch.randn(3, *shape)
     moved = []

@@ -1,4 +1,4 @@
-"""How much training is still to come."""
+"""The estimate of the remaining training."""
 
 import pytest
 import torch
@@ -50,7 +50,7 @@ def seeds(params, *wanted):
 
 @pytest.fixture
 def prepared(raw, project):
-    """Nothing but what the estimate reads of the data."""
+    """Prepared data with only the fields that the estimate needs."""
     for name, meta in META.items():
         write_json(meta | {"fingerprint": name}, data_dir(name) / "meta.json")
     return validate(raw)

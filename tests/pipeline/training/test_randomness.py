@@ -1,4 +1,4 @@
-"""Random streams: repeatable, and independent of one another."""
+"""Random streams are repeatable and independent."""
 
 import torch
 
