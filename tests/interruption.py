@@ -163,7 +163,7 @@ def _end(trainer: psutil.Process) -> None:
     try:
         trainer.wait(timeout=30)
     except psutil.TimeoutExpired:
-        raise AssertionError("the trainer goes on without its dvc") from None
+        raise AssertionError("the trainer continues without its dvc") from None
 
 
 def runs(folder: Path) -> list:

@@ -131,7 +131,7 @@ def test_an_empty_class(project):
 def test_classes_that_differ_between_the_splits(project):
     for path in ("train/a", "train/b", "test/a", "test/c"):
         picture(project / "own" / path / "1.png")
-    told = r"not in both splits: 'b' \(1 for training, 0 for the test\), 'c' \(0 for training, 1"
+    told = r"not in both splits: 'b' \(1 for training, 0 for testing\), 'c' \(0 for training, 1"
     with pytest.raises(UserError, match=told):
         images.encode(data("own"))
 

@@ -16,7 +16,7 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def server(tmp_path):
-    """The address of a web server, and the folder that it serves."""
+    """The folder of a web server, and its address."""
     folder = tmp_path / "web"
     folder.mkdir()
 

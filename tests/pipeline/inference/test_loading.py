@@ -65,7 +65,7 @@ def test_a_model_is_not_used_after_its_data_have_changed(
             "match\n"
         )
     assert not Path("out").exists()
-    if change in (rename_words, rename_classes):  # back again: the very same data
+    if change in (rename_words, rename_classes):  # back again: the same data
         undo(project)
         prepare(small, name)
         assert run(*COMMANDS[name][0]).output == before
