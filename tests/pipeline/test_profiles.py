@@ -45,7 +45,7 @@ def test_a_name_that_was_edited_alone_is_refused_with_the_command_that_runs_it(c
     with pytest.raises(ParamsError, match="1 error") as caught:
         check({"profile": name})
     said = str(caught.value)
-    assert f"profile: '{name}', but of the " in said
+    assert f"profile: '{name}', but only " in said
     assert f"run the profile with `dvc exp run -S +profile={name}`" in said
 
 
@@ -55,7 +55,7 @@ def test_the_values_of_a_profile_go_by_its_own_name_alone(check, name, other):
     if name == other:
         assert check(read(name)) == name
         return
-    with pytest.raises(ParamsError, match=f"profile: '{other}', but of the"):
+    with pytest.raises(ParamsError, match=f"profile: '{other}', but only"):
         check(read(name), {"profile": other})
 
 

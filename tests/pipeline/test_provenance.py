@@ -63,7 +63,7 @@ def test_a_text_that_is_prepared_anew_is_neither_evaluated_nor_reported(finished
             stage()
     assert (prediction_dir("gpt", 0) / "figures.json").exists()  # the error removes nothing
     train(finished, "gpt")
-    with pytest.raises(UserError, match=r"predictions/gpt/seed-0 has the figures of another model"):
+    with pytest.raises(UserError, match=r"predictions/gpt/seed-0 is the evaluation of another model"):
         report(finished)
     evaluate(finished, "gpt")
     report(finished)
@@ -109,8 +109,8 @@ def test_data_of_other_parameters_are_not_evaluated_or_reported(finished):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("bert.model.n_layer", "models/bert is not the model .*: its architecture.n_layer is 1, "),
-        ("model.d_mlp", "models/bert is not the model .*: its architecture.d_mlp is 32, not 2"),
+        ("bert.model.n_layer", "models/bert does not match .*: its architecture.n_layer is 1, "),
+        ("model.d_mlp", "models/bert does not match .*: its architecture.d_mlp is 32, not 2"),
     ],
 )
 def test_a_model_of_other_parameters_is_not_evaluated(finished, path, message):

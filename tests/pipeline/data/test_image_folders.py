@@ -185,8 +185,8 @@ def test_a_training_split_by_itself_is_split(project):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (("train/1.png", "val/2.png"), "train/, val/: the name of a split, but without a folder"),
-        (("a/1.png", "b/1.png", "val/2.png"), "val/: the name of a split, but without a folder"),
+        (("train/1.png", "val/2.png"), "train/, val/: the name of a split, but without folders"),
+        (("a/1.png", "b/1.png", "val/2.png"), "val/: the name of a split, but without folders"),
         (("train/a/1.png", "holdout/a/1.png"), "train/ is the name of a split, but holdout"),
         (("test/a/1.png", "val/a/1.png"), "test/, val/ without a train/"),
         (("test/a/1.png", "test/b/1.png"), "test/ without a train/"),

@@ -164,7 +164,7 @@ def test_a_download_that_goes_wrong(project, serve, monkeypatch, answer, message
     assert time.monotonic() - begun < 5
     assert message in str(caught.value)
     assert f"{address}: " in str(caught.value)
-    assert "To supply it by hand" in str(caught.value)
+    assert "To supply it yourself" in str(caught.value)
     assert list(cache_folder().iterdir()) == []
 
 

@@ -76,7 +76,7 @@ def test_the_error_of_a_missing_file_lists_what_was_tried(project, server):
     message = str(caught.value)
     for part in ("the cache", "DATA_MIRROR: not set", "pip download no-such", "404"):
         assert part in message
-    assert f"put it at {cache_folder().absolute() / 'a.txt'}" in message
+    assert f"save it as {cache_folder().absolute() / 'a.txt'}" in message
     assert DIGEST in message
 
 

@@ -207,7 +207,7 @@ def test_a_tokenizer_of_more_tokens_than_the_model_has_is_told(built, run, proje
     path.write_text(json.dumps(content))
     count = json.loads(Path("gpt2/config.json").read_text())["vocab_size"]
     output = run("generate", "--prompt", "the zebra", "--from", "gpt2", code=1).output
-    assert output == f"error: 'zebra' is token 99, but the model has only {count} tokens\n"
+    assert output == f"error: 'zebra' is token 99, but the model has {count} tokens\n"
     assert run("generate", "--prompt", PROMPT, "--from", "gpt2").output.startswith(PROMPT)
 
 

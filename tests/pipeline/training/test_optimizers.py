@@ -79,5 +79,5 @@ def test_a_parameter_that_is_forgotten_or_moved_twice_is_noticed():
     with pytest.raises(AssertionError, match="belongs to no optimizer"):
         optimizers.assert_exact_cover(layer, [torch.optim.SGD([layer.weight], lr=1)])
     twice = [torch.optim.SGD(layer.parameters(), lr=1) for _ in range(2)]
-    with pytest.raises(AssertionError, match="twice"):
+    with pytest.raises(AssertionError, match="two optimizers"):
         optimizers.assert_exact_cover(layer, twice)
