@@ -63,7 +63,7 @@ def test_a_text_that_is_prepared_anew_is_neither_evaluated_nor_reported(finished
             stage()
     assert (prediction_dir("gpt", 0) / "figures.json").exists()  # the error removes nothing
     train(finished, "gpt")
-    with pytest.raises(UserError, match=r"predictions/gpt/seed-0 is the evaluation of another model"):
+    with pytest.raises(UserError, match=r"gpt/seed-0 is the evaluation of another model"):
         report(finished)
     evaluate(finished, "gpt")
     report(finished)
