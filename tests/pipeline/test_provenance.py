@@ -59,7 +59,7 @@ def test_a_text_that_is_prepared_anew_is_neither_evaluated_nor_reported(finished
     rewrite(project)
     prepare(finished, "gpt")
     for stage in (lambda: evaluate(finished, "gpt"), lambda: report(finished)):
-        with pytest.raises(UserError, match=r"models/gpt/seed-0 was trained on other data than da"):
+        with pytest.raises(UserError, match=r"models/gpt/seed-0 was trained on other data"):
             stage()
     assert (prediction_dir("gpt", 0) / "figures.json").exists()  # the error removes nothing
     train(finished, "gpt")

@@ -25,7 +25,7 @@ def data(tokenizer: str = "word", length: int = 4, fraction: float = 0.25) -> Te
         (b"", "own.txt: empty"),
         (b"\xef\xbb\xbf", "own.txt: empty"),
         (b" \n\t\r\n \xc2\xa0 ", "own.txt: only white space"),
-        (b"one\ntwo\nthr\x00ee", r"own.txt: a zero byte \(line 3, byte 11\): no text"),
+        (b"one\ntwo\nthr\x00ee", r"own.txt: a zero byte \(line 3, byte 11\): not a text"),
         ("zu sein".encode("utf-16"), r"own.txt: a zero byte \(line 1, byte 3\).*UTF-16"),
         ("zu sein".encode("utf-16-be"), r"own.txt: a zero byte \(line 1, byte 0\).*UTF-16"),
         ("a\nstraße".encode("latin-1"), r"own.txt: not UTF-8 text \(line 2, byte 6\)"),
