@@ -150,9 +150,7 @@ def _walk(folder: Path, size: int, sizes: list[tuple[int, int]]) -> Split:
             raise UserError(f"{folder}: two folders are named {name!r}, in two Unicode forms")
         classes[name] = _class_files(directory)
     if not classes:
-        raise UserError(
-            f"{folder}: no images; expected a folder of images for each class"
-        )
+        raise UserError(f"{folder}: no images; expected a folder of images for each class")
     if stray := _images(folder):
         example = stray[0].name
         print(f"note: {folder}: ignoring images outside the class folders, such as {example!r}")

@@ -155,9 +155,7 @@ def _folder(data: ImageData) -> Folder:
     if not os.path.isdir(folder):
         near = difflib.get_close_matches(data.images, IMAGES, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known images: {', '.join(IMAGES)}"
-        raise UserError(
-            f"no images {data.images!r}: neither a known name nor a folder; {hint}"
-        )
+        raise UserError(f"no images {data.images!r}: neither a known name nor a folder; {hint}")
     return read_folder(folder, data.image_size)
 
 

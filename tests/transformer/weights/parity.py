@@ -17,9 +17,9 @@ Convert = Callable[[nn.Module], Transformer]
 class Call:
     """The same input for both models.
 
-shape: for messages.
+    shape: for messages.
     ours, theirs: from model to output.
-real: the positions of the outputs to compare; None for all.
+    real: the positions of the outputs to compare; None for all.
     """
 
     shape: str
@@ -32,8 +32,8 @@ real: the positions of the outputs to compare; None for all.
 class Case:
     """A reference model with random weights, and inputs for it.
 
-make: returns the reference; convert: imports it.
-gradients: whether to compare them, too.
+    make: returns the reference; convert: imports it.
+    gradients: whether to compare them, too.
     """
 
     family: str
@@ -91,7 +91,7 @@ def relative(ours: Tensor, theirs: Tensor) -> float:
 def randomised(model: nn.Module) -> nn.Module:
     """Change every parameter, because ones and zeros would hide mistakes.
 
-Wide ones change less, like their initial values, so that activations do not grow with depth.
+    Wide ones change less, like their initial values, so that activations do not grow with depth.
     """
     for parameter in model.parameters():
         parameter.add_(torch.randn_like(parameter), alpha=0.5 / parameter.shape[-1] ** 0.5)
