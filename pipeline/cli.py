@@ -92,7 +92,7 @@ def check(overrides: tuple[str, ...]) -> None:
         check_overrides(list(overrides))
         click.echo("params.yaml is valid with these overrides")
     else:
-        from pipeline.reporting.reproduction import reproduction
+        from pipeline.reproduction import reproduction
 
         click.echo(f"params.yaml is valid (profile {reproduction(load()).label})")
 

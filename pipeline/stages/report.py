@@ -18,11 +18,11 @@ from pipeline.reporting import (
     time_to_target,
     verdicts,
 )
-from pipeline.reporting.reproduction import reproduction
 from pipeline.reporting.results import Result
 from pipeline.reporting.targets import ModelTargets
 from pipeline.reporting.time_to_target import Moment
 from pipeline.reporting.verdicts import Verdict
+from pipeline.reproduction import reproduction
 
 
 def report(params: Params) -> None:
