@@ -14,7 +14,7 @@ from pipeline.profiles import DEFAULT
 from pipeline.reproduction import Reproduction, reproduction
 
 LONGEST = 24  # characters of a value; of a longer one the end is told
-NAMED = 3  # changes that a name tells; of more it tells the number
+NAMED = 3  # changes that a name tells; of the others it tells the number
 
 
 def _now() -> int:
@@ -87,9 +87,11 @@ def _name(
 
     several: whether there are other seeds.
     """
-    changes = [_short(change) for change in again.changes or () if _concerns(change, model)]
-    if len(changes) > NAMED:
-        changes = [f"{len(changes)} changes"]
+    ours = [change for change in again.changes or () if _concerns(change, model)]
+    ours.sort(key=lambda change: _section(change) != model)  # what is the model's own comes first
+    changes = [_short(change) for change in ours[:NAMED]]
+    if len(ours) > NAMED:
+        changes.append(f"+{len(ours) - NAMED}")
     words = [model, *([] if again.profile == DEFAULT else [again.profile]), *changes]
     parts = [" ".join(words)]
     parts += [f"seed {seed}"] if several or seed else []
@@ -101,8 +103,12 @@ def _name(
 
 def _concerns(change: str, model: str) -> bool:
     """Whether an override of `-S` is about the model; its seed is named by itself."""
-    section = change.lstrip("+~").split("=")[0].split(".")[0]
-    return section in ("threads", "device", "model", model)
+    return _section(change) in ("threads", "device", "model", model)
+
+
+def _section(change: str) -> str:
+    """The first part of the key: 'gpt' of 'gpt.train.lr=0.01'."""
+    return change.lstrip("+~").split("=")[0].split(".")[0]
 
 
 def _short(change: str) -> str:

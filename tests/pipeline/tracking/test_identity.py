@@ -34,8 +34,8 @@ def test_what_was_changed_is_in_the_name(raw, commit):
     raw["gpt"]["train"]["lr"] = 0.01
     raw["model"]["n_layer"] = 6
     raw["bert"]["train"]["lr"] = 0.1  # not its business
-    assert named(raw) == f"gpt n_layer=6 lr=0.01 · {commit}"
-    assert named(raw, "bert") == f"bert n_layer=6 lr=0.1 · {commit}"
+    assert named(raw) == f"gpt lr=0.01 n_layer=6 · {commit}"
+    assert named(raw, "bert") == f"bert lr=0.1 n_layer=6 · {commit}"
     assert named(raw, "vit") == f"vit n_layer=6 · {commit}"
 
 
@@ -46,7 +46,8 @@ def test_removed_keys_profiles_seeds_and_many_changes(raw, commit):
     smoke["seeds"] = [0, 1]
     assert named(smoke, "vit", 1) == f"vit smoke · seed 1 · {commit}"
     smoke["vit"]["train"] |= {"lr": 0.1, "matrix_lr": 0.1, "batch_size": 16, "epochs": 2}
-    assert named(smoke, "vit", 1) == f"vit smoke 4 changes · seed 1 · {commit}"
+    three = "batch_size=16 lr=0.1 matrix_lr=0.1"
+    assert named(smoke, "vit", 1) == f"vit smoke {three} +1 · seed 1 · {commit}"
 
 
 def test_the_row_of_dvc_exp_show_is_in_the_name(raw, commit, monkeypatch):
