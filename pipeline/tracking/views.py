@@ -77,7 +77,7 @@ def _view(title: str, runs: list[Any], models: Iterable[str], query: str) -> str
         "modelVersionFilter": "All Runs",
         "selectedColumns": columns,
         "columnOrder": [NAME, *columns, "duration"],
-        "columnWidths": dict.fromkeys(columns, 120) | {NAME: 400},
+        "columnWidths": {NAME: 340},
         "compareRunSections": [
             {"uuid": section, "name": section, "display": bool(charts), "isReordered": True}
             for section, charts in sections.items()
