@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import MODELS
 from pipeline.paths import model_dir, read_json
-from pipeline.tracking.rows import runs_of
+from pipeline.tracking.rows import note_experiments, runs_of
 from tests import repository
 from tests.repository import run
 
@@ -104,6 +104,7 @@ def test_the_whole_pipeline(clone, monkeypatch):
     # A row of `dvc exp show` leads to its runs and back, also where the cache spared the training.
     monkeypatch.chdir(clone)
     client = mlflow.MlflowClient()
+    note_experiments(client, runs[0].info.experiment_id)
     rows = {"smoke-run": "2", "deeper": "3", "back": "2", "equal": "2", "workspace": "2"}
     for row, layers_of_row in rows.items():
         found = [client.get_run(i) for i in runs_of(client, runs[0].info.experiment_id, row)]

@@ -7,6 +7,7 @@ import mlflow
 import pytest
 
 from pipeline import MODELS
+from pipeline.paths import data_dir, read_json, write_json
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.report import report
@@ -23,6 +24,9 @@ def evaluated(small, project):
         (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
     for name in MODELS:
         prepare(small, name)
+        if name != "vit":  # whose images stay a user's own, of which there is no target
+            meta = data_dir(name) / "meta.json"
+            write_json(read_json(meta) | {"own": False}, meta)
         train(small, name)
         evaluate(small, name)
     return small
@@ -51,7 +55,7 @@ def test_a_report_is_attached_to_the_runs_it_is_about_in_place(evaluated, projec
         page = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
         note = run.data.tags["mlflow.note.content"]
         assert f"[The report]({page}/artifacts/reports/one/metrics.md)" in note
-        assert f"| {name} | ours | target | verdict |" in note
+        assert (f"| {name} | ours | target | verdict |" in note) == (name != "vit")
 
 
 def test_a_run_that_mlflow_lost_is_said_again_from_what_dvc_keeps(evaluated, project, monkeypatch):
