@@ -92,7 +92,7 @@ def check(overrides: tuple[str, ...]) -> None:
         check_overrides(list(overrides))
         click.echo("params.yaml is valid with these overrides")
     else:
-        from pipeline.reporting.reproduction import reproduction
+        from pipeline.reproduction import reproduction
 
         click.echo(f"params.yaml is valid (profile {reproduction(load()).label})")
 
@@ -212,19 +212,16 @@ def offline_plots() -> None:
 
 
 @main.command()
-@click.option(
-    "--port",
-    default=5000,
-    show_default=True,
-    type=click.IntRange(1, 65535),
-    help="Port on 127.0.0.1.",
-)
+@click.argument("row", required=False)
+@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535),
+              help="Port on 127.0.0.1.")
 @told_plainly
-def ui(port: int) -> None:
-    """Open the MLflow UI on this machine."""
-    from pipeline.ui import serve
+def ui(row: str | None, port: int) -> None:
+    """Open MLflow's table of runs, or the runs of one ROW of `dvc exp show` (an experiment, a
+    commit, or `workspace`). Where MLFLOW_TRACKING_URI names a server, print its link."""
+    from pipeline.ui import open_ui
 
-    serve(port)
+    open_ui(port, row)
 
 
 @main.command()

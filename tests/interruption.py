@@ -202,7 +202,7 @@ def main() -> None:
             name for name, value in outputs(whole).items() if outputs(killed).get(name) != value
         ]
         (run,) = runs(killed)
-        in_order = series(run, "train/loss") == list(range(1, steps + 1))
+        in_order = series(run, "gpt/training/loss") == list(range(1, steps + 1))
     for way, count in tally.kills.items():
         print(f"{way:<28}{count:>4}")
     print(f"over before it was killed   {tally.early:>4}")

@@ -35,9 +35,9 @@ def test_kills_leave_no_trace(whole, killed):
     assert tally.resumed > 0
     (run,) = runs(killed)
     assert run.info.status == "FINISHED"
-    for key in ("train/loss", "train/grad_norm"):
+    for key in ("gpt/training/loss", "gpt/training/grad_norm"):
         assert series(run, key) == list(range(1, STEPS + 1))
-    assert series(run, "validation/loss") == [100, 200, 300, 400]
+    assert series(run, "gpt.loss") == [100, 200, 300, 400]
     assert "up to date" in repository.run(killed, "dvc", "status", STAGE)
 
 
@@ -80,7 +80,7 @@ def test_an_experiment_goes_on_as_well(whole, killed, way):
     assert steps_resumed(output)
     (run,) = runs(killed)
     assert run.data.tags["dvc_experiment"] == "again"
-    assert series(run, "train/loss") == list(range(1, STEPS + 1))
+    assert series(run, "gpt/training/loss") == list(range(1, STEPS + 1))
     assert run.info.status == "FINISHED"
     references = repository.run(killed, "git", "for-each-ref", "--format=%(refname)", "refs/exps")
     (experiment,) = [line for line in references.splitlines() if line.endswith("/again")]

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline import MODELS
 from pipeline.paths import model_dir, read_json
+from pipeline.tracking.rows import note_experiments, runs_of
 from tests import repository
 from tests.repository import run
 
@@ -30,7 +31,7 @@ def layers(folder: Path) -> dict[str, int]:
     return {name: read_json(file)["architecture"]["n_layer"] for name, file in configs.items()}
 
 
-def test_the_whole_pipeline(clone):
+def test_the_whole_pipeline(clone, monkeypatch):
     matrix = ("prepare", "train", "evaluate")
     everything = [*(f"{stage}@{name}" for stage in matrix for name in MODELS), "report"]
 
@@ -82,20 +83,39 @@ def test_the_whole_pipeline(clone):
     assert "-S +profile=smoke -S model.n_layer=3" in (clone / "reports" / "metrics.md").read_text()
 
     # Back again: from DVC's cache, without training, and the report says so.
-    output = run(clone, "dvc", "exp", "run", "-S", "model.n_layer=2")
+    output = run(clone, "dvc", "exp", "run", "--name", "back", "-S", "model.n_layer=2")
     assert stages_run(output) == ["report"]
     assert layers(clone) == dict.fromkeys(MODELS, 2)
     report = (clone / "reports" / "metrics.md").read_text()
     assert report.count("restored from DVC's cache, trained") == 3
 
-    # Each training is an MLflow run with the name of its DVC experiment.
+    # Nor is there anything to do for an experiment that is equal to that one.
+    assert stages_run(run(clone, "dvc", "exp", "run", "--name", "equal")) == []
+
+    # Every training is a run in MLflow, and nothing else is.
     mlflow.set_tracking_uri(f"sqlite:///{clone}/mlflow.db")
     runs = mlflow.search_runs(experiment_names=["transformer-benchmark"], output_format="list")
-    trained = [run for run in runs if run.data.tags["stage"] == "train"]
-    assert sorted(run.info.run_name for run in trained) == sorted(
-        f"{name} · {experiment}" for name in MODELS for experiment in ("smoke-run", "deeper")
-    )
+    assert sorted(run.info.run_name for run in runs) == sorted(
+        f"{name} smoke{change}" for name in MODELS
+        for change in (" · smoke-run", " n_layer=3 · deeper")
+    )  # fmt: skip
     assert {run.info.status for run in runs} == {"FINISHED"}
+
+    # A row of `dvc exp show` leads to its runs and back, also where the cache spared the training.
+    monkeypatch.chdir(clone)
+    client = mlflow.MlflowClient()
+    note_experiments(client, runs[0].info.experiment_id)
+    rows = {"smoke-run": "2", "deeper": "3", "back": "2", "equal": "2", "workspace": "2"}
+    for row, layers_of_row in rows.items():
+        found = [client.get_run(i) for i in runs_of(client, runs[0].info.experiment_id, row)]
+        assert sorted(run.data.tags["model"] for run in found) == sorted(MODELS)
+        assert {run.data.params["model.n_layer"] for run in found} == {layers_of_row}
+    for run_ in mlflow.search_runs(
+        [runs[0].info.experiment_id], "params.`model.n_layer` = '2'", output_format="list"
+    ):
+        assert run_.data.tags["dvc_experiment"] == "smoke-run, back, equal"
+        reports = client.list_artifacts(run_.info.run_id, "reports")
+        assert [file.path for file in reports] == ["reports/back", "reports/smoke-run"]
 
     # An error ends the stage with a message and keeps the old outputs.
     model = (clone / model_dir("bert", 0) / "model.safetensors").read_bytes()

@@ -53,8 +53,6 @@ def evaluate(params: Params, name: str) -> None:
         Checkpoint(name, identity(params, name, seed, fingerprint)).remove()
     if predictions:
         write_csv(predictions, predictions_dir(name) / "predictions.csv")
-    measures = {figure: asdict(measure) for figure, measure in objective.measures.items()}
-    write_json(measures, predictions_dir(name) / "measures.json")
     # Under the model's name: DVC's tables then have columns such as bert.loss.
     metrics, said = {}, []
     for key in objective.headline:
@@ -86,12 +84,13 @@ def _evaluate(
         predictions = [{"seed": seed, **row} for row in objective.predictions(model)]
     write_json(figures, made / "figures.json")
     write_json(samples, made / "samples.json")
+    measures = {figure: asdict(measure) for figure, measure in objective.measures.items()}
+    write_json(measures, predictions_dir(name) / "measures.json")
     provenance.note_model(name, seed)
-    trained = records.read("train", f"{name}-{seed}", folder / models.WEIGHTS) or {}
-    training_id = trained.get("training_id")
-    with tracking.Tracker("evaluate", params, name, seed, training_id) as tracker:
-        tracker.metrics({f"test/{key}": value for key, value in figures.items()})
-        tracker.files(made, "predictions")
+    trained = tracking.TrainedModel(params, name, seed)
+    with trained.tracker("evaluate") as tracker:
+        trained.restore(tracker)
+        trained.evaluated(tracker)
     content = {"seconds": dict(clock.seconds), "device": devices.name(device)}
     records.write("evaluate", f"{name}-{seed}", made / "figures.json", content)
     return objective, figures, predictions

@@ -18,15 +18,18 @@ from pipeline.reporting import (
     time_to_target,
     verdicts,
 )
-from pipeline.reporting.reproduction import reproduction
+from pipeline.reporting.markup import table
 from pipeline.reporting.results import Result
 from pipeline.reporting.targets import ModelTargets
 from pipeline.reporting.time_to_target import Moment
 from pipeline.reporting.verdicts import Verdict
+from pipeline.reproduction import reproduction
+from pipeline.wording import number
 
 
 def report(params: Params) -> None:
-    """Write reports/metrics.md, metrics.json and figures/, and log them as an MLflow run.
+    """Write reports/metrics.md, metrics.json and figures/, and attach them to the MLflow runs of
+    the trainings that they are about.
 
     Raises:
         UserError: a model is not evaluated, data, models and figures do not belong together, or
@@ -67,25 +70,25 @@ def report(params: Params) -> None:
     content = _content(params, found, judged, times, environment, command)
     write_json({**content, "changes": again.changes}, REPORTS / "metrics.json")
     write_json(_medians(times), REPORTS / "time_to_target.json")
-    met, comparable = verdicts.tally(judged)
     summary.tell(judged)
-    with tracking.Tracker("report", params) as tracker:
-        tracker.metrics({"targets_met": met, "targets_comparable": comparable})
-        tracker.metrics(
-            {f"{name}.{key}": value for name, of in times.items() for key, value in _flat(of)}
-        )
-        # Also where DVC's cache spared the training: the runs in which these models came about.
-        tracker.tags(
-            {
-                f"run.{name}.seed-{training.seed}": training.record["mlflow_run_id"]
-                for name, result in found.items()
-                for training in result.trainings
-                if training.record and training.record["mlflow_run_id"]
-            }
-        )
-        for file in ("metrics.md", "metrics.json"):
-            tracker.files(REPORTS / file)
-        tracker.files(folder, "figures")
+    for name in MODELS:
+        for index, seed in enumerate(params.seeds):
+            trained = tracking.TrainedModel(params, name, seed)
+            with trained.tracker("report") as tracker:
+                if trained.restore(tracker):
+                    trained.evaluated(tracker)
+                tracker.metrics(dict(_costs(times.get(name, {}), index)))
+                trained.reported(tracker, REPORTS, _note(judged, name))
+
+
+def _note(judged: list[Verdict], name: str) -> str:
+    """The verdicts on one model, as Markdown."""
+    rows = [
+        (each.target.name, number(each.ours), number(each.target.value), str(each))
+        for each in judged
+        if each.model == name
+    ]
+    return table([name, "ours", "target", "verdict"], rows, "lrrl") if rows else ""
 
 
 def _times(result: Result, reached: ModelTargets) -> dict[str, list[dict[str, Any] | None]]:
@@ -96,12 +99,15 @@ def _times(result: Result, reached: ModelTargets) -> dict[str, list[dict[str, An
     }
 
 
-def _flat(of_model: dict[str, list[dict[str, Any] | None]]) -> Iterator[tuple[str, float]]:
-    """Median costs of getting to each target, seconds included, by name."""
+def _costs(
+    of_model: dict[str, list[dict[str, Any] | None]], index: int
+) -> Iterator[tuple[str, float]]:
+    """What it cost one of the trainings to reach each target, by name."""
     for key, found in of_model.items():
-        moment = time_to_target.median([Moment(**each) if each else None for each in found])
-        for what, value in asdict(moment).items() if moment else ():
-            if value is not None:
+        if found[index]:
+            moment = Moment(**found[index])
+            seconds = {} if moment.seconds is None else {"seconds": moment.seconds}
+            for what, value in (_cost(moment) | seconds).items():
                 yield f"{key}_reached.{what}", value
 
 
@@ -113,9 +119,13 @@ def _medians(times: dict[str, dict[str, list[dict[str, Any] | None]]]) -> dict[s
         for key, found in of_model.items():
             moment = time_to_target.median([Moment(**each) if each else None for each in found])
             if moment:
-                reached = {"steps": moment.step, "units": moment.units, "flops": moment.flops}
-                medians.setdefault(name, {})[f"{key}_reached"] = reached
+                medians.setdefault(name, {})[f"{key}_reached"] = _cost(moment)
     return medians
+
+
+def _cost(moment: Moment) -> dict[str, int]:
+    """Under the names that DVC's tables and MLflow's have in common."""
+    return {"steps": moment.step, "units": moment.units, "flops": moment.flops}
 
 
 def _content(

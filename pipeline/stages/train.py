@@ -72,14 +72,11 @@ def _train(
     cost = flops_per_step(model, **objective.model_inputs(objective.training_batch(0)))
     folder = model_dir(name, seed)
     with tracking.Tracker("train", params, name, seed, checkpoint.training_id) as tracker:
-        tracker.params({"parameters": parameter_count(model), "flops_per_step": cost})
         tracker.data(read_json(data / "meta.json"))
 
         def publish(steps: list[Row], evaluations: list[Row]) -> None:
-            for group, rows in (("train", steps), ("validation", evaluations)):
-                # MLflow draws every column; tokens by steps would be a straight line.
-                drawn = [{k: v for k, v in row.items() if k != objective.unit} for row in rows]
-                tracker.series(group, drawn)
+            tracker.steps(steps)
+            tracker.evaluations(evaluations)
 
         title = f"{name}, seed {seed}" if len(params.seeds) > 1 else name
         if objective.legend and seed == params.seeds[0]:
@@ -102,9 +99,12 @@ def _train(
         summary = summarize(model, objective, settings, history, cost)
         summary["weights_sha256"] = records.sha256(folder / models.WEIGHTS)
         write_json(summary, folder / "summary.json")
-        ended = ("closing_loss", f"best_{objective.watched}")
-        tracker.metrics({key: summary[key] for key in ended})
-        tracker.model(folder, data)
+        tracking.TrainedModel(params, name, seed).trained(tracker)
+        rate = summary[objective.unit] / clock.seconds["train"]
+        tracker.metrics(
+            {"seconds": clock.seconds["train"], f"{objective.unit}_per_second": rate}
+        )
+        tracker.tags({"device": devices.name(device)})
         records.write(
             "train",
             f"{name}-{seed}",
@@ -113,7 +113,7 @@ def _train(
                 "seconds": {k: round(v, 3) for k, v in clock.seconds.items()},
                 # Seconds of training at each evaluation, for the time to a target.
                 "marks": {step: round(seconds, 3) for step, seconds in clock.marks.items()},
-                "throughput": summary[objective.unit] / clock.seconds["train"],
+                "throughput": rate,
                 "unit": objective.unit,
                 "device": devices.name(device),
                 "threads": params.threads,

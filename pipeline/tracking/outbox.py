@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from filelock import FileLock
 from pipeline import records
 from pipeline.errors import UserError
 from pipeline.paths import root
-from pipeline.tracking import store
-from pipeline.tracking.run import Identity, Run
+from pipeline.tracking import rows, store
+from pipeline.tracking.identity import Identity
+from pipeline.tracking.run import Run
 from pipeline.tracking.secrets import hide
 
 ENTRY = "entry.json"
@@ -36,7 +38,12 @@ def put(
             [operation, _at(operation, arguments, lambda path, n=number: _copy(path, fresh, n))]
             for number, (operation, arguments) in enumerate(said)
         ]
-        entry = {"identity": identity.as_dict(), "operations": operations, "status": status}
+        entry = {
+            "identity": identity.as_dict(),
+            "operations": operations,
+            "status": status,
+            "ended": int(time.time() * 1000),
+        }
         (fresh / ENTRY).write_text(json.dumps(entry), "utf-8")
         forget(stage, identity.training_id)
         os.replace(fresh, _entry(stage, identity.training_id))
@@ -70,6 +77,19 @@ def sync() -> None:
                 ) from None
         if not waiting:
             print("nothing waits for MLflow")
+            return
+    _note_experiments()
+
+
+def _note_experiments() -> None:
+    """Experiments that DVC made while MLflow was down have been noted in no run yet."""
+    import mlflow
+
+    try:
+        experiment = store.experiment_id()
+        rows.note_experiments(mlflow.MlflowClient(), experiment)
+    except Exception as error:
+        raise UserError(store.failure(error)) from None
 
 
 def pending() -> list[Path]:
@@ -90,7 +110,7 @@ def deliver(file: Path) -> str:
         with contextlib.suppress(Exception):
             run.close("FAILED")  # until the next attempt
         raise
-    run.close(entry["status"])
+    run.close(entry["status"], entry.get("ended"))
     records.link(identity.training_id, run.run_id, run.experiment_id)
     shutil.rmtree(folder)
     return identity.name

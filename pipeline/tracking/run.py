@@ -7,67 +7,72 @@ is found by the training's own id, a step that it has is not logged twice, nor i
 import json
 import time
 import warnings
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline import records
 from pipeline.paths import read_json
-from pipeline.tracking import store
+from pipeline.tracking import registry, rows, store
+from pipeline.tracking.identity import Identity
 
 SERVING = ("mlflow", "torch", "numpy", "safetensors", "tokenizers")
 BATCH = 1000  # metrics that MLflow takes in one call
 
 
-@dataclass(frozen=True)
-class Identity:
-    """Which run: of which training, and what is said of it when it begins.
-
-    training_id: known before MLflow is asked, and outlives interruptions.
-    begins: whether this stage gives the run its tags; another one that continues the run gives
-        them only where it has to create the run.
-    """
-
-    training_id: str
-    name: str
-    begins: bool
-    tags: dict[str, str]
-    params: dict[str, Any]
-
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON, for `Identity(**...)`."""
-        return asdict(self)
-
-
 class Run:
-    """A run that is open in MLflow; `do` is the one way to add to it."""
+    """A run that is open in MLflow; `do` is the one way to add to it.
+
+    created: whether MLflow had no run of the training yet.
+    """
 
     def __init__(self, identity: Identity):
         import mlflow
-        from mlflow.tracking.context.registry import resolve_tags
 
         self.experiment_id = store.experiment_id()
         self._client = mlflow.MlflowClient()
         self._last_step: dict[str, int] = {}
         found = find(identity.training_id, self.experiment_id)
-        self._found = found is not None
-        if found is None:
-            tags = identity.tags | {"training_id": identity.training_id}
-            run = self._client.create_run(
-                self.experiment_id, run_name=identity.name, tags=resolve_tags(tags)
-            )
-            self.run_id = run.info.run_id
-        else:
-            self.run_id = found
+        if found is None and identity.weights:
+            found = _find(f"tags.weights_sha256 = '{identity.weights}'", self.experiment_id)
+        self.created = found is None
+        self.run_id = found or self._create(identity)
+        self._begins = identity.begins or self.created
+        self._ended = None if identity.begins else identity.started
+        if found and identity.begins:
             self._client.update_run(found, status="RUNNING")
-            if identity.begins:
-                self._tags(identity.tags)
-        if identity.begins or not self._found:
+            self._tags(identity.tags)
+        if self._begins:
             self._params(identity.params)
+        if identity.experiment:
+            rows.add(self._client, self._client.get_run(self.run_id), identity.experiment)
 
-    def close(self, status: str) -> None:
-        """End the run: FINISHED, FAILED or KILLED."""
-        self._client.set_terminated(self.run_id, status)
+    def _create(self, identity: Identity) -> str:
+        from mlflow.tracking.context.registry import resolve_tags
+
+        tags = identity.tags | {"training_id": identity.training_id}
+        run = self._client.create_run(
+            self.experiment_id,
+            start_time=identity.started,
+            run_name=self._unused(identity.name),
+            tags=resolve_tags(tags),
+        )
+        return run.info.run_id
+
+    def _unused(self, name: str) -> str:
+        """The name, or the name with a number where another run has it."""
+        query = f"attributes.run_name LIKE '{name}%'"
+        used = {run.info.run_name for run in self._client.search_runs([self.experiment_id], query)}
+        names = (f"{name} · {number}" for number in range(2, len(used) + 2))
+        return next(each for each in (name, *names) if each not in used)
+
+    def close(self, status: str, ended: int | None = None) -> None:
+        """End the run, unless it is another stage's and has ended by itself.
+
+        status: FINISHED, FAILED or KILLED. ended: milliseconds since 1970, by default now.
+        """
+        if self._begins:
+            # Of a training that another stage tells of, nobody knows how long it took.
+            self._client.set_terminated(self.run_id, status, self._ended or ended)
 
     def do(self, operation: str, arguments: dict[str, Any]) -> None:
         """Add to the run: an operation of `Tracker` and its arguments."""
@@ -85,15 +90,20 @@ class Run:
 
         self._client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
 
-    def _series(self, group: str, rows: list[dict[str, float]]) -> None:
+    def _note(self, text: str) -> None:
+        """The run's description, in Markdown; `<run>` stands for the address of its page."""
+        page = f"#/experiments/{self.experiment_id}/runs/{self.run_id}"
+        self._tags({"mlflow.note.content": text.replace("<run>", page)})
+
+    def _series(self, group: str, rows: list[dict[str, float]], joint: str = "/") -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
         metrics = [
-            Metric(f"{group}/{key}", float(value), now, int(row["step"]))
+            Metric(f"{group}{joint}{key}", float(value), now, int(row["step"]))
             for row in rows
             for key, value in row.items()
-            if key != "step" and row["step"] > self._last(f"{group}/{key}")
+            if key != "step" and row["step"] > self._last(f"{group}{joint}{key}")
         ]
         for start in range(0, len(metrics), BATCH):
             self._client.log_batch(self.run_id, metrics=metrics[start : start + BATCH])
@@ -103,16 +113,28 @@ class Run:
     def _last(self, key: str) -> int:
         """The last step of a series that the run has."""
         if key not in self._last_step:
-            known = self._client.get_metric_history(self.run_id, key) if self._found else []
+            known = [] if self.created else self._client.get_metric_history(self.run_id, key)
             self._last_step[key] = max((metric.step for metric in known), default=0)
         return self._last_step[key]
 
-    def _metrics(self, values: dict[str, float]) -> None:
+    def _metrics(self, values: dict[str, float], step: int = 0) -> None:
+        """Figures of the trained model, which MLflow shows beside the model and its data, too."""
         from mlflow.entities import Metric
 
+        run = self._client.get_run(self.run_id)
+        known, about = run.data.metrics, {}
+        if run.outputs and run.outputs.model_outputs:
+            about["model_id"] = run.outputs.model_outputs[0].model_id
+            for used in run.inputs.dataset_inputs[:1]:
+                about |= {"dataset_name": used.dataset.name, "dataset_digest": used.dataset.digest}
+            of_model = self._client.get_logged_model(about["model_id"]).metrics or []
+            known = {metric.key: metric.value for metric in of_model}
         now = int(time.time() * 1000)
-        known = self._client.get_run(self.run_id).data.metrics
-        fresh = [Metric(k, float(v), now, 0) for k, v in values.items() if known.get(k) != v]
+        fresh = [
+            Metric(key, float(value), now, step, **about, run_id=self.run_id)
+            for key, value in values.items()
+            if known.get(key) != value
+        ]
         self._client.log_batch(self.run_id, metrics=fresh)
 
     def _data(self, meta: dict[str, Any]) -> None:
@@ -139,6 +161,7 @@ class Run:
         if self._client.get_run(self.run_id).outputs.model_outputs:
             return
         versions = records.versions()
+        run = self._client.get_run(self.run_id)
         with warnings.catch_warnings(), mlflow.start_run(self.run_id):
             # Advice on type hints; the signature says what a hint would.
             warnings.simplefilter("ignore", UserWarning)
@@ -147,31 +170,43 @@ class Run:
                 python_model=str(Path(packages[0]) / "mlflow_model.py"),
                 artifacts=artifacts,
                 code_paths=packages,
+                params=run.data.params,
                 signature=_signature(read_json(Path(artifacts["meta"]))),
                 pip_requirements=[
                     f"{package}=={versions[package].split('+')[0]}" for package in SERVING
                 ],
             )
 
+    def _register(self, **arguments: Any) -> None:
+        registry.register(self._client, self._client.get_run(self.run_id), **arguments)
+
 
 def find(training_id: str, experiment_id: str, condition: str = "") -> str | None:
     """The id of the run of a training; None if MLflow has none that fulfils the condition."""
+    return _find(f"tags.training_id = '{training_id}'{condition}", experiment_id)
+
+
+def _find(query: str, experiment_id: str) -> str | None:
+    """The id of the latest run of a query; None if there is none."""
     import mlflow
 
-    query = f"tags.training_id = '{training_id}'{condition}"
     found = mlflow.MlflowClient().search_runs([experiment_id], query, max_results=1)
     return found[0].info.run_id if found else None
 
 
 def mark_killed(training_ids: list[str]) -> None:
-    """End the runs of trainings that were killed, and so could not end them themselves."""
+    """End the runs of trainings that were killed, and so could not end them themselves, at the time
+    of what they logged last."""
     import mlflow
 
-    experiment_id = store.experiment_id()
+    experiment_id, client = store.experiment_id(), mlflow.MlflowClient()
     for training_id in training_ids:
         run_id = find(training_id, experiment_id, " and attributes.status = 'RUNNING'")
         if run_id:
-            mlflow.MlflowClient().set_terminated(run_id, "KILLED")
+            run = client.get_run(run_id)
+            logged = client.get_metric_history(run_id, f"{run.data.tags['model']}/training/loss")
+            ended = max((metric.timestamp for metric in logged), default=run.info.start_time)
+            client.set_terminated(run_id, "KILLED", ended)
 
 
 def _signature(meta: dict[str, Any]) -> Any:

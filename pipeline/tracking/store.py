@@ -12,6 +12,8 @@ from pipeline.tracking.relocation import relocate
 from pipeline.tracking.secrets import hide
 
 EXPERIMENT = "transformer-benchmark"
+# Else MLflow's pages take runs for those of an agent.
+KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 # A server that is down or hangs may cost seconds, not the minutes of MLflow's defaults.
 for _key, _value in {
@@ -85,7 +87,7 @@ def experiment_id() -> str:
         if found:
             return found.experiment_id
         place = artifacts().as_uri() if local else None
-        return client.create_experiment(EXPERIMENT, artifact_location=place)
+        return client.create_experiment(EXPERIMENT, artifact_location=place, tags=KIND)
 
 
 def _deleted(identifier: str, local: bool) -> str:

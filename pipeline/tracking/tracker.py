@@ -1,37 +1,35 @@
-"""What a stage says to MLflow.
+"""What a stage says to MLflow of a training.
 
 Whatever happens to MLflow, the training goes on: the first failure is told once, nothing more is
 sent, and all that the stage says is kept until `python -m pipeline sync` delivers it.
 """
 
 import contextlib
-import hashlib
-import json
-import os
 import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline import records
 from pipeline.lifetime import unbroken
 from pipeline.params import Params
 from pipeline.tracking import outbox, run, store
-from pipeline.tracking.run import Identity, Run
+from pipeline.tracking.identity import identity
+from pipeline.tracking.run import Run
 
 # What a model in MLflow needs to run; the first one has the file that MLflow loads. By its path,
 # not imported: no stage is to depend on the model for having told MLflow something.
 PACKAGE = Path(__file__).parents[1]
 PACKAGES = (PACKAGE, PACKAGE.with_name("transformer"))
+UNITS = ("tokens", "images")  # columns of curves
 
 
 class Tracker:
-    """One MLflow run of a stage; a context manager that closes it with the status it deserves.
+    """The MLflow run of a training; a context manager around what a stage adds to it.
 
-    model, seed: of the training; None for a stage that concerns all of them.
-    training_id: of the training that the run is of: the run is continued if there is one, as after
-        an interruption. None begins a new run.
+    stage: `train` begins the run and closes it with the status it deserves; the others continue it.
+    training_id: of the training. None begins a new run.
+    weights: checksum of the trained model, by which a run is found that another machine began.
     Attributes `run_id` and `experiment_id` are None while MLflow cannot be reached.
     """
 
@@ -39,14 +37,15 @@ class Tracker:
         self,
         stage: str,
         params: Params,
-        model: str | None = None,
-        seed: int | None = None,
+        model: str,
+        seed: int,
         training_id: str | None = None,
+        weights: str | None = None,
     ):
         self.training_id = training_id or uuid.uuid4().hex
         self._stage = stage
         self._model = model
-        self._identity = _identity(stage, params, model, seed, self.training_id)
+        self._identity = identity(stage, params, model, seed, self.training_id, weights)
         self._said: dict[tuple[str, str], dict[str, Any]] = {}
         self._on = True
         self._run: Run | None = None
@@ -60,6 +59,11 @@ class Tracker:
     def experiment_id(self) -> str | None:
         """MLflow's id of the experiment."""
         return self._run and self._run.experiment_id
+
+    @property
+    def created(self) -> bool:
+        """Whether MLflow had no run of the training before."""
+        return self._run is not None and self._run.created
 
     def __enter__(self) -> "Tracker":
         if outbox.silent():
@@ -82,22 +86,26 @@ class Tracker:
             except OSError as error:
                 print(f"warning: nothing is kept for MLflow either: {error}", file=sys.stderr)
 
-    def params(self, values: dict[str, Any]) -> None:
-        """Parameters of the run."""
-        self._say("params", "", values=values)
-
     def tags(self, values: dict[str, str]) -> None:
         """Tags of the run."""
-        self._say("tags", "", values=values)
+        self._say("tags", ",".join(values), values=values)
 
-    def series(self, group: str, rows: list[dict[str, float]]) -> None:
-        """Metrics with steps: all rows so far, such as {"step": 10, "loss": 4.3}; the names of
-        the metrics get the group in front: "train/loss"."""
-        self._say("series", group, group=group, rows=rows)
+    def steps(self, rows: list[dict[str, float]]) -> None:
+        """What each step logs, all rows so far: {"step": 10, "loss": 4.3} is `gpt/training/loss`
+        at step 10."""
+        self._say("series", "steps", group=f"{self._model}/training", rows=_drawn(rows))
 
-    def metrics(self, values: dict[str, float]) -> None:
-        """Final figures."""
-        self._say("metrics", ",".join(values), values=values)
+    def evaluations(self, rows: list[dict[str, float]]) -> None:
+        """Figures of the evaluations during training, all rows so far, named as in `metrics`."""
+        self._say("series", "evaluations", group=self._model, rows=_drawn(rows), joint=".")
+
+    def metrics(self, values: dict[str, float], step: int = 0) -> None:
+        """Final figures, named as in `dvc exp show`: `gpt.loss`.
+
+        step: after which they were measured; 0 for what is no part of a curve.
+        """
+        named = {f"{self._model}.{key}": value for key, value in values.items()}
+        self._say("metrics", ",".join(values), values=named, step=step)
 
     def data(self, meta: dict[str, Any]) -> None:
         """Which data the run used, by its fingerprint."""
@@ -116,6 +124,15 @@ class Tracker:
         artifacts = {key: str(path) for key, path in kept.items() if path.exists()}
         artifacts["model"] = str(model_dir)
         self._say("model", "", name=self._model, packages=list(map(str, PACKAGES)), **artifacts)
+
+    def register(self, figure: str, value: float, comparable: str) -> None:
+        """Register the model; see `registry.register`."""
+        arguments = {"figure": figure, "value": value, "comparable": comparable}
+        self._say("register", "", model=self._model, **arguments)
+
+    def note(self, text: str) -> None:
+        """The run's description, in Markdown; `<run>` stands for the address of its page."""
+        self._say("note", "", text=text)
 
     def _say(self, operation: str, label: str, **arguments: Any) -> None:
         self._said[operation, label] = arguments
@@ -147,30 +164,7 @@ def mark_killed(training_ids: list[str]) -> None:
             run.mark_killed(training_ids)
 
 
-def _identity(
-    stage: str, params: Params, model: str | None, seed: int | None, training_id: str
-) -> Identity:
-    of_training = model is not None and seed is not None
-    depends = params.deciding(model, seed) if of_training else params.model_dump()
-    digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode())
-    experiment = os.environ.get("DVC_EXP_NAME")
-    several = model is not None and len(params.seeds) > 1
-    name = model or stage
-    name += f", seed {seed}" if several else ""
-    name += f" · {experiment}" if experiment else ""
-    tags = {
-        "stage": stage,
-        "model": model,
-        "profile": params.profile,
-        "git_commit": records.git_commit(),
-        "dvc_experiment": experiment,
-        "dvc_baseline": os.environ.get("DVC_EXP_BASELINE_REV"),
-        "params_hash": digest.hexdigest()[:12],
-    }
-    return Identity(
-        training_id,
-        name,
-        begins=stage != "evaluate",
-        tags={key: str(value) for key, value in tags.items() if value is not None},
-        params=depends if of_training else {},
-    )
+def _drawn(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Without tokens or images seen: MLflow draws every column, and by steps they are a straight
+    line."""
+    return [{key: value for key, value in row.items() if key not in UNITS} for row in rows]

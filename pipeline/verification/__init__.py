@@ -23,6 +23,7 @@ from pipeline.objectives.base import Objective
 from pipeline.params import Params, Training
 from pipeline.paths import data_dir, read_json
 from pipeline.reporting import results, targets
+from pipeline.reproduction import Reproduction
 from pipeline.stages import train as stage
 from pipeline.stages.prepare import prepare
 from pipeline.training import device as devices
@@ -80,7 +81,8 @@ def verify(folder: Path, names: list[str], steps: int | None) -> bool:
     """
     report, params = recorded.read(folder / "metrics.json")
     commit = (report.git_commit or "unknown")[:12]
-    print(f"the report of {report.finished}, commit {commit}, profile {params.profile}", flush=True)
+    label = Reproduction(report.profile, report.changes).label
+    print(f"the report of {report.finished}, commit {commit}, profile {label}", flush=True)
     contradictions = derived.report_contradictions(report, params)
     _tell(contradictions)
     everything = not contradictions

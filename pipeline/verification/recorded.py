@@ -89,11 +89,15 @@ class Model(BaseModel):
 
 
 class Report(BaseModel):
-    """The part of metrics.json that a verification needs."""
+    """The part of metrics.json that a verification needs.
+
+    changes: of the profile, as `-S` takes them; None where no commit had a params.yaml.
+    """
 
     finished: str
     git_commit: Commit | None
     profile: str
+    changes: list[str] | None = []  # which earlier reports leave out
     params: dict[str, Any]
     targets_met: int
     targets_comparable: int

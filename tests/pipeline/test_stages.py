@@ -68,20 +68,27 @@ def test_one_mlflow_run_per_model_with_series_data_and_a_model_that_predicts(tra
         "vit": np.zeros((2, 3, 8, 8), dtype=np.uint8),
     }
     for run in runs:
-        name = run.info.run_name
+        name = run.data.tags["model"]
         assert run.info.status == "FINISHED"
         assert run.data.tags["stage"] == "train"
         assert run.data.params["model.d_model"] == "16"
         history = pd.read_csv(project / "reports" / name / "history.csv")
-        series = client.get_metric_history(run.info.run_id, "train/loss")
+        series = client.get_metric_history(run.info.run_id, f"{name}/training/loss")
         assert [point.step for point in series] == history["step"].tolist()
         assert [point.value for point in series] == pytest.approx(history["loss"], rel=1e-5)
         meta = json.loads((project / "data" / name / "meta.json").read_text())
         (dataset,) = run.inputs.dataset_inputs
         assert meta["fingerprint"].startswith(dataset.dataset.digest)
-        assert any(key.startswith("test/") for key in run.data.metrics)
-        (model,) = run.outputs.model_outputs
-        predicted = mlflow.pyfunc.load_model(f"models:/{model.model_id}").predict(inputs[name])
+        # What `dvc exp show` has as columns, under the same names and with the same values.
+        compared = json.loads((project / "reports" / name / "metrics.json").read_text())
+        columns = {f"{name}.{key}": value for key, value in compared[name].items()}
+        assert columns.items() <= run.data.metrics.items()
+        assert all(key.startswith((f"{name}.", f"{name}/training/")) for key in run.data.metrics)
+        validation = pd.read_csv(project / "reports" / name / "validation.csv")
+        evaluations = client.get_metric_history(run.info.run_id, f"{name}.loss")
+        assert {point.step for point in evaluations} == set(validation["step"])
+        address = f"models:/transformer-benchmark-{name}@newest"
+        predicted = mlflow.pyfunc.load_model(address).predict(inputs[name])
         assert len(predicted) == len(inputs[name])
         best = predicted[0][0] if name == "bert" else predicted[0]
         chances = [chance for _, chance in best]

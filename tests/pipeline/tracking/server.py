@@ -1,4 +1,4 @@
-"""An MLflow server of the tests' own."""
+"""Servers of the tests' own: MLflow's, and the project's `ui`."""
 
 import os
 import signal
@@ -9,14 +9,14 @@ import time
 import urllib.request
 from contextlib import contextmanager
 
+from tests.conftest import ROOT
+
 
 class Server:
     """An MLflow server on this machine that can be stopped, killed and started again."""
 
     def __init__(self, folder):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.folder = folder
         self.address = f"http://127.0.0.1:{self.port}"
 
@@ -35,17 +35,40 @@ class Server:
         )
         self.group = os.getpgid(process.pid)
         try:
-            self._wait()
+            wait_for(f"{self.address}/health")
             yield
         finally:
             os.killpg(self.group, signal.SIGKILL)
             process.wait()
 
-    def _wait(self):
-        for _ in range(300):
-            try:
-                with urllib.request.urlopen(f"{self.address}/health", timeout=1):
-                    return
-            except OSError:
-                time.sleep(0.1)
-        raise TimeoutError("the server does not come up")
+
+@contextmanager
+def running_ui(variables):
+    """The `ui` of the project in the working directory: its process, and its address."""
+    port = free_port()
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
+    command = [sys.executable, "-m", "pipeline", "ui", "--port", str(port)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/start")
+            yield process, f"http://127.0.0.1:{port}"
+        finally:
+            process.send_signal(signal.SIGINT)  # Ctrl-C
+
+
+def wait_for(address):
+    """Wait until a server answers; on a busy machine it takes a minute."""
+    for _ in range(1200):
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError("the server does not come up")
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

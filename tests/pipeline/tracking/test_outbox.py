@@ -1,5 +1,6 @@
 """A server that is down, dies or hangs, for real: nothing is lost, and nothing comes twice."""
 
+import json
 import os
 import signal
 import subprocess
@@ -40,13 +41,13 @@ def runs(server):
 def test_a_server_that_stops_in_the_middle(server, small, project, capsys, fault):
     with server.running():
         with Tracker("train", small, "gpt", 0) as tracker:
-            tracker.params({"parameters": 7})
-            tracker.series("train", ROWS[:1200])
+            tracker.tags({"device": "cpu"})
+            tracker.steps(ROWS[:1200])
             number = signal.SIGKILL if fault == "dies" else signal.SIGSTOP
             os.killpg(server.group, number)
             start = time.monotonic()
-            tracker.series("train", ROWS[:2000])
-            tracker.series("train", ROWS)
+            tracker.steps(ROWS[:2000])
+            tracker.steps(ROWS)
             tracker.metrics({"final": 1.5})
             (project / "notes.txt").write_text("as it was")
             tracker.files(project / "notes.txt")
@@ -62,11 +63,11 @@ def test_a_server_that_stops_in_the_middle(server, small, project, capsys, fault
         outbox.sync()  # and not again
         (run,) = runs(server)
         client = mlflow.MlflowClient()
-        series = client.get_metric_history(run.info.run_id, "train/loss")
+        series = client.get_metric_history(run.info.run_id, "gpt/training/loss")
         assert [point.step for point in series] == [row["step"] for row in ROWS]
-        assert len(client.get_metric_history(run.info.run_id, "final")) == 1
+        assert len(client.get_metric_history(run.info.run_id, "gpt.final")) == 1
         assert run.info.status == "FINISHED"
-        assert run.data.params["parameters"] == "7"
+        assert run.data.tags["device"] == "cpu"
         notes = client.download_artifacts(run.info.run_id, "notes.txt", str(project))
         with open(notes) as file:
             assert file.read() == "as it was"
@@ -76,12 +77,12 @@ def test_a_server_that_stops_in_the_middle(server, small, project, capsys, fault
 def test_what_a_run_says_again_does_not_wait_any_more(server, small, project):
     """Killed while the server was down, the run goes on with it: nothing old is left to deliver."""
     with pytest.raises(SystemExit), Tracker("train", small, "gpt", 0, "one training") as tracker:
-        tracker.series("train", ROWS[:1000])
+        tracker.steps(ROWS[:1000])
         raise SystemExit(143)
     assert len(outbox.pending()) == 1
     with server.running():
         with Tracker("train", small, "gpt", 0, "one training") as tracker:
-            tracker.series("train", ROWS)
+            tracker.steps(ROWS)
         assert not outbox.pending()
         (run,) = runs(server)
         assert run.info.status == "FINISHED"
@@ -89,7 +90,7 @@ def test_what_a_run_says_again_does_not_wait_any_more(server, small, project):
 
 def test_two_deliveries_at_once(server, small, project):
     with Tracker("train", small, "gpt", 0) as tracker:
-        tracker.series("train", ROWS)
+        tracker.steps(ROWS)
     command = [sys.executable, "-m", "pipeline", "sync"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "DVC_ROOT": str(project)}
     with server.running():
@@ -100,7 +101,7 @@ def test_two_deliveries_at_once(server, small, project):
         told = sorted(process.communicate()[0].splitlines()[-1] for process in both)
         assert told == ["delivered: gpt", "nothing waits for MLflow"]
         (run,) = runs(server)
-        series = mlflow.MlflowClient().get_metric_history(run.info.run_id, "train/loss")
+        series = mlflow.MlflowClient().get_metric_history(run.info.run_id, "gpt/training/loss")
         assert [point.step for point in series] == [row["step"] for row in ROWS]
 
 
@@ -117,15 +118,17 @@ def test_a_server_that_is_down_all_along(server, small, project, capsys):
     assert {path.name for path in train_entry.glob("*/*")} == kept
     assert {path.name for path in evaluate_entry.glob("*/*")} == {"seed-0"}
     assert not list((project / ".records" / "outbox").glob(".fresh-*"))
+    before = time.time() * 1000
     with server.running():
         outbox.sync()
         (run,) = runs(server)
         assert run.info.status == "FINISHED"
+        assert run.info.start_time < run.info.end_time < before  # not those of the delivery
         # A report that is written from now on can name the run.
         weights = model_dir("vit", 0) / "model.safetensors"
         assert records.read("train", "vit-0", weights)["mlflow_run_id"] == run.info.run_id
         assert run.data.tags["stage"] == "train"
-        assert {"closing_loss", "test/accuracy", "train/loss"} <= run.data.metrics.keys()
+        assert {"vit.closing_loss", "vit.accuracy", "vit/training/loss"} <= run.data.metrics.keys()
         (model,) = run.outputs.model_outputs
         images = np.zeros((2, 3, 8, 8), dtype=np.uint8)
         assert len(mlflow.pyfunc.load_model(f"models:/{model.model_id}").predict(images)) == 2
@@ -137,7 +140,7 @@ def test_an_experiment_that_was_deleted_is_named_and_restored_as_it_says(small, 
     identifier = store.experiment_id()
     mlflow.MlflowClient().delete_experiment(identifier)
     with Tracker("train", small, "gpt", 0) as tracker:
-        tracker.series("train", ROWS)
+        tracker.steps(ROWS)
     warning = capsys.readouterr().err
     assert "its experiment 'transformer-benchmark' is deleted; this restores it: " in warning
     with pytest.raises(UserError) as failure:
@@ -150,6 +153,31 @@ def test_an_experiment_that_was_deleted_is_named_and_restored_as_it_says(small, 
     subprocess.run(["sh", "-c", command], env=environment | {"PATH": path}, check=True)
     outbox.sync()
     (run,) = mlflow.search_runs([identifier], output_format="list")
+    assert run.info.status == "FINISHED"
+
+
+def test_what_an_earlier_version_kept_is_delivered_as_it_was(small, project):
+    entry = {
+        "identity": {
+            "training_id": "an-id",
+            "name": "gpt",
+            "begins": True,
+            "tags": {"stage": "train", "model": "gpt", "dvc_experiment": "puffy-tune"},
+            "params": {"architecture.n_layer": 1},
+        },
+        "operations": [
+            ["params", {"values": {"parameters": 7}}],
+            ["series", {"group": "train", "rows": ROWS[:2]}],
+            ["metrics", {"values": {"test/loss": 1.5}}],
+        ],
+        "status": "FINISHED",
+    }
+    folder = project / ".records" / "outbox" / "an-id-train"
+    folder.mkdir(parents=True)
+    (folder / outbox.ENTRY).write_text(json.dumps(entry))
+    outbox.sync()
+    (run,) = mlflow.search_runs([store.experiment_id()], output_format="list")
+    assert run.data.metrics == {"train/loss": 0.5, "test/loss": 1.5}
     assert run.info.status == "FINISHED"
 
 

@@ -13,8 +13,8 @@ from pipeline.errors import UserError
 from pipeline.tracking import Tracker, outbox
 from pipeline.tracking.secrets import hide
 from tests.conftest import ROOT
-from tests.pipeline.tracking.server import Server
-from tests.pipeline.tracking.test_tracker import free_port, use_everything
+from tests.pipeline.tracking.server import Server, free_port, running_ui
+from tests.pipeline.tracking.test_tracker import use_everything
 
 PASSWORD, WRITTEN = "s3cr@t!", "s3cr%40t%21"
 
@@ -110,21 +110,10 @@ def clone_with_a_password(folder):
     return folder
 
 
-def test_the_database_of_the_ui_is_no_argument_of_a_process(project, monkeypatch):
+def test_the_database_of_the_ui_is_no_argument_of_a_process(project):
     """Every user of the machine can list those."""
     database = f"sqlite:///{project}/{PASSWORD}.db"  # a name to look for
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": database}
-    command = [sys.executable, "-m", "pipeline", "ui", "--port", str(free_port())]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as ui:
-        try:
-            while "startup complete" not in (line := ui.stdout.readline()):
-                assert line, "the server does not come up"
-            family = [psutil.Process(ui.pid), *psutil.Process(ui.pid).children(recursive=True)]
-            arguments = [" ".join(process.cmdline()) for process in family]
-        finally:
-            for process in (*psutil.Process(ui.pid).children(recursive=True), ui):
-                process.terminate()
-    assert len(arguments) > 1
+    with running_ui({"MLFLOW_TRACKING_URI": database}) as (ui, _):
+        family = [psutil.Process(ui.pid), *psutil.Process(ui.pid).children(recursive=True)]
+        arguments = [" ".join(process.cmdline()) for process in family]
     assert not any(PASSWORD in line for line in arguments)

@@ -13,17 +13,12 @@ import pytest
 from pipeline import MODELS
 from pipeline.params import flatten, validate
 from pipeline.tracking import Tracker, mark_killed, store
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from tests.pipeline.tracking.server import free_port
 
 
 def use_everything(tracker: Tracker) -> None:
-    tracker.params({"a": 1})
-    tracker.series("train", [{"step": 1, "loss": 1.0}])
+    tracker.tags({"a": "1"})
+    tracker.steps([{"step": 1, "loss": 1.0}])
     tracker.metrics({"b": 2.0})
 
 
@@ -65,18 +60,23 @@ def test_a_run_ends_with_the_status_it_deserves(small, error, status):
     assert mlflow.get_run(tracker.run_id).info.status == status
 
 
-def test_tags_lead_from_a_run_to_its_dvc_experiment(small, monkeypatch):
+def test_tags_lead_from_a_run_to_its_dvc_experiments(small, monkeypatch):
+    """To the one in which it was trained, and to those that took it from DVC's cache."""
     monkeypatch.setenv("DVC_EXP_NAME", "puffy-tune")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc123")
     with Tracker("train", small, "gpt", 0) as tracker:
         pass
+    for again in ("later", "puffy-tune", "later"):
+        monkeypatch.setenv("DVC_EXP_NAME", again)
+        with Tracker("report", small, "gpt", 0, tracker.training_id):
+            pass
     run = mlflow.get_run(tracker.run_id)
     assert run.info.run_name == "gpt · puffy-tune"
     expected = {
         "stage": "train",
         "model": "gpt",
-        "profile": "default",
-        "dvc_experiment": "puffy-tune",
+        "profile": "default (changes not known: no commit has a params.yaml)",
+        "dvc_experiment": "puffy-tune, later",
         "dvc_baseline": "abc123",
     }
     assert expected.items() <= run.data.tags.items()
@@ -140,33 +140,35 @@ def test_a_seed_is_a_parameter_and_the_other_seeds_are_not(raw, project):
 def test_evaluation_continues_the_run_of_the_training(small):
     with Tracker("train", small, "gpt", 0) as training:
         pass
+    ended = mlflow.get_run(training.run_id).info.end_time
     with Tracker("evaluate", small, "gpt", 0, training.training_id) as evaluation:
-        evaluation.metrics({"test/loss": 1.0})
+        evaluation.metrics({"loss": 1.0})
     assert evaluation.run_id == training.run_id
     run = mlflow.get_run(training.run_id)
-    assert run.data.metrics == {"test/loss": 1.0}
+    assert run.data.metrics == {"gpt.loss": 1.0}
     assert run.info.status == "FINISHED"
+    assert run.info.end_time == ended  # the wait for the evaluation is not the training's
 
 
 def test_an_interrupted_training_continues_its_run_and_says_nothing_twice(small):
     rows = [{"step": step, "loss": 1 / step} for step in range(1, 6)]
     with pytest.raises(KeyboardInterrupt), Tracker("train", small, "gpt", 0, "an-id") as first:
-        first.series("train", rows[:3])
+        first.steps(rows[:3])
         raise KeyboardInterrupt
     with Tracker("train", small, "gpt", 0, "an-id") as second:
-        second.series("train", rows[:4])
-        second.series("train", rows)
+        second.steps(rows[:4])
+        second.steps(rows)
         second.metrics({"final": 1.0})
     with Tracker("train", small, "gpt", 0, "an-id") as third:
-        third.series("train", rows)
+        third.steps(rows)
         third.metrics({"final": 1.0})
     assert first.run_id == second.run_id == third.run_id
     client = mlflow.MlflowClient()
-    series = client.get_metric_history(first.run_id, "train/loss")
+    series = client.get_metric_history(first.run_id, "gpt/training/loss")
     assert [(point.step, point.value) for point in series] == [
         (row["step"], row["loss"]) for row in rows
     ]
-    assert len(client.get_metric_history(first.run_id, "final")) == 1
+    assert len(client.get_metric_history(first.run_id, "gpt.final")) == 1
     assert client.get_run(first.run_id).info.status == "FINISHED"
 
 
@@ -175,8 +177,13 @@ def test_a_killed_training_that_nobody_takes_up_ends_as_killed(small):
         pass
     running = Tracker("train", small, "gpt", 0, "killed")
     running.__enter__()  # and never ended
+    running.steps([{"step": 1, "loss": 1.0}])
+    time.sleep(0.5)
+    noticed = int(time.time() * 1000)
     mark_killed(["killed", "finished", "unknown"])
-    assert mlflow.get_run(running.run_id).info.status == "KILLED"
+    killed = mlflow.get_run(running.run_id).info
+    assert killed.status == "KILLED"
+    assert killed.start_time <= killed.end_time <= noticed - 500  # not until it was noticed
     assert mlflow.get_run(finished.run_id).info.status == "FINISHED"
 
 

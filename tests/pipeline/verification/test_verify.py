@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from pipeline import MODELS, records
 from pipeline.errors import UserError
-from pipeline.paths import model_dir
+from pipeline.paths import model_dir, read_json, write_json
 from pipeline.verification import verify
 from tests.conftest import ROOT
 from tests.pipeline.verification.reports import (
@@ -50,7 +50,8 @@ def test_a_few_steps_are_told_in_one_line_a_model(reported, capsys):
     capsys.readouterr()
     assert verify(REPORT, list(MODELS), 3)
     first, *lines, last = capsys.readouterr().out.splitlines()
-    assert first.startswith("the report of 20") and first.endswith("profile default")
+    assert first.startswith("the report of 20")
+    assert first.endswith("profile default (changes not known: no commit has a params.yaml)")
     # Three steps are an epoch of this ViT's, and so end with an evaluation.
     assert lines == [
         "bert  identical: 3 steps",
@@ -59,6 +60,15 @@ def test_a_few_steps_are_told_in_one_line_a_model(reported, capsys):
     ]
     assert last.startswith("not checked: the curves after 3 steps, the weights, and figures ")
     assert files(reported) == before
+
+
+def test_the_report_is_named_as_it_names_itself(reported, capsys):
+    file = REPORT / "metrics.json"
+    write_json(read_json(file) | {"changes": ["gpt.train.lr=0.1"]}, file)
+    capsys.readouterr()
+    assert verify(REPORT, [], 1)
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.endswith(", profile default, changed: gpt.train.lr=0.1")
 
 
 @pytest.mark.parametrize("column", ["loss", "grad_norm"])

@@ -18,7 +18,7 @@ import pipeline.params as params_module
 from pipeline import MODELS
 from pipeline.errors import ParamsError
 from pipeline.params import ModelParams, Params, Section, load
-from pipeline.reporting.reproduction import reproduction
+from pipeline.reproduction import reproduction
 from pipeline.yaml_file import flatten
 from tests.conftest import ROOT
 

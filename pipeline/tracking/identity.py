@@ -1,0 +1,119 @@
+"""Which run of MLflow a training has, and what is known of it when it begins."""
+
+import hashlib
+import json
+import os
+import re
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pipeline import records
+from pipeline.params import Params
+from pipeline.profiles import DEFAULT
+from pipeline.reproduction import Reproduction, reproduction
+
+LONGEST = 24  # characters of a value; of a longer one the end is told
+NAMED = 3  # changes that a name tells; of the others it tells the number
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which run: of which training, and what is said of it when it begins.
+
+    training_id: known before MLflow is asked, and outlives interruptions.
+    begins: whether this stage gives the run its tags and its end; another one that continues the
+        run does so only where it has to create the run.
+    experiment: the row of `dvc exp show` that the run belongs to, which may be one of several.
+    weights: checksum of the trained model, once there is one.
+    started: milliseconds since 1970.
+    """
+
+    training_id: str
+    name: str
+    begins: bool
+    tags: dict[str, str]
+    params: dict[str, Any]
+    experiment: str | None = None
+    started: int = field(default_factory=_now)
+    weights: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON, for `Identity(**...)`."""
+        return asdict(self)
+
+
+def identity(
+    stage: str,
+    params: Params,
+    model: str,
+    seed: int,
+    training_id: str,
+    weights: str | None = None,
+) -> Identity:
+    """The run of the training of `model` with `seed`, for a stage that adds to it."""
+    again = reproduction(params)
+    depends = params.deciding(model, seed)
+    digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode())
+    experiment = os.environ.get("DVC_EXP_NAME")
+    tags = {
+        "stage": "train",
+        "model": model,
+        "seed": seed,
+        "profile": again.label,
+        "git_commit": records.git_commit(),
+        "dvc_baseline": os.environ.get("DVC_EXP_BASELINE_REV"),
+        "params_hash": digest.hexdigest()[:12],
+    }
+    return Identity(
+        training_id,
+        _name(again, model, seed, len(params.seeds) > 1, experiment),
+        begins=stage == "train",
+        tags={key: str(value) for key, value in tags.items() if value is not None},
+        params=depends,
+        experiment=experiment,
+        weights=weights,
+    )
+
+
+def _name(
+    again: Reproduction, model: str, seed: int, several: bool, experiment: str | None
+) -> str:
+    """What tells a run from its neighbours in a table or a legend: 'gpt lr=0.01 · puffy-tune'.
+
+    several: whether there are other seeds.
+    """
+    ours = [change for change in again.changes or () if _concerns(change, model)]
+    ours.sort(key=lambda change: _section(change) != model)  # what is the model's own comes first
+    changes = [_short(change) for change in ours[:NAMED]]
+    if len(ours) > NAMED:
+        changes.append(f"+{len(ours) - NAMED}")
+    words = [model, *([] if again.profile == DEFAULT else [again.profile]), *changes]
+    parts = [" ".join(words)]
+    parts += [f"seed {seed}"] if several or seed else []
+    commit = records.git_commit()
+    where = experiment or (commit and commit[:7] + ("-dirty" if commit.endswith("-dirty") else ""))
+    # Without what would end a string in a query of MLflow.
+    return re.sub(r"""['"`\\]""", "", " · ".join(parts + ([where] if where else [])))
+
+
+def _concerns(change: str, model: str) -> bool:
+    """Whether an override of `-S` is about the model; its seed is named by itself."""
+    return _section(change) in ("threads", "device", "model", model)
+
+
+def _section(change: str) -> str:
+    """The first part of the key: 'gpt' of 'gpt.train.lr=0.01'."""
+    return change.lstrip("+~").split("=")[0].split(".")[0]
+
+
+def _short(change: str) -> str:
+    """The last part of the key, and the value: 'lr=0.01' of 'gpt.train.lr=0.01'."""
+    sign = "~" if change.startswith("~") else ""
+    key, equals, value = change.lstrip("+~").partition("=")
+    value = value if len(value) <= LONGEST else f"…{value[-LONGEST:]}"
+    return f"{sign}{key.split('.')[-1]}{equals}{value}"

@@ -1,0 +1,71 @@
+"""`ui`: the link that opens the runs, wherever they are."""
+
+import re
+import urllib.request
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from pipeline import ui
+from pipeline.errors import UserError
+from pipeline.tracking import Tracker
+from tests.pipeline.tracking.server import Server, free_port, running_ui
+
+
+def test_a_server_that_has_the_runs_is_pointed_to(
+    small, project, monkeypatch, capsys, tmp_path_factory
+):
+    server = Server(tmp_path_factory.mktemp("server"))
+    address = f"127.0.0.1:{server.port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:word@{address}")
+    with server.running():
+        with Tracker("train", small, "gpt", 0) as tracker:
+            tracker.metrics({"loss": 1.0})
+        ui.open_ui(5000, None)  # it serves nothing, and so ends
+    link = f"http://{address}/#/experiments/{tracker.experiment_id}/runs?"
+    assert capsys.readouterr().out == (
+        f"MLflow: {link}workflowType=machine_learning&viewStateShareKey=all\n{ui.HINT}\n"
+    )
+
+
+@pytest.mark.parametrize("row", ["nonsense", "workspace", "HEAD"])
+def test_a_row_without_runs_is_named(project, row):
+    with pytest.raises(UserError, match=f"^{row}: DVC has no models"):
+        ui.open_ui(free_port(), row)
+
+
+def test_the_link_leads_to_the_runs_of_model_training(small, project):
+    with Tracker("train", small, "gpt", 0):
+        pass
+    with running_ui({}) as (process, address):
+        assert process.stdout.readline() == f"MLflow: {address}/start (Ctrl-C ends it)\n"
+        with urllib.request.urlopen(f"{address}/start") as answer:
+            page = answer.read().decode()
+        with urllib.request.urlopen(address) as answer:
+            assert b"<title>MLflow</title>" in answer.read()
+        mlflow.set_tracking_uri(address)
+        (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert process.returncode == 0
+    link = f"/#/experiments/{run.info.experiment_id}/runs?workflowType=machine_learning"
+    assert f'location.replace("{link}&viewStateShareKey=all")' in page
+
+
+def test_mlflows_pages_keep_these_choices_in_the_browser():
+    """Nothing documents it: after an update of MLflow, this may have to be found out again."""
+    pages = Path(mlflow.__file__).parent / "server" / "js" / "build" / "static" / "js"
+    text = "".join(file.read_text("utf-8") for file in pages.glob("main.*.js"))
+    for key in re.findall(r'setItem\("(.+)_v1"', ui.START):
+        assert f'key:"{key}",version:1,' in text
+
+
+def test_a_server_where_nothing_may_be_written_has_a_link_all_the_same(
+    small, project, monkeypatch, capsys
+):
+    def refuse(*_):
+        raise PermissionError("403")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "set_experiment_tag", refuse)
+    page = ui._page(None)
+    assert page.endswith("/runs?workflowType=machine_learning")
+    assert "warning: no view of the runs is set up: MLflow at " in capsys.readouterr().err

@@ -1,0 +1,91 @@
+"""Runs for what DVC kept and MLflow does not have, and reports beside the models they are about."""
+
+import os
+import shutil
+
+import mlflow
+import pytest
+
+from pipeline import MODELS
+from pipeline.paths import data_dir, read_json, write_json
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.prepare import prepare
+from pipeline.stages.report import report
+from pipeline.stages.train import train
+from pipeline.tracking import store
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def evaluated(small, project):
+    for name in ("targets.yaml", "reference"):
+        source, target = ROOT / "reports" / name, project / "reports" / name
+        target.parent.mkdir(exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    for name in MODELS:
+        prepare(small, name)
+        if name != "vit":  # whose images stay a user's own, of which there is no target
+            meta = data_dir(name) / "meta.json"
+            write_json(read_json(meta) | {"own": False}, meta)
+        train(small, name)
+        evaluate(small, name)
+    return small
+
+
+def runs() -> dict[str, mlflow.entities.Run]:
+    found = mlflow.search_runs([store.experiment_id()], output_format="list")
+    assert len(found) == len(MODELS)  # never one of a report
+    return {run.data.tags["model"]: run for run in found}
+
+
+def files(run, folder: str) -> list[str]:
+    found = mlflow.MlflowClient().list_artifacts(run.info.run_id, folder)
+    return [os.path.basename(each.path) for each in found]
+
+
+def test_a_report_is_attached_to_the_runs_it_is_about_in_place(evaluated, project, monkeypatch):
+    for row in (None, "one", "two", "one"):
+        if row:
+            monkeypatch.setenv("DVC_EXP_NAME", row)
+        report(evaluated)
+    for name, run in runs().items():
+        assert files(run, "reports") == ["one", "two", "workspace"]
+        assert files(run, "reports/one") == ["figures", "metrics.json", "metrics.md"]
+        assert run.data.tags["dvc_experiment"] == "one, two"
+        page = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+        note = run.data.tags["mlflow.note.content"]
+        assert f"[The report]({page}/artifacts/reports/one/metrics.md)" in note
+        assert (f"| {name} | ours | target | verdict |" in note) == (name != "vit")
+
+
+def test_a_run_that_mlflow_lost_is_said_again_from_what_dvc_keeps(evaluated, project, monkeypatch):
+    """A deleted run, and then a clone that only has the outputs, as after `dvc pull`."""
+    before = runs()
+    mlflow.MlflowClient().delete_run(before["gpt"].info.run_id)
+    evaluate(evaluated, "gpt")
+    again = runs()["gpt"]
+    assert again.info.run_id != before["gpt"].info.run_id
+    same_as(before["gpt"], again)
+    for folder in ("data", "models", "predictions", "reports"):
+        shutil.copytree(folder, project / "clone" / folder)
+    monkeypatch.chdir(project / "clone")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")  # MLflow's own note of where the runs are
+    for _ in range(2):
+        report(evaluated)
+    for name, run in runs().items():
+        same_as(before[name], run)
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["restored"]
+
+
+def same_as(before, after) -> None:
+    """All but what only the training itself could tell."""
+    told = {key: value for key, value in before.data.metrics.items() if "second" not in key}
+    assert {k: after.data.metrics[k] for k in told} == pytest.approx(told, rel=1e-8)
+    assert after.data.params == before.data.params
+    name = before.data.tags["model"]
+    history = mlflow.MlflowClient().get_metric_history(after.info.run_id, f"{name}/training/loss")
+    assert len(history) == history[-1].step > 1
+    (model,) = after.outputs.model_outputs
+    assert mlflow.pyfunc.load_model(f"models:/{model.model_id}")
+    assert after.inputs.dataset_inputs[0].dataset == before.inputs.dataset_inputs[0].dataset
