@@ -1,6 +1,7 @@
-"""Text for the models trained here, read as their corpora are."""
+"""Text to tokens, as corpora are read, and tokens to text, as users read it."""
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tokenizers import Tokenizer
@@ -37,3 +38,18 @@ def read(tokenizer: Tokenizer, text: str, mask: str | None = None) -> Prompt:
             if token == unknown_id
         ]
     return Prompt(ids, unknown)
+
+
+def silent_tokens(tokenizer: Tokenizer) -> set[int]:
+    """Special tokens that a text is shown without: all but the one for unknown words."""
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    added = tokenizer.get_added_tokens_decoder().items()
+    return {token for token, how in added if how.special and how.content != unknown}
+
+
+def decode(tokenizer: Tokenizer, ids: Iterable[int]) -> str:
+    """Tokens as text. Unknown words stand there as the tokenizer's own token for them, such as
+    [UNK]; other special tokens are left out."""
+    silent = silent_tokens(tokenizer)
+    shown = [token for token in ids if token not in silent]
+    return tokenizer.decode(shown, skip_special_tokens=False)
