@@ -1,9 +1,11 @@
 """Numbers, counts and times as people write them."""
 
 import math
+import re
 import textwrap
 
 WIDTH = 80  # columns of a terminal
+COMMAND = re.compile(r"`[^`]+`")
 
 
 def number(value: float, sign: str = "") -> str:
@@ -49,11 +51,20 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def wrapped(text: str) -> str:
-    """In lines that a terminal shows whole, all but the first indented."""
-    return textwrap.fill(
-        text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+def wrapped(text: str, indent: int = 2) -> str:
+    """In lines that a terminal shows whole, all but the first indented by so many spaces.
+
+    A command between backticks stays on one line, to be copied.
+    """
+    whole = COMMAND.sub(lambda command: command[0].replace(" ", "\0"), text)
+    lines = textwrap.fill(
+        whole,
+        WIDTH,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
+    return lines.replace("\0", " ")
 
 
 def _decimals(value: float, digits: int) -> int:

@@ -1,13 +1,19 @@
 """The commands: a mistake is told in a few words, with an exit code and without a traceback."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
+
+from pipeline.cli import main
+from pipeline.wording import WIDTH
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,6 +49,22 @@ def test_check_refuses_a_profile_by_name_alone(folder):
         result = pipeline(folder, *command)
         assert result.returncode == 2
         assert "run the profile with `dvc exp run -S +profile=smoke`" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["", *main.commands])
+def test_every_command_has_a_short_help_that_fits_the_terminal(name):
+    result = CliRunner().invoke(main, [*name.split(), "-h"])
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert len(lines) <= 30 and max(map(len, lines)) <= WIDTH
+    assert "..." not in re.sub(r"^Usage: .*", "", result.stdout)  # no sentence is cut off
+    options = main.commands[name].params if name else []
+    assert all(option.help for option in options if isinstance(option, click.Option))
+
+
+@pytest.mark.parametrize("arguments", [["prune"], ["train"], ["train", "--models", "gpt"], []])
+def test_a_wrong_command_line_ends_with_2(arguments):
+    assert CliRunner().invoke(main, arguments).exit_code == 2
 
 
 @pytest.mark.parametrize("command", [[], ["train"], ["verify"], ["fill-mask"]])
