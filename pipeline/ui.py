@@ -26,7 +26,7 @@ def serve(port: int) -> None:
     except Exception as error:
         raise UserError(store.failure(error)) from None
     address = f"http://127.0.0.1:{port}/#/experiments/{experiment}/runs"
-    print(f"MLflow: {address} (Ctrl-C ends it)", flush=True)
+    print(f"MLflow: {address}\nCtrl-C ends it", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "1"]
     environment = os.environ | {

@@ -1,6 +1,7 @@
 """The commands: a mistake is told in a few words, with an exit code and without a traceback."""
 
 import os
+import pty
 import re
 import shutil
 import socket
@@ -126,3 +127,36 @@ def test_the_ui_says_when_its_port_is_taken(folder):
         result = pipeline(folder, "ui", "--port", str(port))
     assert result.returncode == 1
     assert f"port {port} is not free" in result.stderr
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_an_error_is_wrapped_on_a_terminal_and_whole_elsewhere(folder, terminal):
+    text = (folder / "params.yaml").read_text().replace("decay_fraction: 0.5", "decay_fraction: 5")
+    (folder / "params.yaml").write_text(text.replace("sequence_length: 20", "sequence_length: 'x'"))
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    command = [sys.executable, "-m", "pipeline", "check"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=environment, stderr=theirs)
+    os.close(theirs)
+    printed = os.read(ours, 10_000).decode().replace("\r", "")
+    os.close(ours)
+    assert done.returncode == 2
+    assert "should be a valid integer, found str 'x'" in " ".join(printed.split())
+    lines = printed.splitlines()
+    assert len(lines) > 2  # a line for each error
+    if terminal:
+        assert max(map(len, lines)) <= WIDTH
+
+
+def test_a_long_label_fits_the_terminal(folder):
+    shutil.copytree(ROOT / "profile", folder / "profile")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *arguments], cwd=folder, check=True)
+    text = (folder / "params.yaml").read_text()
+    for key, value, other in (("n_layer", 4, 6), ("sequence_length", 20, 30)):
+        text = text.replace(f"{key}: {value}", f"{key}: {other}")
+    (folder / "params.yaml").write_text(text)
+    printed = pipeline(folder, "check").stdout
+    assert " ".join(printed.split()).endswith("model.n_layer=6 bert.data.sequence_length=30)")
+    assert len(printed.splitlines()) == 2 and max(map(len, printed.splitlines())) <= WIDTH
