@@ -1,4 +1,8 @@
-"""The commands: each reads params.yaml, checks it whole, and calls one stage."""
+"""The command line: `python -m pipeline`, or `transformer-benchmark` with completion.
+
+The commands of the stages read params.yaml and check it whole. What takes time to import is
+imported by the command that needs it.
+"""
 
 import functools
 import sys
@@ -19,13 +23,16 @@ from pipeline.errors import (
 )
 from pipeline.params import Params, load
 from pipeline.paths import REPORTS
+from pipeline.wording import wrapped
+
+PROGRAM = "transformer-benchmark"  # the console script, see pyproject.toml and environment/
 
 model_option = click.option(
-    "--model", type=click.Choice(MODELS), required=True, help="Which of the three models."
+    "--model", type=click.Choice(MODELS), required=True, help="One of the three models."
 )
 from_option = click.option(
     "--from", "source", type=click.Path(path_type=Path),
-    help="A folder of Hugging Face transformers, in place of the model trained here.",
+    help="A Hugging Face folder, in place of the model trained here.",
 )  # fmt: skip
 top_option = click.option(
     "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many to show."
@@ -37,7 +44,7 @@ def stage_of_dvc(command: Callable[..., None]) -> Callable[..., None]:
     ends when the `dvc` does."""
 
     @functools.wraps(command)
-    def wrapped(**kwargs: Any) -> None:
+    def stage(**kwargs: Any) -> None:
         from pipeline.lifetime import end_with_dvc
         from pipeline.progress import announce
 
@@ -46,18 +53,18 @@ def stage_of_dvc(command: Callable[..., None]) -> Callable[..., None]:
         announce(command.__name__, **kwargs)
         command(params, **kwargs)
 
-    return told_plainly(wrapped)
+    return told_plainly(stage)
 
 
 def told_plainly(command: Callable[..., None]) -> Callable[..., None]:
     """Show a user's mistake as a message and an exit code, without a traceback."""
 
     @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
+    def checked(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
         except UserError as error:
-            click.echo(f"error: {error}", err=True)
+            _tell_error(str(error))
             sys.exit(error.exit_code)
         except Exception as error:
             if is_full_disk(error):
@@ -69,23 +76,34 @@ def told_plainly(command: Callable[..., None]) -> Callable[..., None]:
                 said = f"not enough memory: {first_line(error)}; {advice}"
             else:
                 raise
-            click.echo(f"error: {said}", err=True)
+            _tell_error(said)
             sys.exit(1)
 
-    return wrapped
+    return checked
+
+
+def _tell_error(message: str) -> None:
+    """On a terminal in lines that it shows whole; elsewhere as it is, to be searched for."""
+    lines = f"error: {message}".splitlines()
+    if sys.stderr.isatty():
+        lines = [wrapped(line, len(line) - len(line.lstrip()) + 2) for line in lines]
+    click.echo("\n".join(lines), err=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """One Transformer, trained as BERT, GPT and ViT. `dvc repro` calls these commands in order."""
+    """One Transformer, trained as BERT, GPT and ViT.
+
+    `dvc repro` runs the stages: prepare, train, evaluate, report.
+    """
 
 
 @main.command()
 @click.option("-S", "--set-param", "overrides", multiple=True,
-              help="An override as `dvc exp run -S` takes it; may be given several times.")
+              help="An override, as for `dvc exp run -S`. Can be repeated.")
 @told_plainly
 def check(overrides: tuple[str, ...]) -> None:
-    """Check params.yaml as a whole, or what `dvc exp run -S` would make of it."""
+    """Check params.yaml, or overrides of `dvc exp run -S`."""
     if overrides:
         from pipeline.overrides import check as check_overrides
 
@@ -94,14 +112,14 @@ def check(overrides: tuple[str, ...]) -> None:
     else:
         from pipeline.reproduction import reproduction
 
-        click.echo(f"params.yaml is valid (profile {reproduction(load()).label})")
+        click.echo(wrapped(f"params.yaml is valid (profile {reproduction(load()).label})"))
 
 
 @main.command()
 @model_option
 @stage_of_dvc
 def prepare(params: Params, model: str) -> None:
-    """Fetch, verify and encode the data of a model."""
+    """Stage: download, check and encode the data of a model."""
     from pipeline.stages.prepare import prepare as stage
 
     stage(params, model)
@@ -111,7 +129,7 @@ def prepare(params: Params, model: str) -> None:
 @model_option
 @stage_of_dvc
 def train(params: Params, model: str) -> None:
-    """Train a model."""
+    """Stage: train a model."""
     from pipeline.stages.train import train as stage
 
     stage(params, model)
@@ -121,7 +139,7 @@ def train(params: Params, model: str) -> None:
 @model_option
 @stage_of_dvc
 def evaluate(params: Params, model: str) -> None:
-    """Evaluate a trained model on the whole held-out split."""
+    """Stage: evaluate a trained model on the held-out data."""
     from pipeline.stages.evaluate import evaluate as stage
 
     stage(params, model)
@@ -130,28 +148,31 @@ def evaluate(params: Params, model: str) -> None:
 @main.command()
 @stage_of_dvc
 def report(params: Params) -> None:
-    """Write reports/metrics.md: our figures beside the reference's."""
+    """Stage: compare with the reference in reports/metrics.md."""
     from pipeline.stages.report import report as stage
 
     stage(params)
 
 
 @main.command()
-@click.option("--model", type=click.Choice(MODELS), help="One of the three; all by default.")
-@click.option(
-    "--steps", default=20, show_default=True, type=click.IntRange(min=1), help="How many steps."
-)
-@click.option("--all", "whole", is_flag=True, help="All steps, and the trained weights.")
+@click.option("--model", type=click.Choice(MODELS), help="One model only.  [default: all three]")
+@click.option("--steps", default=20, show_default=True, type=click.IntRange(min=1),
+              help="How many steps to train.")
+@click.option("--all", "whole", is_flag=True,
+              help="Train all steps; compare weights and figures too.")
 @click.option(
     "--report",
     default=str(REPORTS),
     show_default=True,
     type=click.Path(exists=True, file_okay=False),
-    help="The folder of the report to verify.",
+    help="Folder of the report.",
 )
 @told_plainly
 def verify(model: str | None, steps: int, whole: bool, report: str) -> None:
-    """Train the first steps again and compare them with a report's, to the bit."""
+    """Train again and compare with a report, bit for bit.
+
+    The exit code is 1 if anything differs.
+    """
     from pipeline.verification import verify as check
 
     if not check(Path(report), [model] if model else list(MODELS), None if whole else steps):
@@ -161,7 +182,7 @@ def verify(model: str | None, steps: int, whole: bool, report: str) -> None:
 @main.command()
 @told_plainly
 def sync() -> None:
-    """Deliver to MLflow what it could not be told while the stages ran."""
+    """Upload runs recorded while MLflow was down."""
     from pipeline.tracking.outbox import sync as deliver
 
     deliver()
@@ -170,21 +191,24 @@ def sync() -> None:
 @main.command()
 @told_plainly
 def repair() -> None:
-    """Put right what keeps `dvc` from working: files that a kill of it left half written, and
-    scripts of a clone that was moved."""
+    """Repair the files of a killed `dvc` or a moved clone.
+
+    If DVC is killed while it writes, some of its files are incomplete. In a clone that was moved,
+    the scripts of .venv name the old place. `./run` makes the same repairs before each command.
+    """
     if not _repair():
         click.echo("nothing to repair")
 
 
 def _repair() -> bool:
-    """Whether there was anything to repair; what was done is told."""
+    """Repair, and print what was done; returns whether there was anything to repair."""
     from pipeline.relocation import relocate
     from pipeline.repair import repair as put_right
 
     moved = relocate()
     done = ([moved] if moved else []) + put_right()
     for line in done:
-        click.echo(line, err=True)
+        click.echo(wrapped(line), err=True)
     return bool(done)
 
 
@@ -192,7 +216,7 @@ def _repair() -> bool:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @told_plainly
 def before_dvc(arguments: tuple[str, ...]) -> None:
-    """What `./run` does before a `dvc`: repair, and check what it would run its stages with."""
+    """Repair and check the parameters; `./run` does this before each `dvc`."""
     from pipeline.overrides import check_command
 
     _repair()
@@ -205,7 +229,7 @@ def before_dvc(arguments: tuple[str, ...]) -> None:
 @main.command()
 @told_plainly
 def offline_plots() -> None:
-    """Let `dvc plots` draw without a network, in this clone."""
+    """Make `dvc plots` work without a network."""
     from pipeline.plots import make_offline
 
     make_offline()
@@ -225,19 +249,19 @@ def ui(row: str | None, port: int) -> None:
 
 
 @main.command()
-@click.option("--prompt", required=True, help="The beginning of the text.")
+@click.option("--prompt", required=True, help="How the text begins.")
 @click.option("--tokens", type=click.IntRange(min=1), default=100, show_default=True,
-              help="How many to write at most.")
+              help="How many tokens to write at most.")
 @click.option("--temperature", type=click.FloatRange(min=0), show_default="0.8, or the folder's",
-              help="0 takes the likeliest token each time.")
+              help="0 always takes the likeliest token.")
 @click.option("--top-k", type=click.IntRange(min=0), show_default="0, or the folder's",
-              help="Choose among so many of the likeliest tokens; 0 for all.")
+              help="Sample from the K likeliest tokens; 0: from all.")
 @click.option("--top-p", type=click.FloatRange(min=0, max=1, min_open=True),
               show_default="1, or the folder's",
-              help="Choose among the likeliest that reach this probability.")
+              help="Sample from the likeliest tokens of this total probability.")
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True,
-              help="The same one, the same text.")
-@click.option("--stop", multiple=True, help="A token to end at; may be given several times.")
+              help="The same seed gives the same text.")
+@click.option("--stop", multiple=True, help="A token to stop at. Can be repeated.")
 @from_option
 @told_plainly
 def generate(
@@ -250,7 +274,7 @@ def generate(
     stop: tuple[str, ...],
     source: Path | None,
 ) -> None:
-    """Go on with a text, token by token."""
+    """Continue a text with the GPT, token by token."""
     from pipeline.inference.text import continuation
 
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
@@ -266,7 +290,10 @@ def generate(
 @from_option
 @told_plainly
 def fill_mask(text: str, top: int, source: Path | None) -> None:
-    """Guess the words that stand as [MASK] in TEXT, or as the mask token that a folder has."""
+    """Guess the words at each [MASK] of TEXT with the BERT.
+
+    With --from, the mask token is the one of that folder's tokenizer.
+    """
     from pipeline.inference.text import fillings
 
     mask, gaps = fillings(text, source, top)
@@ -282,16 +309,17 @@ def fill_mask(text: str, top: int, source: Path | None) -> None:
 @from_option
 @told_plainly
 def classify(paths: tuple[Path, ...], top: int, source: Path | None) -> None:
-    """Say what the images at PATHS show; a path may be a folder of images."""
+    """Classify images, or all images of a folder, with the ViT."""
     from pipeline.inference.images import classes
 
     failed = False
     for path, best in classes(paths, source, top):
         if isinstance(best, UserError):
-            click.echo(f"error: {best}", err=True)
+            _tell_error(str(best))
             failed = True
         else:
-            click.echo(f"{path}: " + ", ".join(f"{name} {chance:.1%}" for name, chance in best))
+            answer = ", ".join(f"{name} {chance:.1%}" for name, chance in best)
+            click.echo(wrapped(f"{path}: {answer}"))
     if failed:
         sys.exit(1)
 
@@ -301,7 +329,28 @@ def classify(paths: tuple[Path, ...], top: int, source: Path | None) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @told_plainly
 def export(model: str, folder: Path) -> None:
-    """Write a trained model into FOLDER, for Hugging Face transformers."""
+    """Write a trained model to FOLDER for Hugging Face.
+
+    FOLDER must be new or empty.
+    """
     from pipeline.inference.export import export as write
 
-    click.echo(f"{folder}: a {write(model, folder)}; its README.md shows how to use it")
+    click.echo(wrapped(f"{folder}: a {write(model, folder)}; its README.md shows how to use it"))
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell.
+
+    It completes commands, options and models of `transformer-benchmark` with Tab:
+
+    \b
+      bash: eval "$(transformer-benchmark completion bash)"
+      zsh:  eval "$(transformer-benchmark completion zsh)"
+      fish: transformer-benchmark completion fish | source
+    """
+    from click.shell_completion import get_completion_class
+
+    variable = f"_{PROGRAM.replace('-', '_').upper()}_COMPLETE"
+    click.echo(get_completion_class(shell)(main, {}, PROGRAM, variable).source())

@@ -1,6 +1,7 @@
-"""Encodes prompts for the models trained here, in the same way as their corpora."""
+"""Encodes prompts in the same way as their corpora, and decodes tokens for people to read."""
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tokenizers import Tokenizer
@@ -35,3 +36,18 @@ def read(tokenizer: Tokenizer, text: str, mask: str | None = None) -> Prompt:
             if token == unknown_id
         ]
     return Prompt(ids, unknown)
+
+
+def silent_tokens(tokenizer: Tokenizer) -> set[int]:
+    """Special tokens that a text is shown without: all but the one for unknown words."""
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    added = tokenizer.get_added_tokens_decoder().items()
+    return {token for token, how in added if how.special and how.content != unknown}
+
+
+def decode(tokenizer: Tokenizer, ids: Iterable[int]) -> str:
+    """Tokens as text. Unknown words stand there as the tokenizer's own token for them, such as
+    [UNK]; other special tokens are left out."""
+    silent = silent_tokens(tokenizer)
+    shown = [token for token in ids if token not in silent]
+    return tokenizer.decode(shown, skip_special_tokens=False)

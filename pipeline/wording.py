@@ -1,9 +1,11 @@
 """Formats numbers, counts and times for people."""
 
 import math
+import re
 import textwrap
 
 WIDTH = 80  # columns of a terminal
+COMMAND = re.compile(r"`[^`]+`")
 
 
 def number(value: float, sign: str = "") -> str:
@@ -49,11 +51,20 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def wrapped(text: str) -> str:
-    """Wrapped to the width of a terminal; all lines but the first are indented."""
-    return textwrap.fill(
-        text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+def wrapped(text: str, indent: int = 2) -> str:
+    """Wrapped to the width of a terminal; all lines but the first are indented by `indent` spaces.
+
+    A command between backticks stays on one line, for copying.
+    """
+    whole = COMMAND.sub(lambda command: command[0].replace(" ", "\0"), text)
+    lines = textwrap.fill(
+        whole,
+        WIDTH,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
+    return lines.replace("\0", " ")
 
 
 def _decimals(value: float, digits: int) -> int:

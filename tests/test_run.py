@@ -129,7 +129,9 @@ def without_packages(tmp_path: Path, code: int = 0) -> Path:
 
     code: exit code of the installation of torch's CPU builds.
     """
-    for name in ("run", "requirements.lock", "environment/torchvision_without_cuda.py"):
+    script = "environment/transformer-benchmark"
+    hook = "environment/torchvision_without_cuda.py"
+    for name in ("run", "requirements.lock", hook, script):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / ".dvc" / "tmp").mkdir(parents=True)

@@ -6,6 +6,7 @@ from safetensors.numpy import load_file
 
 from pipeline.inference.loading import ImageModel, TextModel
 from pipeline.paths import data_dir, read_json
+from pipeline.prompts import decode
 
 WORDS = 6  # in the example
 FILL_MASK = """
@@ -66,7 +67,7 @@ def of_masked_lm(text: TextModel, written: str) -> str:
 
 def of_causal_lm(text: TextModel, written: str) -> str:
     """README.md of the GPT; written: its class in transformers."""
-    prompt = text.tokenizer.decode(_example("gpt", text.context))
+    prompt = decode(text.tokenizer, _example("gpt", text.context))
     reads = f"It continues a text and sees at most {text.context} tokens."
     sample = GENERATE.format(text=_quoted(prompt), context=text.context)
     return _page("gpt", "text-generation", written, reads, sample)

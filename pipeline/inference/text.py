@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from pipeline.errors import UserError
 from pipeline.inference.loading import text_model
-from pipeline.prompts import Prompt
+from pipeline.prompts import Prompt, silent_tokens
 from transformer.generate import Sampling, stream
 
 
@@ -53,8 +53,7 @@ def continuation(
     _tell_unknown(read)
     generator = torch.Generator().manual_seed(seed)
     yield prompt
-    added = tokenizer.get_added_tokens_decoder().items()
-    silent = {token for token, how in added if how.special}
+    silent = silent_tokens(tokenizer)
     written = list(ids)
     # Includes the unknown words of the prompt; otherwise the first new word would have no space.
     shown = whole = tokenizer.decode(written, skip_special_tokens=False)

@@ -1,6 +1,7 @@
 """Next-token prediction (Radford et al. 2019, "GPT-2", section 2)."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from pipeline.objectives.base import Batch, Measure, Objective
 from pipeline.objectives.text import Tokens, consecutive_windows, evenly
 from pipeline.params import Params
+from pipeline.prompts import decode
 from pipeline.training.randomness import fixed_generator
 from transformer.generate import Sampling, generate
 
@@ -132,9 +134,9 @@ class NextTokenPrediction(Objective):
             Sampling(TEMPERATURE),
             fixed_generator("samples"),
         )
-        decode = self.tokens.tokenizer.decode
+        show = partial(decode, self.tokens.tokenizer)
         return [
-            {"prompt": decode(prompt), "continuation": decode(continuation)}
+            {"prompt": show(prompt), "continuation": show(continuation)}
             for prompt, continuation in zip(prompts.tolist(), continuations, strict=True)
         ]
 

@@ -19,6 +19,7 @@ from pipeline.tracking import rows, store
 from pipeline.tracking.identity import Identity
 from pipeline.tracking.run import Run
 from pipeline.tracking.secrets import hide
+from pipeline.wording import wrapped
 
 ENTRY = "entry.json"
 # Arguments that are paths, or lists of them: copied, since another run writes to the same place.
@@ -68,7 +69,7 @@ def sync() -> None:
             try:
                 store.experiment_id()  # a server that is down costs seconds
                 with _patience():
-                    print(f"delivered: {deliver(file)}", flush=True)
+                    print(wrapped(f"delivered: {deliver(file)}"), flush=True)
             except Exception as error:
                 raise UserError(
                     f"{store.failure(error)}\n"

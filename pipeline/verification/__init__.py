@@ -41,7 +41,7 @@ from pipeline.verification.findings import (
     compare_weights,
 )
 from pipeline.verification.recorded import Model
-from pipeline.wording import counted
+from pipeline.wording import counted, wrapped
 from transformer import Transformer, flops_per_step
 
 CURVES = {"history.csv": "step", "validation.csv": "evaluation"}
@@ -82,7 +82,7 @@ def verify(folder: Path, names: list[str], steps: int | None) -> bool:
     report, params = recorded.read(folder / "metrics.json")
     commit = (report.git_commit or "unknown")[:12]
     label = Reproduction(report.profile, report.changes).label
-    print(f"the report of {report.finished}, commit {commit}, profile {label}", flush=True)
+    _say(f"the report of {report.finished}, commit {commit}, profile {label}")
     contradictions = derived.report_contradictions(report, params)
     _tell(contradictions)
     everything = not contradictions
@@ -91,15 +91,15 @@ def verify(folder: Path, names: list[str], steps: int | None) -> bool:
         with _quietly(name, steps):
             found = _verify(params, model, folder / name, name, steps)
         everything = everything and not found.differing and not found.contradictions
-        print(f"{name:<6}{found.verdict()}", flush=True)
+        _say(f"{name:<6}{found.verdict()}")
         details = found.differing
         if details:
             causes = environment.differences(model.trainings[0].record, params)
             details += [f"may explain it: {cause}" for cause in causes]
         for line in details:
-            print(f"      {line}", flush=True)
+            _say(f"      {line}")
         _tell(found.contradictions)
-    print(f"not checked: {_unchecked(steps)}", flush=True)
+    _say(f"not checked: {_unchecked(steps)}")
     return everything
 
 
@@ -118,7 +118,12 @@ def _quietly(name: str, steps: int | None) -> Iterator[None]:
 
 def _tell(contradictions: list[str]) -> None:
     for line in contradictions:
-        print(f"      the report contradicts itself: {line}", flush=True)
+        _say(f"      the report contradicts itself: {line}")
+
+
+def _say(text: str) -> None:
+    # Deeper than any line begins, so that one can tell where the next one does.
+    print(wrapped(text, indent=8), flush=True)
 
 
 def _unchecked(steps: int | None) -> str:

@@ -4,7 +4,7 @@ import reprlib
 from typing import Any
 
 _SHORT = reprlib.Repr()
-_SHORT.maxstring, _SHORT.maxlist, _SHORT.maxother = 100, 10, 50
+_SHORT.maxstring, _SHORT.maxlist, _SHORT.maxother = 50, 5, 50
 
 
 def differences(

@@ -1,13 +1,20 @@
 """The commands: a mistake is told in a few words, with an exit code and without a traceback."""
 
 import os
+import pty
+import re
 import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
+
+from pipeline.cli import main
+from pipeline.wording import WIDTH
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,6 +50,22 @@ def test_check_refuses_a_profile_by_name_alone(folder):
         result = pipeline(folder, *command)
         assert result.returncode == 2
         assert "run the profile with `dvc exp run -S +profile=smoke`" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["", *main.commands])
+def test_every_command_has_a_short_help_that_fits_the_terminal(name):
+    result = CliRunner().invoke(main, [*name.split(), "-h"])
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert len(lines) <= 30 and max(map(len, lines)) <= WIDTH
+    assert "..." not in re.sub(r"^Usage: .*", "", result.stdout)  # no sentence is cut off
+    options = main.commands[name].params if name else []
+    assert all(option.help for option in options if isinstance(option, click.Option))
+
+
+@pytest.mark.parametrize("arguments", [["prune"], ["train"], ["train", "--models", "gpt"], []])
+def test_a_wrong_command_line_ends_with_2(arguments):
+    assert CliRunner().invoke(main, arguments).exit_code == 2
 
 
 @pytest.mark.parametrize("command", [[], ["train"], ["verify"], ["fill-mask"]])
@@ -104,3 +127,36 @@ def test_the_ui_says_when_its_port_is_taken(folder):
         result = pipeline(folder, "ui", "--port", str(port))
     assert result.returncode == 1
     assert f"port {port} is not free" in result.stderr
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_an_error_is_wrapped_on_a_terminal_and_whole_elsewhere(folder, terminal):
+    text = (folder / "params.yaml").read_text().replace("decay_fraction: 0.5", "decay_fraction: 5")
+    (folder / "params.yaml").write_text(text.replace("sequence_length: 20", "sequence_length: 'x'"))
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    command = [sys.executable, "-m", "pipeline", "check"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=environment, stderr=theirs)
+    os.close(theirs)
+    printed = os.read(ours, 10_000).decode().replace("\r", "")
+    os.close(ours)
+    assert done.returncode == 2
+    assert "should be a valid integer, found str 'x'" in " ".join(printed.split())
+    lines = printed.splitlines()
+    assert len(lines) > 2  # a line for each error
+    if terminal:
+        assert max(map(len, lines)) <= WIDTH
+
+
+def test_a_long_label_fits_the_terminal(folder):
+    shutil.copytree(ROOT / "profile", folder / "profile")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *arguments], cwd=folder, check=True)
+    text = (folder / "params.yaml").read_text()
+    for key, value, other in (("n_layer", 4, 6), ("sequence_length", 20, 30)):
+        text = text.replace(f"{key}: {value}", f"{key}: {other}")
+    (folder / "params.yaml").write_text(text)
+    printed = pipeline(folder, "check").stdout
+    assert " ".join(printed.split()).endswith("model.n_layer=6 bert.data.sequence_length=30)")
+    assert len(printed.splitlines()) == 2 and max(map(len, printed.splitlines())) <= WIDTH

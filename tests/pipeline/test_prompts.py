@@ -3,6 +3,7 @@
 import unicodedata
 
 import pytest
+from tokenizers import Tokenizer, models
 
 from pipeline import prompts
 from pipeline.data import tokenization
@@ -50,3 +51,16 @@ def test_a_prompt_is_cut_as_the_tokenizer_itself_cuts_it(tokenizer):
 
 def test_an_empty_prompt_has_no_tokens(tokenizer):
     assert prompts.read(tokenizer, "") == prompts.Prompt([], [])
+
+
+def test_an_unknown_word_is_shown_and_other_special_tokens_are_not():
+    tokenizer = tokenization.word(CORPUS)
+    ids = [tokenizer.token_to_id(token) for token in ("[PAD]", "le", "[UNK]", "[MASK]", "prix")]
+    assert prompts.decode(tokenizer, ids) == "le [UNK] prix"
+
+
+def test_a_token_for_unknown_words_and_for_the_end_is_not_the_end_of_bpe():
+    """GPT-2 names <|endoftext|> for unknown words, which its BPE over bytes does not have."""
+    tokenizer = Tokenizer(models.BPE({"a": 0, "<|endoftext|>": 1}, []))
+    tokenizer.add_special_tokens(["<|endoftext|>"])
+    assert prompts.decode(tokenizer, [0, 1, 0]).replace(" ", "") == "aa"

@@ -77,3 +77,10 @@ def test_long_text_fits_a_terminal_but_for_what_has_no_spaces():
     lines = wrapped("a word " * 30 + "x" * 100).splitlines()
     assert [len(line) <= WIDTH for line in lines] == [True] * (len(lines) - 1) + [False]
     assert lines[-1] == "  " + "x" * 100
+
+
+def test_a_command_stays_on_one_line_and_what_follows_is_indented_as_asked():
+    text = "      " + "a word " * 8 + "and `git checkout a1b2c3d4` and `dvc repro` there"
+    first, second = wrapped(text, indent=8).splitlines()
+    assert first == "      " + "a word " * 8 + "and"
+    assert second == "        `git checkout a1b2c3d4` and `dvc repro` there"

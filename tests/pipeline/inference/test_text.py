@@ -69,6 +69,18 @@ def test_unknown_words_are_told_and_do_not_stick_to_the_next_one(built, run):
     assert run("generate", "--prompt", PROMPT).stderr == ""
 
 
+@pytest.mark.parametrize("token", ["[UNK]", "[PAD]", "[MASK]"])
+def test_of_special_tokens_an_answer_shows_that_for_unknown_words(built, monkeypatch, token):
+    text = text_model("gpt", None)
+    special = torch.tensor(text.tokenizer.token_to_id(token))
+    text.model.head.register_forward_hook(
+        lambda head, hidden, logits: logits.index_fill(-1, special, 1e4)
+    )
+    monkeypatch.setattr("pipeline.inference.text.text_model", lambda name, source: text)
+    words = "".join(continuation(PROMPT, None, 3, {}, 0, ())).removeprefix(PROMPT).split()
+    assert words == (["[UNK]"] * 3 if token == "[UNK]" else [])
+
+
 def test_special_tokens_but_the_mask_of_bert_are_text(built, run):
     """GPT is not trained with [MASK]."""
     stderr = run("generate", "--prompt", "the [MASK] king", "--tokens", 1).stderr

@@ -101,3 +101,15 @@ def test_the_perplexity_of_a_model_that_has_diverged_is_a_number(objective):
     figures = objective.evaluate(model)
     assert figures["loss"] > 1000
     assert math.isfinite(figures["perplexity"])
+
+
+def test_samples_show_words_that_the_vocabulary_does_not_have(objective):
+    unknown = objective.tokens.tokenizer.token_to_id("[UNK]")
+    objective.tokens.validation[::4] = unknown
+    model = objective.build_model().eval()
+    model.head.register_forward_hook(
+        lambda head, given, logits: logits.index_fill(-1, torch.tensor(unknown), 1e4)
+    )
+    for sample in objective.samples(model):
+        assert sample["prompt"].count("[UNK]") == 4  # of 16 tokens
+        assert set(sample["continuation"].split()) == {"[UNK]"}

@@ -1,9 +1,13 @@
-"""What tests do to a report."""
+"""What tests do to a report, and what `verify` says of it then."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+from pipeline.wording import WIDTH
 
 REPORT = Path("reports")
 METRICS = REPORT / "metrics.json"
@@ -36,3 +40,10 @@ def alter_last_bit(name: str, step: int, column: str) -> None:
     row[index] = f"{np.nextafter(np.float32(row[index]), np.float32(1e9)):.9g}"
     lines[step] = ",".join(row)
     file.write_text("\n".join(lines) + "\n")
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> str:
+    """What `verify` printed, each message on one line; on the terminal it fits the width."""
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines()), default=0) <= WIDTH
+    return re.sub(r"\n {8}", " ", text)

@@ -12,6 +12,7 @@ from pipeline.verification import derived, recorded, verify
 from tests.pipeline.verification.reports import (
     METRICS,
     REPORT,
+    printed,
     rewrite,
 )
 
@@ -55,7 +56,7 @@ def test_a_report_that_contradicts_itself(reported, capsys, change, said):
     rewrite(change)
     capsys.readouterr()
     assert not verify(REPORT, ["gpt"], 1)
-    out = capsys.readouterr().out
+    out = printed(capsys)
     assert said in out
     assert "gpt   identical: 1 step\n" in out
 
@@ -66,7 +67,7 @@ def test_a_time_to_target_that_the_training_does_not_give(reported, capsys):
 
     rewrite(sooner)
     assert not verify(REPORT, ["gpt"], None)
-    assert "the report contradicts itself: time to target, loss: " in capsys.readouterr().out
+    assert "the report contradicts itself: time to target, loss: " in printed(capsys)
 
 
 def test_a_report_on_data_that_no_target_is_about(reported, capsys):
@@ -79,7 +80,7 @@ def test_a_report_on_data_that_no_target_is_about(reported, capsys):
     assert verify(REPORT, ["gpt"], None)
     rewrite(lambda content: content["models"]["gpt"]["data"].update(own=False))
     assert not verify(REPORT, ["gpt"], 1)
-    assert "5 recorded verdicts, for 7 targets here" in capsys.readouterr().out
+    assert "5 recorded verdicts, for 7 targets here" in printed(capsys)
 
 
 def test_other_headline_figures(reported, capsys):
@@ -88,7 +89,7 @@ def test_other_headline_figures(reported, capsys):
     content["gpt"] |= {"loss": 0.1, "train_loss_std": 0.5}
     file.write_text(json.dumps(content))
     assert not verify(REPORT, ["gpt"], 1)
-    out = capsys.readouterr().out
+    out = printed(capsys)
     assert f"the report contradicts itself: {file}: loss: 0.1 recorded, " in out
     assert f"the report contradicts itself: {file}: train_loss_std: 0.5 recorded, " in out
     for text in ("[]", '{"gpt": {"loss": "low"}}', "{"):

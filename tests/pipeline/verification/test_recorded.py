@@ -11,6 +11,7 @@ from tests.pipeline.verification.reports import (
     METRICS,
     REPORT,
     alter_last_bit,
+    printed,
     rewrite,
 )
 
@@ -96,13 +97,13 @@ def test_a_report_does_not_steer_the_terminal(reported, capsys):
     rewrite(change)
     capsys.readouterr()
     assert not verify(REPORT, ["gpt"], 1)
-    out = capsys.readouterr().out
+    out = printed(capsys)
     assert out.replace("\n", "").isprintable()
     assert "\ngpt   identical" not in out
     file = REPORT / "gpt" / "history.csv"
     file.write_text(file.read_text().replace("grad_norm", "grad\x1b[2J"))
     assert not verify(REPORT, ["gpt"], 1)
-    assert capsys.readouterr().out.replace("\n", "").isprintable()
+    assert printed(capsys).replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize(

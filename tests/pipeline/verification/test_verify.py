@@ -20,6 +20,7 @@ from tests.pipeline.verification.reports import (
     REPORT,
     alter_last_bit,
     files,
+    printed,
     rewrite,
     training_figures,
 )
@@ -29,7 +30,7 @@ def test_everything_is_identical_and_nothing_is_touched(reported, capsys):
     before = files(reported)
     capsys.readouterr()
     assert verify(REPORT, list(MODELS), None)
-    lines = capsys.readouterr().out.splitlines()
+    lines = printed(capsys).splitlines()
     for name in MODELS:
         steps, evaluations = (6, 2) if name == "vit" else (8, 2)
         digests = [records.sha256(model_dir(name, s) / "model.safetensors")[:12] for s in (0, 1)]
@@ -49,9 +50,10 @@ def test_a_few_steps_are_told_in_one_line_a_model(reported, capsys):
     before = files(reported)
     capsys.readouterr()
     assert verify(REPORT, list(MODELS), 3)
-    first, *lines, last = capsys.readouterr().out.splitlines()
+    first, *lines, last = printed(capsys).splitlines()
     assert first.startswith("the report of 20")
-    assert first.endswith("profile default (changes not known: no commit has a params.yaml)")
+    # The label of a report, seen from a project that is no repository.
+    assert first.endswith(", profile default (changes not known: no commit has a params.yaml)")
     # Three steps are an epoch of this ViT's, and so end with an evaluation.
     assert lines == [
         "bert  identical: 3 steps",
@@ -78,7 +80,7 @@ def test_one_bit_at_one_step(reported, capsys, column):
     assert verify(REPORT, ["gpt"], 2)  # the steps before it
     capsys.readouterr()
     assert not verify(REPORT, ["gpt"], 5)
-    _, verdict, detail, *causes, _ = capsys.readouterr().out.splitlines()
+    _, verdict, detail, *causes, _ = printed(capsys).splitlines()
     size = verdict.removeprefix("gpt   equal within ").removesuffix(" (identical: 1 evaluation)")
     assert 1e-8 < float(size) < 2e-7
     assert f"5 steps: first differs at step 3 in {column}: {recorded:.9g} recorded, " in detail
@@ -94,7 +96,7 @@ def test_one_bit_of_an_evaluation(reported, capsys):
     rows.loc[1, "loss"] *= 1 + 1e-7
     rows.to_csv(file, index=False)
     assert not verify(REPORT, ["vit"], 6)
-    out = capsys.readouterr().out
+    out = printed(capsys)
     assert "(identical: 6 steps)" in out
     assert "2 evaluations: first differs at step 6 in loss" in out
 
@@ -102,7 +104,7 @@ def test_one_bit_of_an_evaluation(reported, capsys):
 def test_other_parameters(reported, capsys):
     rewrite(lambda content: content["params"]["gpt"]["train"].update(lr=0.007))
     assert not verify(REPORT, ["gpt"], 4)
-    out = capsys.readouterr().out
+    out = printed(capsys)
     assert "gpt   different\n" in out
     assert "first differs at step 1 in lr: 0.003 recorded, 0.007 now" in out
 
@@ -111,7 +113,7 @@ def test_a_curve_of_another_length(reported, capsys):
     file = REPORT / "gpt" / "history.csv"
     file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
     assert not verify(REPORT, ["gpt"], None)
-    out = capsys.readouterr().out
+    out = printed(capsys)
     columns = "step, tokens, lr, loss, grad_norm, delta_w"
     assert f"not comparable: 7 recorded steps of {columns}; now 8" in out
 
@@ -126,7 +128,7 @@ def test_a_figure_that_the_training_does_not_give(reported, capsys, figure):
     rewrite(change)
     capsys.readouterr()
     assert not verify(REPORT, ["gpt"], None)
-    out = capsys.readouterr().out
+    out = printed(capsys)
     assert f"      with seed 1, {figure}: {2 * true} recorded, {true} now\n" in out
     assert "gpt   different (identical: 8 steps, 2 evaluations, weights with seed 0" in out
     assert f"the report contradicts itself: gpt: {figure}: " in out
@@ -140,7 +142,7 @@ def test_figures_that_only_one_side_has(reported, capsys):
 
     rewrite(change)
     assert not verify(REPORT, ["vit"], None)
-    out = capsys.readouterr().out
+    out = printed(capsys)
     assert "      with seed 0, beauty: 1 recorded, none now\n" in out
     assert "      with seed 0, flops: none recorded, " in out
 
@@ -176,7 +178,7 @@ def test_what_may_explain_it(reported, capsys, key, value, said):
 
     rewrite(change)
     assert not verify(REPORT, ["gpt"], 1)
-    assert f"      may explain it: {said}" in capsys.readouterr().out
+    assert f"      may explain it: {said}" in printed(capsys)
 
 
 def test_other_code(reported, capsys):
@@ -190,7 +192,7 @@ def test_other_code(reported, capsys):
         patch.setenv("GIT_DIR", str(ROOT / ".git"))
         patch.setenv("GIT_WORK_TREE", str(ROOT))
         assert not verify(REPORT, ["gpt"], 1)
-    assert f"code: not as in commit {old[:12]}" in capsys.readouterr().out
+    assert f"code: not as in commit {old[:12]}" in printed(capsys)
 
 
 def test_other_weights(reported, capsys):
@@ -205,12 +207,12 @@ def test_other_weights(reported, capsys):
         lambda c: c["models"]["vit"]["trainings"][1]["figures"].update(weights_sha256=digest)
     )
     assert not verify(REPORT, ["vit"], None)
-    out = capsys.readouterr().out
+    out = printed(capsys)
     assert "vit   other weights (identical: 6 steps, 2 evaluations, weights with seed 0 (" in out
     assert f"weights with seed 1: the first tensor that differs is {changed}, by 0.5" in out
     shutil.rmtree("models")
     assert not verify(REPORT, ["vit"], None)
-    assert "how much is not known" in capsys.readouterr().out
+    assert "how much is not known" in printed(capsys)
 
 
 def test_the_command(reported):
