@@ -53,7 +53,7 @@ def test_a_few_steps_are_told_in_one_line_a_model(reported, capsys):
     first, *lines, last = printed(capsys).splitlines()
     assert first.startswith("the report of 20")
     # The label of a report, seen from a project that is no repository.
-    assert first.endswith(", profile default (changes not known: no commit has a params.yaml)")
+    assert first.endswith(", profile default (changes unknown: no commit has a params.yaml)")
     # Three steps are an epoch of this ViT's, and so end with an evaluation.
     assert lines == [
         "bert  identical: 3 steps",
