@@ -1,0 +1,229 @@
+"""Every command and snippet that README and docs print runs, as printed, in a project of its own.
+
+They run in the order of the pages, each once, with the real DVC and MLflow. The parameters are
+those of the profile `smoke`, and the data are the text and the images that the pages name.
+"""
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from pipeline.wording import WIDTH
+from pipeline.yaml_file import flatten
+from tests import documentation, repository
+from tests.conftest import WORDS, with_profile
+from tests.documentation import LANGUAGES, PAGES
+from tests.test_run import clone_with_an_environment
+
+EXAMPLES = {example: None for page in PAGES for example in documentation.examples(page)}
+
+EXPERIMENT = "dvc exp run "
+# What does not run in a test, and why. The overrides of experiments are checked all the same.
+NOT_RUN = {
+    "python -m pipeline": "names the program; without a command it is a mistake",
+    "./run pytest": "runs this test",
+    "TORCH_BUILD=cuda ./run": "installs gigabytes where the environment is missing",
+    "dvc exp run -S +profile=record": "needs data of no package index",
+    "dvc exp run -S +profile=reference -S bert.train.precision=bf16 -S bert.train.compile=true":
+        "needs data of no package index, and hours",
+    "dvc exp run -S 'seeds=[0,1,2]'": "trains all models, as `-S model.n_layer=6` does",
+    "dvc exp run -S model.positions=rotary": "trains all models, as `-S model.n_layer=6` does",
+    "transformer-benchmark completion fish | source": "for fish; test_completion.py has its script",
+    "./run python -m tests.golden": "writes into tests/golden; test_golden.py draws the curves",
+    "./run python -m tests.interruption --kills 50": "takes an hour; test_interruption.py has less",
+}  # fmt: skip
+# What a reader fills in, and what is filled in here; {braces} are known when the command runs.
+PLACEHOLDERS = {
+    "<command>": "true",
+    " -S ...": " -S gpt.train.lr=0.003",
+    "BRANCH": "kept",
+    "NEW": "renamed",
+    "NAME": "{experiment}",
+    "<model id>": "{model}",
+    "path/to/images": "data/own/flowers/tulip",
+    "path/to/bert-base-uncased": "downloads/bert",
+    # No placeholders: downloads, and a port that another program may have.
+    "pretrained=True": "pretrained=False",
+    "pipeline ui": "pipeline ui --port {port}",
+}
+MODEL_ID = """
+import mlflow
+experiment = mlflow.get_experiment_by_name("transformer-benchmark").experiment_id
+models = mlflow.search_logged_models([experiment], "name = 'bert'", output_format="list")
+print(models[0].model_id)
+"""
+
+
+def printed(text: str) -> bool:
+    return any(text in example.text for example in EXAMPLES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_names_a_known_language(page):
+    assert documentation.languages(page) <= set(LANGUAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_shows_every_command_whole(page):
+    """A '|' in the cell of a table, for one, would cut the command off there."""
+    shown = {" ".join(example.text.split()) for example in documentation.examples(page)}
+    assert [command for command in documentation.commands_of_source(page)
+            if command not in shown] == []  # fmt: skip
+
+
+def test_the_exceptions_are_still_printed():
+    """An exception for what no page says any more is to be removed here."""
+    assert [text for text in (*NOT_RUN, *PLACEHOLDERS) if not printed(text)] == []
+
+
+def test_every_override_changes_a_value_and_is_marked_where_it_adds_a_key(raw):
+    values = flatten(raw)
+    for example in (each for each in EXAMPLES if each.language == "sh"):
+        words = shlex.split(example.text, comments=True)
+        overrides = [value for flag, value in pairwise(words) if flag == "-S" and value != "..."]
+        for override in overrides:
+            key, value = override.split("=")
+            if key.startswith("+"):
+                assert key == "+profile" or key[1:] not in values, example
+            else:
+                assert str(values[key]) != value, example
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A clone with small parameters, a novel, flowers, and another library's BERT."""
+    folder = clone_with_an_environment(tmp_path_factory.mktemp("project") / "benchmark")
+    rng = np.random.default_rng(0)
+    own = folder / "data" / "own"
+    (own / "novel.txt").write_text("\n".join(" ".join(rng.choice(WORDS, 10)) for _ in range(300)))
+    for kind, shade in (("daisy", 250), ("tulip", 90)):
+        (own / "flowers" / kind).mkdir(parents=True)
+        for number in range(5):
+            pixels = np.clip(rng.normal(shade, 20, (14, 14, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(own / "flowers" / kind / f"{number}.png")
+    yaml = YAML()
+    params = with_profile(yaml.load((folder / "params.yaml").read_text()), "smoke")
+    params["profile"] = "default"
+    for name in ("bert", "gpt"):
+        params[name]["data"] |= {"text": "data/own/novel.txt", "tokenizer": "word"}
+    params["vit"]["data"]["images"] = "data/own/flowers"
+    with (folder / "params.yaml").open("w") as file:
+        yaml.dump(params, file)
+    # Of data/own, git has what it is told to have; experiments in a queue need it.
+    repository.run(folder, "git", "add", "--force", "data/own")
+    repository.save(folder, "Small parameters and our own data")
+    from transformers import BertConfig, BertForPreTraining
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+             "intermediate_size": 8, "vocab_size": 30}  # fmt: skip
+    BertForPreTraining(BertConfig(**sizes)).save_pretrained(folder / "downloads" / "bert")
+    return folder
+
+
+def test_every_command_runs_as_printed(project):
+    done = set()
+    for example in EXAMPLES:
+        # A remark behind a command is part of what is printed, and a reader copies it.
+        command = re.sub(r"\s+#.*", "", example.text)
+        if command in done:
+            continue
+        done.add(command)
+        started = time.monotonic()
+        if command.startswith(EXPERIMENT):  # else it would go on from the values of the last one
+            repository.run(project, "git", "restore", "params.yaml")
+        if command in NOT_RUN:
+            if command.startswith(EXPERIMENT):
+                overrides = command.removeprefix(EXPERIMENT)
+                shell(project, f"python -m pipeline check {overrides}")
+        elif example.language == "python":
+            repository.run(project, sys.executable, "-c", filled_in(example.text, project))
+        elif command.endswith("pipeline ui"):
+            look_at_the_ui(project, filled_in(command, project))
+        else:
+            shell(project, filled_in(example.text, project))
+            if command == "dvc queue start":
+                wait_for_an_experiment_of_the_queue(project)
+        print(f"{time.monotonic() - started:5.1f} s  {example.page}: {command}")
+
+
+def filled_in(text: str, project: Path) -> str:
+    for placeholder, value in PLACEHOLDERS.items():
+        text = text.replace(placeholder, value)
+    values = {}
+    if "{experiment}" in text:
+        names = repository.run(project, "dvc", "exp", "list", "--name-only").split()
+        values["experiment"] = names[0]
+    if "{model}" in text:
+        values["model"] = repository.run(project, sys.executable, "-c", MODEL_ID).split()[-1]
+    if "{port}" in text:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            values["port"] = str(free.getsockname()[1])
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+def shell(project: Path, command: str) -> str:
+    """What a command prints in the shell of a reader, who has activated the environment."""
+    path = f"PATH={shlex.quote(str(project))}/.venv/bin:$PATH"
+    output = repository.run(project, "bash", "-c", f"{path}\n{command}")
+    assert "Traceback" not in output, output
+    # A generated text has the lines that it has; all else fits the terminal.
+    if re.match(r"python -m pipeline (?!generate)", command):
+        assert max(map(len, output.splitlines()), default=0) <= WIDTH, output
+    return output
+
+
+def look_at_the_ui(project: Path, command: str) -> None:
+    """The server answers at the address that it prints, and ends without an error at Ctrl-C."""
+    with subprocess.Popen(
+        shlex.split(command), cwd=project, env=repository.environment(), text=True,
+        stdout=subprocess.PIPE, start_new_session=True,
+    ) as server, ended(server):  # fmt: skip
+        address = next(
+            found[0] for line in server.stdout if (found := re.search(r"http://\S+", line))
+        )
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen(address, timeout=10) as answer:
+                    assert "MLflow" in answer.read().decode()
+                    break
+            except OSError:
+                assert server.poll() is None and time.monotonic() < deadline
+                time.sleep(0.5)
+        os.killpg(server.pid, signal.SIGINT)
+        assert server.wait(60) == 0
+
+
+@contextmanager
+def ended(server: subprocess.Popen) -> Iterator[None]:
+    """Leave no server behind, whatever happens."""
+    try:
+        yield
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGKILL)
+
+
+def wait_for_an_experiment_of_the_queue(project: Path) -> None:
+    deadline = time.monotonic() + 300
+    while "Success" not in (status := shell(project, "dvc queue status")):
+        assert "Failed" not in status and time.monotonic() < deadline, status
+        time.sleep(1)
+    shell(project, "dvc queue stop --kill")
