@@ -241,8 +241,11 @@ def offline_plots() -> None:
               help="Port on 127.0.0.1.")
 @told_plainly
 def ui(row: str | None, port: int) -> None:
-    """Open MLflow's table of runs, or the runs of one ROW of `dvc exp show` (an experiment, a
-    commit, or `workspace`). Where MLFLOW_TRACKING_URI names a server, print its link."""
+    """Open the MLflow UI, or print the link to its server.
+
+    ROW is a row of `dvc exp show` (an experiment, a commit, or `workspace`): it opens that row's
+    runs. A server is what MLFLOW_TRACKING_URI names.
+    """
     from pipeline.ui import open_ui
 
     open_ui(port, row)
