@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from pipeline.errors import UserError
 from pipeline.inference.loading import text_model
 from pipeline.prompts import Prompt, silent_tokens
+from pipeline.wording import wrapped
 from transformer.generate import Sampling, stream
 
 
@@ -72,7 +73,7 @@ def continuation(
 def _tell_unknown(prompt: Prompt) -> None:
     if prompt.unknown:
         words = ", ".join(map(repr, dict.fromkeys(prompt.unknown)))
-        print(f"note: words that are not in the vocabulary: {words}", file=sys.stderr)
+        print(wrapped(f"note: words that are not in the vocabulary: {words}"), file=sys.stderr)
 
 
 def _tokens(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -75,7 +75,7 @@ def test_tags_lead_from_a_run_to_its_dvc_experiments(small, monkeypatch):
     expected = {
         "stage": "train",
         "model": "gpt",
-        "profile": "default (changes not known: no commit has a params.yaml)",
+        "profile": "default (changes unknown: no commit has a params.yaml)",
         "dvc_experiment": "puffy-tune, later",
         "dvc_baseline": "abc123",
     }
