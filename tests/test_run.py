@@ -32,6 +32,8 @@ theirs = AutoModelForImageClassification.from_config(ViTConfig(num_hidden_layers
 print(list(theirs(images).logits.shape))
 """
 
+MOVED = ".venv was moved: updated the paths in its scripts"
+
 
 def clone(folder: Path) -> Path:
     """A fresh clone with links to the packages of this environment."""
@@ -63,12 +65,12 @@ def test_a_clone_that_was_moved_works_as_before(tmp_path, name):
     here = clone_with_an_environment(tmp_path / "clone")
     # It was copied from this environment, like a moved one.
     output = repository.run(here, "./run", "dvc", "version")
-    assert ".venv was moved: updated the paths in its scripts" in output
-    assert "elsewhere" not in repository.run(here, "./run", "dvc", "version")
+    assert MOVED in output
+    assert MOVED not in repository.run(here, "./run", "dvc", "version")
     there = here.rename(tmp_path / name)
     output = repository.run(there, "./run", "dvc", "version")
-    assert "elsewhere" in output and "DVC version" in output
-    assert "elsewhere" not in repository.run(there, "./run", "dvc", "version")
+    assert MOVED in output and "DVC version" in output
+    assert MOVED not in repository.run(there, "./run", "dvc", "version")
     shell = "unset PYTHONPATH; . .venv/bin/activate; command -v dvc; pip --version"
     where, version = repository.run(there, "sh", "-c", shell).splitlines()
     assert where == str(there / ".venv" / "bin" / "dvc")
@@ -80,7 +82,7 @@ def test_a_clone_that_was_moved_works_as_before(tmp_path, name):
 def test_the_environment_of_another_place_is_left_alone(tmp_path):
     """A clone with a link to an environment, as in these tests, does not change it."""
     before = (Path(sys.prefix) / "bin" / "dvc").read_bytes()
-    assert "elsewhere" not in repository.run(clone(tmp_path / "clone"), "./run", "true")
+    assert MOVED not in repository.run(clone(tmp_path / "clone"), "./run", "true")
     assert relocation.relocate(tmp_path / "clone" / ".venv") is None
     assert (Path(sys.prefix) / "bin" / "dvc").read_bytes() == before
 

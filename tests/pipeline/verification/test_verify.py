@@ -69,7 +69,7 @@ def test_the_report_is_named_as_it_names_itself(reported, capsys):
     write_json(read_json(file) | {"changes": ["gpt.train.lr=0.1"]}, file)
     capsys.readouterr()
     assert verify(REPORT, [], 1)
-    first = capsys.readouterr().out.splitlines()[0]
+    first = printed(capsys).splitlines()[0]
     assert first.endswith(", profile default, changed: gpt.train.lr=0.1")
 
 
