@@ -1,6 +1,9 @@
 """dvc.yaml matches the code: each stage lists its imports as deps, and its parameters."""
 
 import ast
+import re
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -98,13 +101,43 @@ def test_the_model_knows_nothing_of_the_pipeline():
         assert not any("pipeline" in found.parts for found in imports(file)), file
 
 
-def test_every_direct_dependency_is_imported_and_locked():
-    import re
-    import tomllib
+def normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
+
+def declared(*groups: str) -> set[str]:
+    """The distributions of pyproject.toml that a user installs, and those of further groups."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = {re.match(r"[\w.-]+", d).group() for d in project["project"]["dependencies"]}
-    wanted |= set(project["dependency-groups"]["dev"])
-    locked = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().split()}
-    normal = {re.sub(r"[-_.]+", "-", name) for name in wanted}
-    assert normal <= locked
+    wanted = project["project"]["dependencies"]
+    wanted += [each for group in groups for each in project["dependency-groups"][group]]
+    return {normal(re.match(r"[\w.-]+", each).group()) for each in wanted}
+
+
+def imported(*folders: str) -> list[set[str]]:
+    """Of each module that the files in these folders import, the distributions that it is in."""
+    modules = set()
+    for file in (file for folder in folders for file in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules.add(node.module.split(".")[0])
+    found = packages_distributions()
+    return [set(map(normal, found[module])) for module in modules if module in found]
+
+
+# What belongs to a dependency: the types of its errors.
+PARTS = {"pydantic-core": "pydantic", "voluptuous": "dvc"}
+
+
+def test_direct_dependencies_are_what_the_code_imports():
+    found = imported("pipeline", "transformer")
+    assert declared() <= set().union(*found)
+    assert all(each & (declared() | PARTS.keys()) for each in found), found
+    assert PARTS.keys() <= set().union(*found)
+    assert all(each & (declared("dev") | PARTS.keys()) for each in imported("benchmarks"))
+
+
+def test_every_direct_dependency_is_locked():
+    lines = (ROOT / "requirements.lock").read_text().split()
+    assert declared("dev") <= {line.split("==")[0] for line in lines}
