@@ -227,3 +227,7 @@ def run_an_experiment_of_the_queue(project: Path, command: str) -> None:
         assert "Failed" not in status and time.monotonic() < deadline, status
         time.sleep(1)
     shell(project, "dvc queue stop --kill")
+    # The worker still removes files of the experiment, which other commands would try to read.
+    while "0 active, 0 idle" not in (status := shell(project, "dvc queue status")):
+        assert time.monotonic() < deadline, status
+        time.sleep(1)
