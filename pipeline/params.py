@@ -155,12 +155,21 @@ class Masking(Section):
     replacement: Literal["mask", "mixed"]
 
 
+class SampledSoftmax(Section):
+    """Which tokens the softmax runs over in training, besides the labels; random 0: all tokens."""
+
+    frequent: Annotated[int, Field(ge=0, le=10**7)]
+    random: Annotated[int, Field(ge=0, le=10**7)]
+
+
 class MaskedLanguageModelling(Section):
     masking: Masking
     evaluation_masking: Masking
+    sampled_softmax: SampledSoftmax
 
 
 class NextTokenPrediction(Section):
+    sampled_softmax: SampledSoftmax
     label_smoothing: Probability
     smooth_towards: Literal["uniform", "unigram"]
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from transformer.losses import linear_cross_entropy
+from transformer.losses import Candidates, linear_cross_entropy
 
 
 class LanguageModelHead(nn.Module):
@@ -20,14 +20,20 @@ class LanguageModelHead(nn.Module):
         """(B, T, d_model) to logits (B, T, vocabulary_size)."""
         return self.decoder(hidden)
 
-    def loss(self, hidden: Tensor, labels: Tensor, smoothing: Tensor | None = None) -> Tensor:
+    def loss(
+        self,
+        hidden: Tensor,
+        labels: Tensor,
+        smoothing: Tensor | None = None,
+        candidates: Candidates | None = None,
+    ) -> Tensor:
         """Mean cross entropy in nats.
 
-        labels: (B, T). smoothing: see `linear_cross_entropy`.
+        labels: (B, T). smoothing, candidates: see `linear_cross_entropy`.
         """
         hidden, decoder = hidden.flatten(0, 1), self.decoder
         return linear_cross_entropy(
-            hidden, decoder.weight, decoder.bias, labels.flatten(), smoothing
+            hidden, decoder.weight, decoder.bias, labels.flatten(), smoothing, candidates
         )
 
 
@@ -55,10 +61,21 @@ class MaskedLanguageModelHead(nn.Module):
             hidden = _at(hidden, positions)
         return self.decoder(self.transform(hidden))
 
-    def loss(self, hidden: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
-        """Mean cross entropy in nats; labels: (N,) tokens at the N positions."""
+    def loss(
+        self,
+        hidden: Tensor,
+        labels: Tensor,
+        positions: Tensor,
+        candidates: Candidates | None = None,
+    ) -> Tensor:
+        """Mean cross entropy in nats.
+
+        labels: (N,) tokens at the N positions. candidates: see `linear_cross_entropy`.
+        """
         hidden, decoder = self.transform(_at(hidden, positions)), self.decoder
-        return linear_cross_entropy(hidden, decoder.weight, decoder.bias, labels)
+        return linear_cross_entropy(
+            hidden, decoder.weight, decoder.bias, labels, candidates=candidates
+        )
 
 
 def _at(hidden: Tensor, positions: Tensor) -> Tensor:

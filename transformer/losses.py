@@ -1,4 +1,6 @@
-"""Cross entropy over a large vocabulary without storing all logits."""
+"""Cross entropy over a large vocabulary without storing all logits, or without computing them."""
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -7,12 +9,32 @@ from torch import Tensor
 ROWS = 256  # logits for 256 tokens at a time: about 30 MB with 30,000 words, not gigabytes
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """The tokens over which a sampled softmax runs.
+
+    Importance sampling: a token that was drawn with probability p counts 1 / p times, so that the
+    sum over the candidates has the softmax's denominator as its expectation (Bengio and Senecal
+    2008, "Adaptive Importance Sampling to Accelerate Training of a Neural Probabilistic Language
+    Model"; Jean et al. 2015, section 3.2).
+
+    ids: (n,) the tokens, all labels among them.
+    places: (vocabulary,) the index of each candidate in `ids`; other entries are not read.
+    log_counts: (n,) the logarithm of how many tokens each candidate stands for.
+    """
+
+    ids: Tensor
+    places: Tensor
+    log_counts: Tensor
+
+
 def linear_cross_entropy(
     hidden: Tensor,
     weight: Tensor,
     bias: Tensor | None,
     labels: Tensor,
     smoothing: Tensor | None = None,
+    candidates: Candidates | None = None,
 ) -> Tensor:
     """Mean of `cross_entropy(linear(hidden, weight, bias), labels)`, in nats.
 
@@ -23,7 +45,10 @@ def linear_cross_entropy(
     hidden: (N, d_model); weight: (vocabulary, d_model); bias: (vocabulary,); labels: (N,).
     smoothing: (vocabulary,) the part of the target distribution that is not on the label:
         nonnegative, sum below 1. Constant for label smoothing (Szegedy et al. 2016, section 7).
+    candidates: to estimate the loss from the logits of these tokens; None computes all logits.
     """
+    if candidates is not None:
+        return _sampled(hidden, weight, bias, labels, smoothing, candidates)
     if hidden.device.type != "cpu" or not torch.is_grad_enabled():
         logits = F.linear(hidden, weight, bias)
         loss = F.cross_entropy(logits, labels)
@@ -32,6 +57,28 @@ def linear_cross_entropy(
         share = smoothing.sum()
         return (1 - share) * loss - (logits.log_softmax(1) * smoothing).sum(1).mean()
     return _LinearCrossEntropy.apply(hidden, weight, bias, labels, smoothing)
+
+
+def _sampled(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    labels: Tensor,
+    smoothing: Tensor | None,
+    candidates: Candidates,
+) -> Tensor:
+    ids, log_counts = candidates.ids, candidates.log_counts
+    if smoothing is not None:
+        smoothing = smoothing[ids] * log_counts.exp()
+    loss = linear_cross_entropy(
+        hidden,
+        weight.index_select(0, ids),
+        log_counts if bias is None else bias.index_select(0, ids) + log_counts,
+        candidates.places[labels],
+        smoothing,
+    )
+    # Smoothing is about the logits themselves, without the counts in their bias.
+    return loss if smoothing is None else loss + smoothing @ log_counts
 
 
 class _LinearCrossEntropy(torch.autograd.Function):

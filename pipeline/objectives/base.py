@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipeline import models
 from pipeline.training.randomness import generator
-from transformer import Transformer
+from transformer import Transformer, flops_per_step
 
 # Tensors by name, each with the examples of the batch along its first dimension.
 Batch = dict[str, Tensor]
@@ -84,6 +84,10 @@ class Objective(ABC):
     @abstractmethod
     def model_inputs(self, batch: Batch) -> dict[str, Any]:
         """The arguments of `Transformer.forward` for a batch."""
+
+    def flops_per_step(self, model: Transformer) -> int:
+        """The floating-point operations of a training step: see `transformer.flops_per_step`."""
+        return flops_per_step(model, **self.model_inputs(self.training_batch(0)))
 
     @abstractmethod
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pipeline.objectives.base import Batch, Measure, Objective
 from pipeline.objectives.masking import hide
+from pipeline.objectives.sampled_softmax import sampler
 from pipeline.objectives.text import EXAMPLES, Tokens, consecutive_windows, evenly
 from pipeline.params import Masking, Params
 from pipeline.training.randomness import fixed_generator
@@ -38,6 +39,7 @@ class MaskedLanguageModelling(Objective):
         self.units_per_example = self.tokens.length
         examples = EXAMPLES[self.section.data.examples](self.tokens)
         self.draw, self.examples = examples.draw, examples.count
+        self.sampler = sampler(self.section.objective.sampled_softmax, self.tokens)
         # A fixed masking for each text, equal in all evaluations and runs.
         masking = self.section.objective.evaluation_masking
         train = evenly(examples.all(), TRAIN_SEQUENCES)
@@ -96,7 +98,14 @@ class MaskedLanguageModelling(Objective):
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         places = self._places(batch)
         labels = batch["labels"].flatten()[places]
-        return model.head.loss(model.encode(batch["inputs"]), labels, places), {}
+        hidden = model.encode(batch["inputs"])
+        return model.head.loss(hidden, labels, places, self.sampler(labels)), {}
+
+    def flops_per_step(self, model: Transformer) -> int:
+        """As for all tasks; a sampled softmax counts the candidates of the first step."""
+        batch = self.training_batch(0)
+        labels = batch["labels"].flatten()[self._places(batch)]
+        return super().flops_per_step(self.sampler.narrowed(model, labels))
 
     def validate(self, model: Any) -> dict[str, float]:
         figures = {"train_loss": self._train_loss(model)}

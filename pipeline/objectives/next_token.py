@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.objectives.base import Batch, Measure, Objective
+from pipeline.objectives.sampled_softmax import sampler
 from pipeline.objectives.text import Tokens, consecutive_windows, evenly
 from pipeline.params import Params
 from pipeline.prompts import decode
 from pipeline.training.randomness import fixed_generator
+from transformer import Transformer
 from transformer.generate import Sampling, generate
 
 EVALUATION_BATCH = 32
@@ -38,6 +40,7 @@ class NextTokenPrediction(Objective):
         self.units_per_example = self.tokens.length
         self.examples = len(self.tokens.train) // self.tokens.length
         self.smoothing = self._smoothing()
+        self.sampler = sampler(self.section.objective.sampled_softmax, self.tokens)
 
     def _smoothing(self) -> Tensor | None:
         """Label smoothing: the part of the target that is spread over the vocabulary, or None.
@@ -75,8 +78,13 @@ class NextTokenPrediction(Objective):
         return {"inputs": batch["inputs"]}
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        hidden = model.encode(batch["inputs"])
-        return model.head.loss(hidden, batch["labels"], self.smoothing), {}
+        hidden, labels = model.encode(batch["inputs"]), batch["labels"]
+        return model.head.loss(hidden, labels, self.smoothing, self.sampler(labels)), {}
+
+    def flops_per_step(self, model: Transformer) -> int:
+        """As for all tasks; a sampled softmax counts the candidates of the first step."""
+        labels = self.training_batch(0)["labels"]
+        return super().flops_per_step(self.sampler.narrowed(model, labels))
 
     def validate(self, model: Any) -> dict[str, float]:
         loss, accuracy, _ = self._figures(model, "loss")

@@ -42,9 +42,13 @@ class Tokens:
         starts = torch.randint(len(self.train) - length + 1, (count, 1), generator=random)
         return self.train[(starts + torch.arange(length)).to(self.train.device)]
 
+    def counts(self) -> Tensor:
+        """How often each token occurs in the training text: (vocabulary,)."""
+        return torch.bincount(self.train, minlength=self.vocabulary_size)
+
     def unigram_log_probabilities(self) -> Tensor:
         """Log token frequencies of the training text, with add-one smoothing: (vocabulary,)."""
-        counts = torch.bincount(self.train, minlength=self.vocabulary_size).double() + 1
+        counts = self.counts().double() + 1
         return (counts / counts.sum()).log()
 
 

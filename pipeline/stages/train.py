@@ -28,7 +28,7 @@ from pipeline.training.loop import Plan
 from pipeline.training.loop import train as run_loop
 from pipeline.training.outlook import after
 from pipeline.wording import counted, duration
-from transformer import Transformer, flops_per_step, parameter_count
+from transformer import Transformer, parameter_count
 
 STEPS, EVALUATIONS = "history.csv", "validation.csv"
 
@@ -69,7 +69,7 @@ def _train(
     learned = provenance.fingerprints(data)
     objective = build_objective(name, params, seed, data, device)
     model = objective.build_model()
-    cost = flops_per_step(model, **objective.model_inputs(objective.training_batch(0)))
+    cost = objective.flops_per_step(model)
     folder = model_dir(name, seed)
     with tracking.Tracker("train", params, name, seed, checkpoint.training_id) as tracker:
         tracker.data(read_json(data / "meta.json"))

@@ -42,7 +42,7 @@ from pipeline.verification.findings import (
 )
 from pipeline.verification.recorded import Model
 from pipeline.wording import counted, wrapped
-from transformer import Transformer, flops_per_step
+from transformer import Transformer
 
 CURVES = {"history.csv": "step", "validation.csv": "evaluation"}
 
@@ -193,7 +193,7 @@ def _train(
         require_compiler(name, device)
     objective = build_objective(name, params, seed, data, device)
     model = objective.build_model()
-    cost = flops_per_step(model, **objective.model_inputs(objective.training_batch(0)))
+    cost = objective.flops_per_step(model)
     total = Plan.of(settings, objective).steps
     history, _ = run_loop(
         f"{name}, seed {seed}" if len(params.seeds) > 1 else name,

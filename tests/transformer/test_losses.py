@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from transformer.losses import ROWS, linear_cross_entropy
+from transformer.losses import ROWS, Candidates, linear_cross_entropy
 
 
 @pytest.mark.parametrize("count", [1, ROWS, 2 * ROWS + 3])
@@ -49,3 +49,34 @@ def test_extreme_logits_stay_finite():
     weight = torch.tensor([[1.0], [-1.0]])
     loss = linear_cross_entropy(hidden, weight, None, torch.tensor([1]))
     assert loss.item() == pytest.approx(2e4)
+
+
+def test_all_tokens_as_candidates_give_the_whole_loss_in_any_order():
+    torch.manual_seed(0)
+    hidden = torch.randn(7, 6, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(11, 6, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(11, dtype=torch.float64, requires_grad=True)
+    labels, smoothing = torch.randint(11, (7,)), torch.full((11,), 0.01, dtype=torch.float64)
+    ids = torch.randperm(11)
+    everything = Candidates(ids, ids.argsort(), torch.zeros(11, dtype=torch.float64))
+    whole = linear_cross_entropy(hidden, weight, bias, labels, smoothing)
+    sampled = linear_cross_entropy(hidden, weight, bias, labels, smoothing, everything)
+    torch.testing.assert_close(sampled, whole)
+    inputs = (hidden, weight, bias)
+    gradients = torch.autograd.grad(sampled, inputs)
+    torch.testing.assert_close(gradients, torch.autograd.grad(whole, inputs))
+
+
+def test_a_candidate_counts_as_many_times_as_tokens_that_it_stands_for():
+    """Of five tokens with the same logit, one stands for the other four."""
+    hidden = torch.tensor([[1.0]], dtype=torch.float64)
+    weight = torch.tensor([[2.0]] + 5 * [[0.3]], dtype=torch.float64)
+    smoothing = torch.tensor([0.0] + 5 * [0.02], dtype=torch.float64)
+    counts = torch.tensor([1.0, 5.0], dtype=torch.float64)
+    few = Candidates(torch.tensor([0, 3]), torch.tensor([0, 9, 9, 1, 9, 9]), counts.log())
+    label = torch.tensor([0])
+    for spread in (None, smoothing):
+        torch.testing.assert_close(
+            linear_cross_entropy(hidden, weight, None, label, spread, few),
+            linear_cross_entropy(hidden, weight, None, label, spread),
+        )

@@ -55,7 +55,7 @@ def test_figures_against_a_plain_computation(objective):
 def test_smoothing_is_a_distribution_of_its_share(raw, small, towards):
     prepare(small, "gpt")
     changed = small.model_dump(exclude_none=True)
-    changed["gpt"]["objective"] = {"label_smoothing": 0.2, "smooth_towards": towards}
+    changed["gpt"]["objective"] |= {"label_smoothing": 0.2, "smooth_towards": towards}
     objective = build("gpt", validate(changed), 0, data_dir("gpt"), CPU)
     assert objective.smoothing.sum().item() == pytest.approx(0.2)
     even = (objective.smoothing == objective.smoothing[0]).all()
@@ -113,3 +113,19 @@ def test_samples_show_words_that_the_vocabulary_does_not_have(objective):
     for sample in objective.samples(model):
         assert sample["prompt"].count("[UNK]") == 4  # of 16 tokens
         assert set(sample["continuation"].split()) == {"[UNK]"}
+
+
+def test_a_sampled_softmax_estimates_the_loss_with_fewer_operations(objective, small):
+    changed = small.model_dump(exclude_none=True)
+    changed["gpt"]["train"]["batch_size"] = 1
+    plain = build("gpt", validate(changed), 0, data_dir("gpt"), CPU)
+    changed["gpt"]["objective"]["sampled_softmax"] = {"frequent": 2, "random": 4}
+    sampled = build("gpt", validate(changed), 0, data_dir("gpt"), CPU)
+    model, batch = plain.build_model(), plain.training_batch(0)
+    whole, _ = plain.loss(model, batch)
+    torch.manual_seed(0)
+    estimates = torch.stack([sampled.loss(model, batch)[0] for _ in range(50)])
+    assert estimates.unique().numel() > 1
+    assert estimates.mean().item() == pytest.approx(whole.item(), rel=0.02)
+    assert sampled.flops_per_step(model) < plain.flops_per_step(model)
+    assert sampled.evaluate(model.eval()) == plain.evaluate(model)
