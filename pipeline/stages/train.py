@@ -23,6 +23,7 @@ from pipeline.training import checkpoint as checkpoints
 from pipeline.training import device as devices
 from pipeline.training.checkpoint import Checkpoint, identity
 from pipeline.training.compilation import require_compiler
+from pipeline.training.cost import flops_per_step
 from pipeline.training.history import History, Row, mean, write_csv
 from pipeline.training.loop import Plan
 from pipeline.training.loop import train as run_loop
@@ -69,7 +70,7 @@ def _train(
     learned = provenance.fingerprints(data)
     objective = build_objective(name, params, seed, data, device)
     model = objective.build_model()
-    cost = objective.flops_per_step(model)
+    cost = flops_per_step(model, objective, settings)
     folder = model_dir(name, seed)
     with tracking.Tracker("train", params, name, seed, checkpoint.training_id) as tracker:
         tracker.data(read_json(data / "meta.json"))
@@ -131,7 +132,7 @@ def summarize(
     objective: Objective,
     settings: Training,
     history: History,
-    flops_per_step: int,
+    step_flops: int,
 ) -> dict[str, Any]:
     """Size and cost of the training, and how it ended."""
     steps = Plan.of(settings, objective).steps
@@ -146,9 +147,9 @@ def summarize(
         "unit": objective.unit,
         objective.unit: examples * objective.units_per_example,
         "parameters": parameter_count(model),
-        "flops_per_step": flops_per_step,
+        "flops_per_step": step_flops,
         # The last batch of an epoch may be smaller.
-        "flops": round(flops_per_step * examples / settings.batch_size),
+        "flops": round(step_flops * examples / settings.batch_size),
         "closing_steps": min(objective.closing_steps, len(history.steps)),
         **history.closing(objective.closing_steps),
         "final_loss": last["loss"],

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 # Coefficients of the quintic iteration (Jordan et al. 2024, "Muon: An optimizer for hidden layers
 # in neural networks"): the steepest slope at zero with which singular values converge near one.
@@ -48,11 +49,18 @@ class Muon(torch.optim.Muon):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
         for group in self.param_groups:
-            by_shape = defaultdict(list)
-            for parameter in group["params"]:
-                by_shape[parameter.shape].append(parameter)
-            for parameters in by_shape.values():
+            for parameters in _by_shape(group):
                 self._step_stacked(parameters, group)
+
+    def flops_per_step(self) -> int:
+        """Floating-point operations of the matrix products of a step, without computing them."""
+        with FlopCounterMode(display=False) as counter:
+            for group in self.param_groups:
+                for parameters in _by_shape(group):
+                    rows, columns = parameters[0].shape
+                    shape = len(parameters) * group["parts"], rows // group["parts"], columns
+                    orthogonalize(torch.empty(shape, device="meta"), group["ns_steps"])
+        return counter.get_total_flops()
 
     def _step_stacked(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         """Update parameters of equal shape."""
@@ -75,3 +83,11 @@ class Muon(torch.optim.Muon):
         torch._foreach_add_(
             parameters, list(updates.unbind()), alpha=-lr * math.sqrt(max(1.0, rows / columns))
         )
+
+
+def _by_shape(group: dict[str, Any]) -> Iterable[list[Tensor]]:
+    """The parameters of a group, those of equal shape together."""
+    by_shape = defaultdict(list)
+    for parameter in group["params"]:
+        by_shape[parameter.shape].append(parameter)
+    return by_shape.values()

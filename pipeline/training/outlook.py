@@ -45,4 +45,7 @@ def work(params: Params, name: str, meta: dict[str, Any]) -> float:
     tokens = section.train.steps * section.train.batch_size * meta["sequence_length"]
     # BERT's head computes logits only for masked tokens.
     scored = section.objective.masking.fraction if name == "bert" else 1.0
-    return 6.0 * (blocks + scored * shape.d_model * meta["vocabulary_size"]) * tokens
+    sampled, vocabulary = section.objective.sampled_softmax, meta["vocabulary_size"]
+    if sampled.random:
+        vocabulary = min(vocabulary, sampled.frequent + sampled.random)
+    return 6.0 * (blocks + scored * shape.d_model * vocabulary) * tokens

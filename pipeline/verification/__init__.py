@@ -30,6 +30,7 @@ from pipeline.training import device as devices
 from pipeline.training.checkpoint import NoCheckpoint
 from pipeline.training.compilation import require_compiler
 from pipeline.training.console import alive
+from pipeline.training.cost import flops_per_step
 from pipeline.training.history import History, mean, write_csv
 from pipeline.training.loop import Plan
 from pipeline.training.loop import train as run_loop
@@ -193,7 +194,7 @@ def _train(
         require_compiler(name, device)
     objective = build_objective(name, params, seed, data, device)
     model = objective.build_model()
-    cost = objective.flops_per_step(model)
+    cost = flops_per_step(model, objective, settings)
     total = Plan.of(settings, objective).steps
     history, _ = run_loop(
         f"{name}, seed {seed}" if len(params.seeds) > 1 else name,

@@ -81,3 +81,11 @@ def test_a_parameter_that_is_forgotten_or_moved_twice_is_noticed():
     twice = [torch.optim.SGD(layer.parameters(), lr=1) for _ in range(2)]
     with pytest.raises(AssertionError, match="two optimizers"):
         optimizers.assert_exact_cover(layer, twice)
+
+
+def test_operations_of_muon_by_hand(raw):
+    """Three products an iteration: q, k, v, out have 8 x 8 weights, up and down 8 x 16."""
+    model = transformer.vit(Architecture(**MODEL), 8, 4, 1, 3)
+    muon, _ = optimizers.build(model, settings(raw, optimizer="muon"))
+    square, wide = 3 * 2 * 8**3, 2 * (2 * 8 * 8 * 16) + 2 * 8**3
+    assert muon.flops_per_step() == 2 * 5 * (4 * square + 2 * wide)

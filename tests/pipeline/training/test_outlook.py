@@ -44,6 +44,16 @@ def test_the_estimate_is_close_to_what_torch_counts(raw):
         assert outlook.work(params, name, META[name]) == pytest.approx(flops, rel=0.15), name
 
 
+def test_a_sampled_softmax_takes_less_time(raw):
+    whole = outlook.work(validate(raw), "gpt", META["gpt"])
+    raw["gpt"]["objective"]["sampled_softmax"] = {"frequent": 4_096, "random": 1_024}
+    sampled = validate(raw)
+    d_model = sampled.architecture("gpt").d_model
+    tokens = sampled.gpt.train.steps * sampled.gpt.train.batch_size * 64
+    saved = 6.0 * tokens * d_model * (30_522 - 5_120)
+    assert outlook.work(sampled, "gpt", META["gpt"]) == pytest.approx(whole - saved)
+
+
 def seeds(params, *wanted):
     return validate(params.model_dump(exclude_none=True) | {"seeds": list(wanted)})
 
