@@ -80,6 +80,20 @@ def _images(name: str, parts: _Parts) -> Iterator[str]:
         )
 
 
+def _stem(name: str, parts: _Parts) -> Iterator[str]:
+    patch, width = parts.model.get("patch_size"), parts.model.get("d_model")
+    if parts.model.get("stem") != "convolutional" or not _positive(patch):
+        return
+    line = f"{name}.model.patch_size: {patch}, but {name}.model.stem 'convolutional' "
+    if patch == 1 or patch & (patch - 1):
+        yield line + "needs a power of two from 2 on: each of its convolutions halves the image"
+    elif _positive(width) and width % (patch // 2):
+        yield line + (
+            f"needs {parts.where['d_model']} divisible by {patch // 2}, not {width}: the channels "
+            "double with each convolution"
+        )
+
+
 def _masking(name: str, parts: _Parts) -> Iterator[str]:
     length = parts.data.get("sequence_length")
     for key in ("masking", "evaluation_masking"):
@@ -121,7 +135,7 @@ def _schedule(name: str, parts: _Parts) -> Iterator[str]:
         )
 
 
-CHECKS = (_architecture, _images, _masking, _batches, _schedule)
+CHECKS = (_architecture, _images, _stem, _masking, _batches, _schedule)
 
 
 def _section(value: Any) -> dict[str, Any]:

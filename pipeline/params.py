@@ -125,6 +125,7 @@ class VitModelOverrides(ModelOverrides):
     patch_size: _up_to(4_096)
     pooling: Literal["cls", "mean"]
     head_bias: bool
+    stem: Literal["linear", "convolutional"]
 
 
 class TextData(Section):

@@ -36,6 +36,7 @@ from transformer.positions import (
     Rotary,
     SinusoidalPositions,
 )
+from transformer.stems import STEMS
 
 ACTIVATIONS = {
     "gelu": nn.GELU,
@@ -116,12 +117,14 @@ def vit(
     classes: int,
     pooling: str = "cls",
     head_bias: bool = True,
+    stem: str = "linear",
     generator: Generator | None = None,
 ) -> Transformer:
     """An encoder of image patches with a classifier (Dosovitskiy et al. 2021, "ViT").
 
     inputs (B, channels, image_size, image_size); logits (B, classes).
     head_bias: whether the classifier has a bias.
+    stem: from images to vectors of patches, a key of `stems.STEMS`.
     """
     if image_size % patch_size:
         raise ValueError(f"image_size {image_size} is not divisible by patch_size {patch_size}")
@@ -129,9 +132,7 @@ def vit(
     length = (image_size // patch_size) ** 2 + class_token
     embedding = PatchEmbedding(
         (image_size, image_size),
-        channels,
-        patch_size,
-        architecture.d_model,
+        STEMS[stem](channels, patch_size, architecture.d_model),
         class_token,
         POSITIONS[architecture.positions](length, architecture.d_model),
         _embedding_norm(architecture),

@@ -63,32 +63,27 @@ class TokenEmbedding(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """A linear projection of image patches, after a class token (Dosovitskiy et al. 2021,
-    "An Image is Worth 16x16 Words", section 3.1).
+    """Vectors of image patches, after a class token (Dosovitskiy et al. 2021, "An Image is Worth
+    16x16 Words", section 3.1).
 
     image_size: height and width of the images.
-    patch_size: height and width of a patch, or one number for both.
+    patches: the stem, from images to vectors of patches (see `stems.py`); has a `weight`.
     class_token: whether to put a learned vector before the patches.
-    bias: whether the projection has a bias.
     """
 
     def __init__(
         self,
         image_size: tuple[int, int],
-        channels: int,
-        patch_size: int | tuple[int, int],
-        d_model: int,
+        patches: nn.Module,
         class_token: bool,
         positions: nn.Module,
         norm: nn.Module,
         dropout: float,
-        bias: bool = True,
     ):
         super().__init__()
         self.image_size = image_size
-        self.patches = nn.Conv2d(
-            channels, d_model, kernel_size=patch_size, stride=patch_size, bias=bias
-        )
+        self.patches = patches
+        d_model = len(patches.weight)
         self.class_token = nn.Parameter(torch.zeros(1, 1, d_model)) if class_token else None
         self.positions = positions
         self.norm = norm
@@ -96,7 +91,7 @@ class PatchEmbedding(nn.Module):
 
     @property
     def weight(self) -> nn.Parameter:
-        """The projection of a patch: (d_model, channels, patch_size, patch_size)."""
+        """Of the stem's last layer, as (d_model, inputs, height, width)."""
         return self.patches.weight
 
     def forward(self, images: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Generator, nn
 
 from transformer.embeddings import PatchEmbedding
 from transformer.model import Transformer
+from transformer.stems import ConvolutionalStem
 
 STD = 0.02  # of BERT, GPT-2 and ViT
 
@@ -14,15 +15,20 @@ def scaled_normal(model: Transformer, generator: Generator | None = None) -> Non
     """Normal weights of standard deviation 0.02 and zero biases. The projections that write to the
     residual stream are scaled by 1 / sqrt(N), N being their number (2 n_layer without
     cross-attention), so that the variance does not grow with depth (Radford et al. 2019, section
-    2.3). Norms keep torch's default, the identity.
+    2.3). Norms keep torch's default, the identity. In a convolutional stem the layers that ReLU
+    follows have variance 2 / inputs, which keeps the variance of activations (He et al. 2015,
+    "Delving Deep into Rectifiers", section 2.2).
     """
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Embedding | nn.Conv2d):
             nn.init.normal_(module.weight, std=STD, generator=generator)
             if getattr(module, "bias", None) is not None:
                 nn.init.zeros_(module.bias)
-    for part in model.modules():  # the model itself, and its encoder where it has one
-        if isinstance(part, Transformer):
+    for part in model.modules():
+        if isinstance(part, ConvolutionalStem):
+            for layer in part.convolutions:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+        if isinstance(part, Transformer):  # the model itself, and its encoder where it has one
             projections = [p for block in part.blocks for p in block.residual_projections()]
             residual_std = STD / math.sqrt(len(projections))
             for projection in projections:

@@ -79,10 +79,11 @@ def _language_model(name: str, folder: Path) -> tuple[str, str]:
 def _in_colour(images: ImageModel) -> ImageModel:
     """A model of grey images as one of RGB images, which transformers' pipelines pass.
 
-    The patch projection, which is linear, also converts to grey.
+    The first convolution, which is linear in the pixels, also converts to grey.
     """
     model = copy.deepcopy(images.model)
-    grey = model.embedding.patches
+    stem = model.embedding.patches.modules()
+    grey = next(layer for layer in stem if isinstance(layer, nn.Conv2d))
     weight = nn.Parameter(grey.weight.detach() * torch.tensor(BRIGHTNESS).view(1, 3, 1, 1))
     grey.weight, grey.in_channels = weight, 3
     how = images.preparation

@@ -74,6 +74,7 @@ class Classification(Objective):
             "classes": len(self.meta["classes"]),
             "pooling": self.section.model.pooling,
             "head_bias": self.section.model.head_bias,
+            "stem": self.section.model.stem,
         }
 
     def training_batch(self, step: int) -> Batch:

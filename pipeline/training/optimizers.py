@@ -14,6 +14,10 @@ from transformer.attention import StackedLinear
 def build(model: Transformer, settings: Training) -> list[torch.optim.Optimizer]:
     """The optimizers of `settings.optimizer`; each parameter belongs to exactly one.
 
+    Muon gets the matrices of the blocks. Embeddings and heads stay with AdamW, as Muon's author
+    advises for a network's first and last layers; a stem of images, whatever its layers, is an
+    embedding.
+
     Weight decay applies to all parameters of an optimizer, as in torch.
     """
     if settings.optimizer == "muon":

@@ -86,6 +86,7 @@ def test_an_override_is_named_where_it_stands(raw):
         ("gpt.train.optimizer", "sgd"),
         ("gpt.model.tie_embeddings", None),
         ("vit.model.n_head", 1.5),
+        ("vit.model.stem", "conv"),
         ("threads", 0),
         ("device", "tpu"),
         ("seeds", [-1]),
@@ -155,6 +156,20 @@ def test_values_that_do_not_go_together(raw):
     assert where in message
     assert "at least 0.17" in message
     assert "2 errors" in message
+
+
+def test_a_convolutional_stem_needs_sizes_that_it_can_halve(raw):
+    raw["vit"]["model"] |= {"stem": "convolutional"}
+    message = errors(raw)
+    assert "1 error" in message
+    assert "vit.model.patch_size: 7, but vit.model.stem 'convolutional' needs a power" in message
+    raw["vit"]["data"]["image_size"], raw["vit"]["model"]["patch_size"] = 32, 1
+    assert "vit.model.patch_size: 1, but vit.model.stem 'convolutional'" in errors(raw)
+    raw["vit"]["model"] |= {"patch_size": 8, "n_head": 2, "d_model": 30}
+    message = errors(raw)
+    assert "needs vit.model.d_model divisible by 4, not 30: the channels double" in message
+    raw["vit"]["model"] |= {"d_model": 32}
+    validate(raw)
 
 
 def test_an_override_left_blank_is_not_taken_for_the_shared_value(raw):

@@ -18,6 +18,7 @@ LLAMA = {
 VARIANTS = {
     "llama": LLAMA,
     "post-norm": {"norm_position": "post"},
+    "convolutional stem": {"stem": "convolutional"},
     "layer scale": {"layer_scale": 0.1, "positions": "sinusoidal", "qk_norm": True},
 }
 
@@ -26,7 +27,8 @@ VARIANTS = {
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_variant_trains(small, variant, optimizer):
     raw = small.model_dump(exclude_none=True)
-    raw["model"] |= VARIANTS[variant]
+    for key, value in VARIANTS[variant].items():
+        (raw["model"] if key in raw["model"] else raw["vit"]["model"])[key] = value
     for name in MODELS:
         raw[name]["train"]["optimizer"] = optimizer
     raw["bert"]["model"]["prediction_transform"] = True

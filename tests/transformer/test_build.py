@@ -150,6 +150,10 @@ def test_tied_weights_are_one_tensor():
         (lambda: Architecture(1, 2, 6, 16, positions="rotary"), "heads of even width, not 3"),
         (lambda: Architecture(1, 4, 8, 16, n_kv_head=3), "n_head 4 is not divisible by n_kv_head"),
         (lambda: transformer.vit(SMALL, 10, 4, 1, 2), "10 is not divisible by patch_size 4"),
+        (
+            lambda: transformer.vit(SMALL, 12, 6, 1, 2, stem="convolutional"),
+            "convolutional stem needs a patch_size of 2, 4, 8, 16, ..., not 6",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(wrong, message):

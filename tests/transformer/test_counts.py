@@ -26,6 +26,23 @@ def test_vit_parameters_by_hand():
     assert parameter_count(vit) == 2 * BLOCK + 16 + patches + 8 + 5 * 8 + (8 * 5 + 5)
 
 
+def test_a_convolutional_stem_is_counted_as_the_convolutions_it_is():
+    batch = 3
+    linear, stem = (
+        transformer.vit(ARCHITECTURE, 16, 4, channels=3, classes=5, stem=name)
+        for name in ("linear", "convolutional")
+    )
+    # Outputs of 8 x 8, 4 x 4 and 4 x 4; the first layer's input, the pixels, has no gradient.
+    first, second, last = 64 * 9 * 3 * 4, 16 * 9 * 4 * 8, 16 * 8 * 8
+    patches = 16 * (4 * 4 * 3) * 8
+    images = torch.zeros(batch, 3, 16, 16)
+    difference = flops_per_step(stem, images) - flops_per_step(linear, images)
+    assert difference == 2 * batch * (2 * first + 3 * second + 3 * last - 2 * patches)
+    # Norms have a weight and a bias; only the last convolution has a bias.
+    weights = 3 * 9 * 4 + 2 * 4 + 4 * 9 * 8 + 2 * 8 + 8 * 8 + 8
+    assert parameter_count(stem) - parameter_count(linear) == weights - (3 * 4 * 4 * 8 + 8)
+
+
 def test_flops_by_hand():
     batch, length, vocabulary, masked = 3, 10, 30, 4
     model = transformer.bert(ARCHITECTURE, vocabulary, length)

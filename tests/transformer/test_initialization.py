@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from transformer import Architecture, bert, vit
+from transformer.stems import ConvolutionalStem
 
 SIZES = {"n_layer": 2, "n_head": 4, "d_model": 64, "d_mlp": 256}
 
@@ -43,6 +44,42 @@ def test_the_scaled_scheme_is_gpt2s():
     assert mlp.up.weight.std().item() == pytest.approx(0.02, rel=0.03)
     assert mlp.down.weight.std().item() == pytest.approx(0.02 / 4**0.5, rel=0.03)
     assert not mlp.up.bias.any()
+
+
+def stem(initialization: str, seed: int = 0):
+    architecture = Architecture(**SIZES, initialization=initialization)
+    generator = torch.Generator().manual_seed(seed)
+    return vit(
+        architecture, 16, 8, 3, 2, stem="convolutional", generator=generator
+    ).embedding.patches
+
+
+def test_the_scaled_scheme_keeps_the_variance_in_a_convolutional_stem():
+    """Behind ReLU half of the squares are left, so the weights' variance is 2 / inputs."""
+    made = stem("scaled_normal")
+    for layer in made.convolutions:
+        inputs = layer.weight[0].numel()
+        assert layer.weight.std().item() == pytest.approx((2 / inputs) ** 0.5, rel=0.1)
+    assert made.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    x = torch.randn(8, 32, 64, 64).relu()
+    assert made.convolutions[-1](x).var().item() == pytest.approx(x.square().mean().item() * 2, 0.1)
+
+
+def test_torchs_scheme_in_a_convolutional_stem_is_torchs():
+    torch.manual_seed(0)
+    fresh = ConvolutionalStem(3, 8, 64)
+    for mine, reference in zip(stem("torch").parameters(), fresh.parameters(), strict=True):
+        assert mine.abs().max().item() == pytest.approx(reference.abs().max().item(), rel=0.1)
+
+
+@pytest.mark.parametrize("initialization", ["scaled_normal", "torch"])
+def test_a_stem_comes_from_the_generator_alone(initialization):
+    torch.manual_seed(1)
+    first = stem(initialization).state_dict()
+    torch.manual_seed(2)
+    again, other = stem(initialization).state_dict(), stem(initialization, seed=1).state_dict()
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not torch.equal(first["0.weight"], other["0.weight"])
 
 
 @pytest.mark.parametrize("initialization", ["scaled_normal", "torch"])

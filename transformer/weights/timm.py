@@ -11,6 +11,7 @@ from transformer.layers import MLP, LayerScale, PreNormBlock
 from transformer.model import Transformer
 from transformer.patterns import Bidirectional
 from transformer.positions import LearnedPositions, NoPositions
+from transformer.stems import patch_projection
 from transformer.weights import components
 from transformer.weights.components import is_nothing, linear, named, require
 from transformer.weights.links import Link, in_blocks, load
@@ -63,14 +64,13 @@ def from_timm(model: Any, image_size: int | tuple[int, int] | None = None) -> Tr
     learned = model.pos_embed is not None
     embedding = PatchEmbedding(
         size,
-        patches.in_channels,
-        patches.kernel_size,
-        d_model,
+        patch_projection(
+            patches.in_channels, patches.kernel_size, d_model, patches.bias is not None
+        ),
         class_token=model.cls_token is not None,
         positions=LearnedPositions(prefix + new[0] * new[1], d_model) if learned else NoPositions(),
         norm=components.norm(model.norm_pre, "norm_pre"),
         dropout=components.dropout(model.pos_drop, "pos_drop"),
-        bias=patches.bias is not None,
     )
     blocks = [_block(block, f"blocks.{i}") for i, block in enumerate(model.blocks)]
     norm = components.norm(model.norm, "norm")

@@ -11,6 +11,7 @@ from transformer.layers import MLP, PreNormBlock
 from transformer.model import Transformer
 from transformer.patterns import Bidirectional
 from transformer.positions import LearnedPositions
+from transformer.stems import patch_projection
 from transformer.weights import components
 from transformer.weights.links import Link, in_blocks, load
 from transformer.weights.resizing import pair, resize, sizes
@@ -55,14 +56,13 @@ def from_torchvision(model: Any, image_size: int | tuple[int, int] | None = None
     d_model = model.hidden_dim
     embedding = PatchEmbedding(
         size,
-        patches.in_channels,
-        patches.kernel_size,
-        d_model,
+        patch_projection(
+            patches.in_channels, patches.kernel_size, d_model, patches.bias is not None
+        ),
         class_token=True,
         positions=LearnedPositions(1 + new[0] * new[1], d_model),
         norm=nn.Identity(),
         dropout=components.dropout(model.encoder.dropout, "encoder.dropout"),
-        bias=patches.bias is not None,
     )
     blocks = [_block(layer, f"{LAYERS}{i}") for i, layer in enumerate(model.encoder.layers)]
     ours = Transformer(

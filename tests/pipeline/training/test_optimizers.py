@@ -64,8 +64,9 @@ def test_every_parameter_is_moved_once(raw, optimizer, tie):
     assert sorted(map(id, moved)) == sorted(map(id, model.parameters()))
 
 
-def test_muon_moves_the_hidden_matrices_alone(raw):
-    model = transformer.vit(Architecture(**MODEL), 8, 4, 1, 3)
+@pytest.mark.parametrize("stem", ["linear", "convolutional"])
+def test_muon_moves_the_hidden_matrices_alone(raw, stem):
+    model = transformer.vit(Architecture(**MODEL), 8, 4, 1, 3, stem=stem)
     muon, _ = optimizers.build(model, settings(raw, optimizer="muon"))
     names = {id(p): name for name, p in model.named_parameters()}
     moved = {names[id(p)] for group in muon.param_groups for p in group["params"]}

@@ -40,8 +40,8 @@ def gpt(tie=True, **changes):
     return transformer.gpt(Architecture(**SIZES | changes), 23, 9, tie)
 
 
-def vit(pooling="cls", **changes):
-    return transformer.vit(Architecture(**SIZES | changes), 12, 4, 1, 5, pooling)
+def vit(pooling="cls", stem="linear", **changes):
+    return transformer.vit(Architecture(**SIZES | changes), 12, 4, 1, 5, pooling, stem=stem)
 
 
 def changed(model, change):
@@ -178,6 +178,10 @@ def test_an_imported_model_is_exported_unchanged(case, tmp_path):
         (lambda: gpt(positions="rotary", mlp="gated"), ["norm: LayerNorm"]),
         (lambda: vit("mean"), ["ViTForImageClassification", "pooling: MeanPooling"]),
         (lambda: vit(activation="silu", qk_norm=True), ["qk_norm"]),
+        (
+            lambda: vit("mean", "convolutional", qk_norm=True),
+            ["stem: ConvolutionalStem, not a linear projection", "pooling: MeanPooling", "qk_norm"],
+        ),
         (
             lambda: bert(transform=False, mlp="gated", qk_norm=True, norm="rmsnorm",
                          positions="rotary", layer_scale=0.1),

@@ -11,6 +11,7 @@ from transformer.layers import MLP, Block, GatedMLP, PostNormBlock
 from transformer.model import Transformer
 from transformer.patterns import AttentionPattern
 from transformer.positions import LearnedPositions, NoRotation, Rotary
+from transformer.stems import ConvolutionalStem
 from transformer.weights.components import is_nothing, patches, path, unmodified
 
 # The classes of our modules, by attribute name.
@@ -126,7 +127,12 @@ class Inspection:
     def _exact(self, model: Transformer) -> None:
         """Require unmodified modules of this project and of torch."""
         self._try(lambda: unmodified(model))
+        # A family refuses a convolutional stem itself, together with other parts.
+        patches_of = getattr(model.embedding, "patches", None)
+        stem = set(patches_of.modules()) if type(patches_of) is ConvolutionalStem else set()
         for name, part in model.named_modules():
+            if part in stem:
+                continue
             known = path(part).startswith(("transformer.", "torch.nn.modules."))
             wanted = PLACES.get(name.rpartition(".")[2], type(part))
             self.require(known and type(part) is wanted, f"{name}: {path(part)}")

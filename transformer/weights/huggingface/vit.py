@@ -11,6 +11,7 @@ from transformer.layers import MLP, PreNormBlock
 from transformer.model import Transformer
 from transformer.patterns import Bidirectional
 from transformer.positions import LearnedPositions
+from transformer.stems import patch_projection
 from transformer.weights.huggingface.config import Config
 from transformer.weights.huggingface.inspection import Inspection, does_nothing
 from transformer.weights.huggingface.tensors import with_prefix
@@ -73,9 +74,7 @@ def build(
 
     embedding = PatchEmbedding(
         size,
-        config.count("num_channels", 3),
-        patch,
-        d_model,
+        patch_projection(config.count("num_channels", 3), patch, d_model),
         class_token=True,
         positions=LearnedPositions(1 + rows * columns, d_model),
         norm=nn.Identity(),
@@ -159,6 +158,8 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
         model, PatchEmbedding, PreNormBlock, SelfAttention, MLP, nn.LayerNorm, Bidirectional
     )
     embedding, pooling = model.embedding, type(model.head.pooling)
+    stem = type(embedding.patches)
+    found.require(stem is nn.Conv2d, f"stem: {stem.__name__}, not a linear projection of patches")
     found.require(pooling is ClassToken, f"pooling: {pooling.__name__}, not ClassToken")
     found.require(embedding.class_token is not None, "pooling: no class token")
     direct = does_nothing(model.head.transform)
@@ -169,7 +170,9 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     found.require(same, "dropout: different in embedding and blocks")
     qkv = [m for b in model.blocks for m in b.attention.modules() if isinstance(m, StackedLinear)]
     others = [m for m in model.modules() if isinstance(m, nn.Linear) and m not in qkv]
-    found.biases([*others, embedding.patches, *found.norms(model)], True, "bias: parts without one")
+    if stem is nn.Conv2d:
+        others.append(embedding.patches)
+    found.biases([*others, *found.norms(model)], True, "bias: parts without one")
     qkv_bias = qkv[0].bias is not None
     found.biases(qkv, qkv_bias, "bias: only in some QKV matrices")
     found.finish()

@@ -1,0 +1,82 @@
+"""Stems of ViT: from an image to a vector for each patch, (B, channels, H, W) to
+(B, d_model, H / patch_size, W / patch_size)."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+from torch import nn
+
+
+def patch_projection(
+    channels: int, patch_size: int | tuple[int, int], d_model: int, bias: bool = True
+) -> nn.Conv2d:
+    """A linear projection of each patch, of which none overlap (Dosovitskiy et al. 2021,
+    "An Image is Worth 16x16 Words", section 3.1).
+
+    patch_size: height and width of a patch, or one number for both.
+    """
+    return nn.Conv2d(channels, d_model, kernel_size=patch_size, stride=patch_size, bias=bias)
+
+
+def image_norm(channels: int) -> nn.GroupNorm:
+    """Normalises all channels and positions of an image together, with a weight and a bias for
+    each channel (Wu and He 2018, "Group Normalization", with one group)."""
+    return nn.GroupNorm(1, channels)
+
+
+class ConvolutionalStem(nn.Sequential):
+    """Convolutions of 3 x 3 and stride 2, each with a norm and ReLU, until a position is a patch;
+    then one of 1 x 1 (Xiao et al. 2021, "Early Convolutions Help Transformers See Better",
+    section 4). The number of channels doubles at each, up to d_model.
+
+    The paper has batch norm. With it the loss would depend on how a batch is cut into
+    micro-batches, and evaluation would need running means, which are no weights. A norm of each
+    image alone has neither.
+
+    patch_size: a power of two from 2 on; d_model must be divisible by half of it.
+    norm: the norm for a number of channels.
+
+    Raises:
+        ValueError: patch_size or d_model does not fit.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        patch_size: int,
+        d_model: int,
+        norm: Callable[[int], nn.Module] = image_norm,
+    ):
+        halvings = patch_size.bit_length() - 1
+        if halvings < 1 or patch_size != 2**halvings:
+            raise ValueError(f"a convolutional stem needs a patch_size of 2, 4, 8, 16, ..., "
+                             f"not {patch_size}")
+        if d_model % (patch_size // 2):
+            raise ValueError(f"a convolutional stem for patch_size {patch_size} needs a d_model "
+                             f"divisible by {patch_size // 2}, not {d_model}")
+        widths = [channels, *(d_model >> left for left in reversed(range(halvings)))]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            # No bias: the norm has one.
+            convolution = nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False)
+            layers += [convolution, norm(after), nn.ReLU()]
+        super().__init__(*layers, nn.Conv2d(d_model, d_model, kernel_size=1))
+
+    @property
+    def in_channels(self) -> int:
+        """The number of channels of an image."""
+        return self[0].in_channels
+
+    @property
+    def convolutions(self) -> list[nn.Conv2d]:
+        """Those of 3 x 3, which ReLU follows."""
+        return [layer for layer in list(self)[:-1] if isinstance(layer, nn.Conv2d)]
+
+    @property
+    def weight(self) -> nn.Parameter:
+        """Of the last convolution: (d_model, d_model, 1, 1)."""
+        return self[-1].weight
+
+
+# By the name in params.yaml; the arguments are channels, patch_size and d_model.
+STEMS = {"linear": patch_projection, "convolutional": ConvolutionalStem}
