@@ -39,6 +39,17 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
+def _drawable(concentration: float) -> float:
+    if 0 < concentration < 0.01:
+        raise ValueError("should be 0, which is off, or at least 0.01: below, numbers drawn from "
+                         "the Beta distribution underflow")
+    return concentration
+
+
+# Both parameters of a symmetric Beta distribution.
+Concentration = Annotated[float, Field(ge=0, le=1000), AfterValidator(_drawable)]
+
+
 def _distinct(seeds: list[int]) -> list[int]:
     if len(set(seeds)) < len(seeds):
         raise ValueError("a seed is listed twice, which would train the same model twice")
@@ -178,6 +189,8 @@ class NextTokenPrediction(Section):
 class Classification(Section):
     label_smoothing: Probability
     augmentation: Literal["none", "digits", "photos"]
+    mixup: Concentration
+    cutmix: Concentration
 
 
 class Training(Section):

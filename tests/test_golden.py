@@ -45,6 +45,8 @@ CHANGES = [
     ("vit", "vit.train.batch_size", 65, 1),
     ("vit", "vit.objective.augmentation", "none", 1),
     ("vit", "vit.objective.label_smoothing", 0.01, 1),
+    ("vit", "vit.objective.mixup", 0.8, 1),
+    ("vit", "vit.objective.cutmix", 1.0, 1),
     ("vit", "vit.model.pooling", "mean", 1),
     ("vit", "model.activation", "gelu_tanh", 2),
     ("vit", "model.positions", "sinusoidal", 1),

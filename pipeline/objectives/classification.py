@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pipeline.objectives.augmentation import AUGMENTATIONS
 from pipeline.objectives.base import Batch, Measure, Objective
+from pipeline.objectives.mixing import mixing
 from pipeline.objectives.text import evenly
 from pipeline.params import Params
 
@@ -21,6 +22,14 @@ SAMPLES, RIGHT = 16, 4  # number of images to show, at least RIGHT of them corre
 def _mean_of_batch_means(values: Tensor) -> Tensor:
     """The reference's mean: over batches of 32 in file order, of which the last is smaller."""
     return torch.stack([part.mean() for part in values.split(32)]).mean()
+
+
+def _hits(predicted: Tensor, labels: Tensor) -> Tensor:
+    """1 for each right prediction and 0 for others: (B,). For mixed labels (B, classes) it is the
+    share of the predicted class, as in mixup's public code."""
+    if labels.ndim == 1:
+        return (predicted == labels).float()
+    return labels.gather(1, predicted[:, None]).squeeze(1)
 
 
 MEANS = {"images": torch.mean, "batches of 32": _mean_of_batch_means}
@@ -53,7 +62,11 @@ class Classification(Objective):
         self.examples = len(self.images["train_images"])
         self.steps_per_epoch = math.ceil(self.examples / self.batch_size)
         self.closing_steps = self.steps_per_epoch  # the last epoch, as the reference logs it
-        self.augment = AUGMENTATIONS[self.section.objective.augmentation](self.meta["image_size"])
+        objective, classes = self.section.objective, len(self.meta["classes"])
+        self.augment = AUGMENTATIONS[objective.augmentation](self.meta["image_size"])
+        self.mix = mixing(objective.mixup, objective.cutmix, classes)
+        if objective.mixup or objective.cutmix:
+            self.legend = "train_loss, train_acc: of mixed images, against their mixed labels"
         shape = (1, -1, 1, 1)
         self.mean = torch.tensor(self.meta["mean"], device=device).view(shape)
         self.std = torch.tensor(self.meta["std"], device=device).view(shape)
@@ -82,12 +95,15 @@ class Classification(Objective):
         order = torch.randperm(self.examples, generator=self.generator("data order", epoch))
         start = position * self.batch_size
         chosen = order[start : start + self.batch_size].to(self.device)
-        images = self.images["train_images"][chosen]
-        # torchvision uses torch's global generator: seed it temporarily for this stream.
+        images, labels = (self.images[f"train_{key}"][chosen] for key in ("images", "labels"))
+        # torchvision uses torch's global generator: seed it temporarily for these streams.
         with torch.random.fork_rng():
             torch.manual_seed(self.generator("augmentation", step).initial_seed())
             images = self.augment(images)
-        return {"images": self.normalize(images), "labels": self.images["train_labels"][chosen]}
+            torch.manual_seed(self.generator("mixing", step).initial_seed())
+            # The whole batch, so that micro-batches do not change what is mixed.
+            images, labels = self.mix(self.normalize(images), labels)
+        return {"images": images, "labels": labels}
 
     def normalize(self, images: Tensor) -> Tensor:
         """(B, C, H, W) bytes to floats: with mean 0 and standard deviation 1 over the training
@@ -98,6 +114,11 @@ class Classification(Objective):
         return {"inputs": batch["images"]}
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, and beside it the cross entropy without label smoothing and the accuracy.
+
+        With mixed images all three are against the mixed labels: the cross entropy cannot fall to
+        zero, but only to the labels' entropy.
+        """
         logits = model(batch["images"]).float()
         labels = batch["labels"]
         loss = F.cross_entropy(
@@ -106,7 +127,7 @@ class Classification(Objective):
         scores = logits.detach()
         return loss, {
             "cross_entropy": F.cross_entropy(scores, labels),
-            "accuracy": (scores.argmax(1) == labels).float().mean(),
+            "accuracy": _hits(scores.argmax(1), labels).mean(),
         }
 
     def validate(self, model: Any) -> dict[str, float]:
@@ -140,7 +161,7 @@ class Classification(Objective):
     def _figures(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
         """Loss and accuracy as means over images, and as the reference's mean over batches."""
         losses = F.cross_entropy(logits, labels, reduction="none")
-        hits = (logits.argmax(1) == labels).float()
+        hits = _hits(logits.argmax(1), labels)
         return {
             name: MEANS[self.measures[name].mean_over](values).item()
             for name, values in (

@@ -50,9 +50,18 @@ def forget(project):
     shutil.rmtree(project / ".checkpoints")
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_an_interrupted_training_ends_like_an_uninterrupted_one(small, project, monkeypatch, name):
-    small = changed(small, name, checkpoint_every=1 if name == "vit" else 3)
+# With what draws random numbers in a step, or normalises.
+MIXED = {"objective": {"mixup": 0.8, "cutmix": 1.0}, "model": {"stem": "convolutional"}}
+
+
+@pytest.mark.parametrize(("name", "recipe"), [*((name, {}) for name in MODELS), ("vit", MIXED)])
+def test_an_interrupted_training_ends_like_an_uninterrupted_one(
+    small, project, monkeypatch, name, recipe
+):
+    content = small.model_dump(exclude_none=True)
+    for part, values in recipe.items():
+        content[name][part] |= values
+    small = changed(validate(content), name, checkpoint_every=1 if name == "vit" else 3)
     prepare(small, name)
     train(small, name)
     expected = outputs(project, name)
