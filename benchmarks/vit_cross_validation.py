@@ -2,29 +2,32 @@
 
     ./run python -m benchmarks.vit_cross_validation [recipe ...]
 
-Each recipe trains on all but one fold of the 225 training photographs and is evaluated on that
-fold, for each fold; the folds are stratified by class. The test photographs are not used. Writes
-benchmarks/vit_cross_validation.md, and keeps its rows of other recipes. A recipe takes some minutes
-on two cores and needs the photographs (see docs/data.md).
+Each recipe of vit_cross_validation.yaml trains on all but one fold of the 225 training photographs
+and is evaluated on that fold, for each fold; the folds are stratified by class. The test
+photographs are not opened: only `images.photographs("train")` is read here. Writes
+vit_cross_validation.md, and keeps its rows of other recipes. A recipe takes some minutes on two
+cores and needs the photographs (see docs/data.md).
 """
 
+import argparse
 import json
 import re
 import statistics
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from ruamel.yaml import YAML
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import save_file
 
 from pipeline import params as parameters
 from pipeline import records
+from pipeline.data import images
 from pipeline.objectives import build
 from pipeline.params import Params
-from pipeline.stages.prepare import prepare
 from pipeline.training import device as devices
 from pipeline.training.checkpoint import NoCheckpoint
 from pipeline.training.loop import train
@@ -32,15 +35,38 @@ from pipeline.training.randomness import fixed_generator
 from transformer import flops_per_step
 
 FOLDS = 3
+ROOT = Path(__file__).parents[1]
 PAGE = Path(__file__).with_suffix(".md")
 RECIPES = Path(__file__).with_suffix(".yaml")
+HEADER = (
+    "recipe", "what differs from `record`", "accuracy of each fold", "mean accuracy",
+    "loss of each fold", "mean loss", "training loss", "TFLOP", "commit",
+)  # fmt: skip
 
 
-def load(overrides: dict[str, Any]) -> Params:
-    """The profile `record` with the changes of a recipe in the section `vit`."""
+@dataclass(frozen=True)
+class Fold:
+    """A training without one fold: accuracy and loss per image on that fold, the training loss of
+    the last epoch, and the FLOPs of training on all photographs."""
+
+    accuracy: float
+    loss: float
+    training_loss: float
+    flops: float
+
+
+def load(recipe: dict[str, Any], data: Path, epochs: int | None = None) -> Params:
+    """The profile `record` with the changes of a recipe in the section `vit`.
+
+    data: the folder of images to train on and evaluate. epochs: in place of the recipe's.
+    """
     yaml = YAML(typ="safe", pure=True)
-    raw = yaml.load(Path("params.yaml").read_text())
-    for layer in (yaml.load(Path("profile/record.yaml").read_text()), {"vit": overrides}):
+    # One evaluation, at the end: more would not change the weights.
+    once = {"log_every": 10**6, "evaluate_every": 10**6}
+    fixed = {"data": {"images": str(data)}, "train": once | ({"epochs": epochs} if epochs else {})}
+    raw = yaml.load((ROOT / "params.yaml").read_text())
+    record = yaml.load((ROOT / "profile" / "record.yaml").read_text())
+    for layer in (record, {"vit": recipe}, {"vit": fixed}):
         _lay(layer, raw)
     return parameters.validate(raw)
 
@@ -63,88 +89,101 @@ def folds(labels: torch.Tensor) -> torch.Tensor:
     return found
 
 
-def write_fold(data: Path, fold: int, folder: Path) -> None:
-    """Write prepared data whose test split is a fold of the training images of `data`."""
-    tensors = load_file(data / "images.safetensors")
-    images, labels = tensors["train_images"], tensors["train_labels"]
-    held_out = folds(labels) == fold
-    folder.mkdir()
-    split = {
-        "train_images": images[~held_out],
-        "train_labels": labels[~held_out],
-        "test_images": images[held_out],
-        "test_labels": labels[held_out],
-    }
-    contiguous = {key: value.contiguous() for key, value in split.items()}
-    save_file(contiguous, folder / "images.safetensors")
-    (folder / "meta.json").write_text((data / "meta.json").read_text())
+def write_fold(fold: int, folder: Path) -> int:
+    """Write the training photographs as a folder of images, with one fold as its test split.
+
+    Returns their number.
+    """
+    files = list(images.photographs("train"))
+    classes = [name.split("/")[1] for name, _ in files]
+    labels = torch.tensor([sorted(set(classes)).index(name) for name in classes])
+    for (name, content), its in zip(files, folds(labels).tolist(), strict=True):
+        split = "test" if its == fold else "train"
+        path = folder / split / name.removeprefix("train/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return len(files)
 
 
-def judge(overrides: dict[str, Any]) -> list[str]:
-    """A row of the table: accuracy and loss as means over the folds, and the cost of a training."""
-    params = load(overrides)
-    figures, losses, flops = [], [], 0.0
+def evaluate(recipe: dict[str, Any], fold: int, epochs: int | None = None) -> Fold:
+    """Train on the other folds, with the fold's number as the seed, and evaluate on this one."""
     with tempfile.TemporaryDirectory() as temporary:
-        data = Path(temporary) / "all"
-        prepare(params, "vit", data)
-        for fold in range(FOLDS):
-            folder = Path(temporary) / str(fold)
-            write_fold(data, fold, folder)
-            objective = build("vit", params, fold, folder, devices.prepare(params))
-            model = objective.build_model()
-            batch = objective.training_batch(0)
-            images = 225 * params.vit.train.epochs
-            flops = flops_per_step(model, batch["images"]) / len(batch["images"]) * images
-            history, _ = train(
-                f"fold {fold}", model, objective, params.vit.train, NoCheckpoint(), lambda *_: None
-            )
-            model.eval()
-            found = objective.evaluate(model)
-            figures.append(found["accuracy"])
-            losses.append((found["loss"], history.evaluations[-1]["closing_cross_entropy"]))
-    spread = statistics.stdev(figures)
-    test, closing = (statistics.fmean(column) for column in zip(*losses, strict=True))
-    mean = statistics.fmean(figures)
-    return [f"{mean:.3f}", f"{spread:.3f}", f"{test:.3f}", f"{closing:.3f}", f"{flops / 1e12:.1f}"]
+        data = Path(temporary)
+        count = write_fold(fold, data / "images")
+        params = load(recipe, data / "images", epochs)
+        tensors, meta = images.encode(params.vit.data)
+        save_file(tensors, data / "images.safetensors")
+        (data / "meta.json").write_text(json.dumps(meta))
+        objective = build("vit", params, fold, data, devices.prepare(params))
+    model = objective.build_model().to(objective.device)
+    inputs = objective.training_batch(0)["images"]
+    per_image = flops_per_step(model, inputs) / len(inputs)
+    settings = params.vit.train
+    history, _ = train(
+        f"fold {fold}", model, objective, settings, NoCheckpoint(), lambda *_: None
+    )
+    found = objective.evaluate(model.eval())
+    closing = history.evaluations[-1]["closing_cross_entropy"]
+    return Fold(found["accuracy"], found["loss"], closing, per_image * count * settings.epochs)
 
 
-def main(names: list[str]) -> None:
-    """Evaluate the recipes of these names, or all, and write the page."""
-    recipes = YAML(typ="safe", pure=True).load(RECIPES.read_text())
-    if unknown := set(names) - set(recipes):
-        sys.exit(f"no recipe {', '.join(unknown)} in {RECIPES}; known: {', '.join(recipes)}")
-    known = PAGE.read_text() if PAGE.exists() else ""
-    rows = {
-        found[1]: found[0] for found in re.finditer(r"^\| ([\w ,.-]+) \|.*\|$", known, re.MULTILINE)
-    }
-    for name in names or recipes:
-        row = judge(recipes[name] or {})
-        changes = json.dumps(recipes[name] or {}).translate(str.maketrans("", "", '"{}'))
-        cells = [name, changes or "nothing", *row]
-        rows[name] = "| " + " | ".join(cells) + " |"
-        print(rows[name], flush=True)
-        _write(rows)
+def row(name: str, recipe: dict[str, Any], trained: list[Fold]) -> str:
+    """A row of the table."""
+    changes = json.dumps(recipe).translate(str.maketrans("", "", '"{}'))
+    cells = [name, changes or "nothing"]
+    for key in ("accuracy", "loss"):
+        values = [getattr(fold, key) for fold in trained]
+        cells += [", ".join(f"{value:.3f}" for value in values), f"{statistics.fmean(values):.3f}"]
+    cells.append(f"{statistics.fmean(fold.training_loss for fold in trained):.3f}")
+    cells.append(f"{trained[0].flops / 1e12:.1f}")
+    cells.append((records.git_commit() or "unknown")[:12])
+    return f"| {' | '.join(cells)} |"
 
 
-def _write(rows: dict[str, str]) -> None:
+def page(rows: dict[str, str]) -> str:
+    """The page with these rows."""
     machine = records.machine()
-    header = ["recipe", "what differs from `record`", "accuracy", "deviation", "loss"]
-    header += ["training loss", "TFLOP"]
-    rows.pop("recipe", None)
-    lines = [
-        "# Recipes for ViT, by cross-validation inside the 225 training photographs",
-        "",
-        f"{FOLDS} folds, each with its own seed; accuracy per image and loss on the held-out fold; "
-        "TFLOP for training on all 225. The 75 test photographs are not used. "
-        "Written by `./run python -m benchmarks.vit_cross_validation` on "
-        f"{machine['cores']} cores of an {machine['cpu']}.",
-        "",
-        "| " + " | ".join(header) + " |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
-        *rows.values(),
-        "",
-    ]
-    PAGE.write_text("\n".join(lines))
+    table = "\n".join(rows.values())
+    return f"""# Recipes for ViT, by cross-validation
+
+Written by `./run python -m benchmarks.vit_cross_validation`, the last time on {machine["cores"]}
+cores ({machine["cpu"]}), with torch {torch.__version__}.
+
+The 225 training photographs of pizza_steak_sushi in {FOLDS} folds, each trained with its own seed.
+Accuracy and loss are per image, on the fold that training does not see. The training loss is that
+of the last epoch, with dropout and augmentation, of mixed images against their mixed labels. TFLOP
+are of training on all 225. The 75 test photographs are not opened.
+
+| {" | ".join(HEADER)} |
+| --- | --- | --- | ---: | --- | ---: | ---: | ---: | --- |
+{table}
+"""
+
+
+def read_rows(text: str) -> dict[str, str]:
+    """The rows of a page by the name of the recipe."""
+    rows = {found[1]: found[0] for found in re.finditer(r"^\| ([^|]+) \|.*\|$", text, re.MULTILINE)}
+    return {name: line for name, line in rows.items() if name not in ("---", HEADER[0])}
+
+
+def main(arguments: list[str]) -> None:
+    """Evaluate the recipes of these names, or all; write the page after each."""
+    parser = argparse.ArgumentParser(prog="vit_cross_validation")
+    parser.add_argument("recipes", nargs="*", help="names; all by default")
+    instead = "in place of a recipe's, to try the command; prints the rows, but writes no page"
+    parser.add_argument("--epochs", type=int, help=instead)
+    given = parser.parse_args(arguments)
+    recipes = YAML(typ="safe", pure=True).load(RECIPES.read_text())
+    if unknown := [name for name in given.recipes if name not in recipes]:
+        sys.exit(f"no recipe {', '.join(unknown)!r} in {RECIPES}; known: {'; '.join(recipes)}")
+    rows = read_rows(PAGE.read_text()) if PAGE.exists() else {}
+    for name in given.recipes or recipes:
+        recipe = recipes[name] or {}
+        trained = [evaluate(recipe, fold, given.epochs) for fold in range(FOLDS)]
+        rows[name] = row(name, recipe, trained)
+        print(rows[name], flush=True)
+        if not given.epochs:
+            PAGE.write_text(page(rows), "utf-8")
 
 
 if __name__ == "__main__":

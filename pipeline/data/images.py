@@ -117,20 +117,31 @@ def _digits(size: int) -> Split:
 
 
 def _photographs(size: int) -> tuple[Split, Split]:
-    """The reference's photographs, from a zip or a folder; checks each with the manifest."""
+    """The reference's photographs: training and test split."""
     splits: dict[str, Split] = {"train": ([], []), "test": ([], [])}
     check_size(300, size, 3)
-    for line, content in _read_photographs():
-        expected, name = line.split(maxsplit=1)
-        verify(f"pizza_steak_sushi/{name}", content, expected)
-        split, label, _ = name.split("/")
-        splits[split][0].append(resize(decode(name, content), size))
-        splits[split][1].append(label)
+    for part, (images, labels) in splits.items():
+        for name, content in photographs(part):
+            images.append(resize(decode(name, content), size))
+            labels.append(name.split("/")[1])
     return splits["train"], splits["test"]
 
 
-def _read_photographs() -> Iterator[tuple[str, bytes]]:
-    manifest = MANIFEST.read_text().splitlines()
+def photographs(split: str) -> Iterator[tuple[str, bytes]]:
+    """The files of one split of the reference's photographs, "train" or "test": names
+    (split/class/file) and contents, each checked with the manifest. Opens no file of the other.
+
+    Raises:
+        UserError: a file is missing or another one.
+    """
+    for line, content in _read_photographs(split):
+        expected, name = line.split(maxsplit=1)
+        verify(f"pizza_steak_sushi/{name}", content, expected)
+        yield name, content
+
+
+def _read_photographs(split: str) -> Iterator[tuple[str, bytes]]:
+    manifest = [line for line in MANIFEST.read_text().splitlines() if f"  {split}/" in line]
     folders = [cache_folder() / "pizza_steak_sushi"]
     if mirror := mirror_folder():
         folders.append(mirror / "pizza_steak_sushi")
