@@ -1,1 +1,1 @@
-"""Real data: fetched from where it is published, verified, encoded once."""
+"""Fetches, verifies and encodes the data."""

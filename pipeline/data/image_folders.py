@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.data.decoding import SUFFIXES, read, resize
 from pipeline.data.splits import Split, check_size
 from pipeline.errors import UserError
+from pipeline.wording import wrapped
 
 # Files and folders that other systems add, such as thumbnails. See .dvcignore.
 LITTER = (
@@ -113,7 +114,7 @@ def _split_folders(folder: Path) -> tuple[Path, Path | None]:
         rest.append(f"{found['validation'].name}/")
     if rest:
         used = f"{found['train'].name}/" + (f" and {test.name}/" if test else "")
-        print(f"note: {folder}: using {used}, ignoring {', '.join(sorted(rest))}")
+        print(wrapped(f"note: {folder}: using {used}, ignoring {', '.join(sorted(rest))}"))
     return found["train"], test
 
 
@@ -153,7 +154,8 @@ def _walk(folder: Path, size: int, sizes: list[tuple[int, int]]) -> Split:
         raise UserError(f"{folder}: no images; expected a folder of images for each class")
     if stray := _images(folder):
         example = stray[0].name
-        print(f"note: {folder}: ignoring images outside the class folders, such as {example!r}")
+        where = "images outside the class folders"
+        print(wrapped(f"note: {folder}: ignoring {where}, such as {example!r}"))
     check_size(sum(map(len, classes.values())), size, 3)
     images, labels = [], []
     for name, files in classes.items():
@@ -178,5 +180,6 @@ def _class_files(directory: Path) -> list[Path]:
         known = ", ".join(sorted(SUFFIXES))
         raise UserError(f"{directory}: a class without images; expected {known}")
     if other:
-        print(f"note: {directory}: ignoring other files ({len(other)}), such as {other[0].name!r}")
+        what = f"other files ({len(other)}), such as {other[0].name!r}"
+        print(wrapped(f"note: {directory}: ignoring {what}"))
     return files

@@ -21,6 +21,7 @@ from pipeline.data.splits import Split, check_classes, check_size, copies, split
 from pipeline.data.suggestions import median_size, suggest
 from pipeline.errors import UserError
 from pipeline.params import ImageData
+from pipeline.wording import wrapped
 
 MANIFEST = Path(__file__).parent / "pizza_steak_sushi.sha256"
 
@@ -70,8 +71,8 @@ def encode(data: ImageData) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     }
     if own:
         if count := copies(train, test):
-            print(f"note: {data.images}: copies of training images in the test split: {count} of "
-                  f"{len(test[1])}; they make the test accuracy too high")  # fmt: skip
+            shared = f"copies of training images in the test split: {count} of {len(test[1])}"
+            print(wrapped(f"note: {data.images}: {shared}; they make the test accuracy too high"))
         # Own data have no targets; the report suggests suitable parameters.
         meta |= {"own": True, "median_size": median_size(own), "suggested": suggest(own)}
     return tensors, meta

@@ -65,11 +65,11 @@ def check_classes(source: str, train: list[str], test: list[str], fraction: floa
     lacking = [name for name in classes if 0 in counts[name]]
     if not lacking:
         return
-    told = ", ".join(
+    named = ", ".join(
         f"{name!r} ({counts[name][0]} for training, {counts[name][1]} for testing)"
         for name in lacking[:NAMED]
     )
-    told += f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
+    named += f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
     advice = "each class needs images in both"
     if fraction is not None:
         enough = next((n for n in range(2, 10**5) if 0 < _held_out(n, fraction) < n), "more")
@@ -77,7 +77,7 @@ def check_classes(source: str, train: list[str], test: list[str], fraction: floa
             f"with test_fraction {fraction} a class needs {enough} images; add images, remove the "
             "class, or change test_fraction"
         )
-    raise UserError(f"{source}: classes that are not in both splits: {told}; {advice}")
+    raise UserError(f"{source}: classes that are not in both splits: {named}; {advice}")
 
 
 def copies(train: Split, test: Split) -> int:

@@ -53,5 +53,5 @@ def advice(meta: dict[str, Any], section: Vit) -> str | None:
     flags = " ".join(f"-S {key}={suggested[key]}" for key in keys)
     return (
         f"the median image has {width} x {height} pixels; {', and '.join(wrong)}; "
-        f"try: dvc exp run {flags}"
+        f"try `dvc exp run {flags}`"
     )

@@ -20,6 +20,7 @@ from pipeline.data.registry import TEXTS, WORDPIECE_VOCABULARY, Text
 from pipeline.data.sources import fetch
 from pipeline.errors import UserError
 from pipeline.params import MaskedTextData, TextData
+from pipeline.wording import wrapped
 
 # The size of enwik8. Encoding takes about a hundred bytes of memory per character.
 MAX_BYTES = 100_000_000
@@ -165,13 +166,13 @@ def encode(
     unknown_tokens = train.count(unknown) + validation.count(unknown)
     if unknown_tokens:
         share = unknown_tokens / (len(train) + len(validation))
-        said = (
+        message = (
             f"{data.text}: {share:.1%} of the tokens are unknown to the tokenizer "
             f"'{data.tokenizer}', first {unknown_words[0]!r}"
         )
         if share > MAX_UNKNOWN:
-            raise UserError(f"{said}; use another tokenizer, such as 'char'")
-        print(f"note: {said}")
+            raise UserError(f"{message}; use another tokenizer, such as 'char'")
+        print(wrapped(f"note: {message}"))
     tensors = {
         "train": np.array(train, dtype=np.int32),
         "validation": np.array(validation, dtype=np.int32),
@@ -179,8 +180,8 @@ def encode(
     if by_lines:
         tensors["train_lines"] = np.concatenate(lines).astype(np.int32)
     everything = np.array(train + validation, dtype=np.int32)
-    if said := suitability.objection(corpus.documents, data.tokenizer, tokenizer, everything):
-        print(f"note: {data.text}: {said}")
+    if reason := suitability.objection(corpus.documents, data.tokenizer, tokenizer, everything):
+        print(wrapped(f"note: {data.text}: {reason}"))
     files = corpus.files
     if data.tokenizer == "wordpiece":
         vocabulary = {"name": WORDPIECE_VOCABULARY.name, "sha256": WORDPIECE_VOCABULARY.sha256}

@@ -1,4 +1,4 @@
-"""prepare: from published files to data/<name>, ready to train on."""
+"""prepare: fetch and encode the data of a model, into data/<name>."""
 
 import hashlib
 import os
@@ -15,20 +15,24 @@ from pipeline.params import Params, TextData
 from pipeline.paths import data_dir, write_json
 from pipeline.wording import counted, wrapped
 
-OWN = Path("data") / "own"  # what dvc.yaml has among the stage's dependencies
+OWN = Path("data") / "own"  # a dependency of the stage in dvc.yaml
 
 
 def prepare(params: Params, name: str, folder: Path | None = None) -> None:
     """Fetch, verify, split and encode the data of the model `name`.
 
-    folder: where to; data/<name> by default.
+    folder: the output; data/<name> by default.
+
+    Raises:
+        UserError: the data cannot be used (see `data.text.encode` and `data.images.encode`), or the
+            old output cannot be removed.
     """
     data = params.section(name).data
     folder = folder or data_dir(name)
     given = Path(data.text if isinstance(data, TextData) else data.images)
     if os.path.exists(given) and not _is_watched(given):
-        print(f"note: DVC does not notice when {given} changes: it watches {OWN}, without hidden "
-              "files")  # fmt: skip
+        print(wrapped(f"note: DVC does not notice when {given} changes: it watches {OWN}, without "
+                      "hidden files"))  # fmt: skip
     advice = ""
     if isinstance(data, TextData):
         from pipeline.data import text, tokenization
@@ -53,11 +57,11 @@ def prepare(params: Params, name: str, folder: Path | None = None) -> None:
     for text in (meta["title"], amount):
         print(wrapped(f"{name}: {text}"))
     if advice:
-        print(f"note: {given}: {advice}")
+        print(wrapped(f"note: {given}: {advice}"))
 
 
 def _is_watched(path: Path) -> bool:
-    """Whether DVC sees a user's own data, by dvc.yaml and .dvcignore."""
+    """Whether DVC notices changes of a user's own data; see dvc.yaml and .dvcignore."""
     here = Path(os.path.relpath(path))
     return here.is_relative_to(OWN) and not is_litter(here.relative_to(OWN))
 
@@ -65,20 +69,20 @@ def _is_watched(path: Path) -> bool:
 def _write(
     folder: Path, kind: str, tensors: dict[str, np.ndarray], meta: dict[str, Any]
 ) -> None:
-    """Everything at once, when it is known to be good: no half output is left by a failure.
+    """Write tensors and meta.json, in place of an old output.
 
     Raises:
-        UserError: what was there before cannot be removed.
+        UserError: the old output cannot be removed.
     """
     try:
         shutil.rmtree(folder)
     except FileNotFoundError:
         pass
-    except OSError as error:  # which names the file alone
-        raise UserError(f"{folder}: cannot be made anew: {error.strerror or error}") from None
+    except OSError as error:  # its message may have only the name of a file inside
+        raise UserError(f"{folder}: cannot be removed: {error.strerror or error}") from None
     folder.mkdir(parents=True)
     save_file(tensors, folder / f"{kind}.safetensors")
     digest = hashlib.sha256((folder / f"{kind}.safetensors").read_bytes()).hexdigest()
     write_json({**meta, "fingerprint": digest}, folder / "meta.json")
-    # safetensors lets only the owner read its files.
+    # safetensors writes files that only their owner can read.
     shutil.copymode(folder / "meta.json", folder / f"{kind}.safetensors")

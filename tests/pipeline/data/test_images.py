@@ -166,7 +166,8 @@ def test_test_images_that_are_copies_of_training_images_are_told(project, capsys
             picture(project / "own" / split / name / "same.png", shade)
             picture(project / "own" / split / name / "other.png", shade + 10 * len(split))
     images.encode(data("own"))
-    assert "own: copies of training images in the test split: 2 of 4;" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "own: copies of training images in the test split: 2 of 4;" in said
 
 
 def test_a_users_own_images_are_marked_as_of_no_target(project, monkeypatch):

@@ -33,8 +33,8 @@ def said(kind: tuple, raw: dict, **values) -> str | None:
 def test_photographs_with_the_defaults_of_digits(raw):
     assert said(WEB, raw) == (
         "the median image has 500 x 375 pixels; image_size 28 loses detail, and "
-        "augmentation 'digits' does not suit colour images; try: dvc exp run -S "
-        "vit.data.image_size=64 -S vit.model.patch_size=8 -S vit.objective.augmentation=photos"
+        "augmentation 'digits' does not suit colour images; try `dvc exp run -S "
+        "vit.data.image_size=64 -S vit.model.patch_size=8 -S vit.objective.augmentation=photos`"
     )
 
 
@@ -62,7 +62,7 @@ def test_suggested_values_are_valid_and_give_no_further_advice(raw):
 def test_small_images_are_not_enlarged(raw):
     text = said(ICONS, raw, image_size=224, patch_size=16, augmentation="photos")
     assert "image_size 224 adds no detail; try" in text
-    assert text.endswith("-S vit.data.image_size=32 -S vit.model.patch_size=4")
+    assert text.endswith("-S vit.data.image_size=32 -S vit.model.patch_size=4`")
 
 
 def test_photo_changes_are_not_for_grey_images(raw):
