@@ -1,7 +1,7 @@
 """The command line: `python -m pipeline`, or `transformer-benchmark` with completion.
 
-The commands of the stages read params.yaml and check it whole. What takes time to import is
-imported by the command that needs it.
+Commands of stages read and check params.yaml first. Each command imports what it needs itself,
+because some imports take seconds.
 """
 
 import functools
@@ -13,14 +13,7 @@ from typing import Any
 import click
 
 from pipeline import MODELS
-from pipeline.errors import (
-    ParamsError,
-    UserError,
-    first_line,
-    is_forbidden,
-    is_full_disk,
-    is_out_of_memory,
-)
+from pipeline.errors import ParamsError, UserError, print_error, reports_errors
 from pipeline.params import Params, load
 from pipeline.paths import REPORTS
 from pipeline.wording import wrapped
@@ -39,9 +32,9 @@ top_option = click.option(
 )
 
 
-def stage_of_dvc(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that `dvc repro` runs: it gets params.yaml, says which stage of how many it is, and
-    ends when the `dvc` does."""
+def stage_command(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that `dvc repro` runs: prints the number of its stage, receives the parameters, and
+    ends when `dvc` ends."""
 
     @functools.wraps(command)
     def stage(**kwargs: Any) -> None:
@@ -53,41 +46,7 @@ def stage_of_dvc(command: Callable[..., None]) -> Callable[..., None]:
         announce(command.__name__, **kwargs)
         command(params, **kwargs)
 
-    return told_plainly(stage)
-
-
-def told_plainly(command: Callable[..., None]) -> Callable[..., None]:
-    """Show a user's mistake as a message and an exit code, without a traceback."""
-
-    @functools.wraps(command)
-    def checked(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except UserError as error:
-            _tell_error(str(error))
-            sys.exit(error.exit_code)
-        except Exception as error:
-            if is_full_disk(error):
-                said = f"{error}: make space, then run the same command again"
-            elif is_forbidden(error):
-                said = f"{error.filename}: {error.strerror}"
-            elif is_out_of_memory(error):
-                advice = "a smaller model, batch or sequence takes less"
-                said = f"not enough memory: {first_line(error)}; {advice}"
-            else:
-                raise
-            _tell_error(said)
-            sys.exit(1)
-
-    return checked
-
-
-def _tell_error(message: str) -> None:
-    """On a terminal in lines that it shows whole; elsewhere as it is, to be searched for."""
-    lines = f"error: {message}".splitlines()
-    if sys.stderr.isatty():
-        lines = [wrapped(line, len(line) - len(line.lstrip()) + 2) for line in lines]
-    click.echo("\n".join(lines), err=True)
+    return reports_errors(stage)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -101,7 +60,7 @@ def main() -> None:
 @main.command()
 @click.option("-S", "--set-param", "overrides", multiple=True,
               help="An override, as for `dvc exp run -S`. Can be repeated.")
-@told_plainly
+@reports_errors
 def check(overrides: tuple[str, ...]) -> None:
     """Check params.yaml, or overrides of `dvc exp run -S`."""
     if overrides:
@@ -117,7 +76,7 @@ def check(overrides: tuple[str, ...]) -> None:
 
 @main.command()
 @model_option
-@stage_of_dvc
+@stage_command
 def prepare(params: Params, model: str) -> None:
     """Stage: download, check and encode the data of a model."""
     from pipeline.stages.prepare import prepare as stage
@@ -127,7 +86,7 @@ def prepare(params: Params, model: str) -> None:
 
 @main.command()
 @model_option
-@stage_of_dvc
+@stage_command
 def train(params: Params, model: str) -> None:
     """Stage: train a model."""
     from pipeline.stages.train import train as stage
@@ -137,7 +96,7 @@ def train(params: Params, model: str) -> None:
 
 @main.command()
 @model_option
-@stage_of_dvc
+@stage_command
 def evaluate(params: Params, model: str) -> None:
     """Stage: evaluate a trained model on the held-out data."""
     from pipeline.stages.evaluate import evaluate as stage
@@ -146,7 +105,7 @@ def evaluate(params: Params, model: str) -> None:
 
 
 @main.command()
-@stage_of_dvc
+@stage_command
 def report(params: Params) -> None:
     """Stage: compare with the reference in reports/metrics.md."""
     from pipeline.stages.report import report as stage
@@ -167,7 +126,7 @@ def report(params: Params) -> None:
     type=click.Path(exists=True, file_okay=False),
     help="Folder of the report.",
 )
-@told_plainly
+@reports_errors
 def verify(model: str | None, steps: int, whole: bool, report: str) -> None:
     """Train again and compare with a report, bit for bit.
 
@@ -180,16 +139,16 @@ def verify(model: str | None, steps: int, whole: bool, report: str) -> None:
 
 
 @main.command()
-@told_plainly
+@reports_errors
 def sync() -> None:
     """Upload runs recorded while MLflow was down."""
-    from pipeline.tracking.outbox import sync as deliver
+    from pipeline.tracking.outbox import sync as upload
 
-    deliver()
+    upload()
 
 
 @main.command()
-@told_plainly
+@reports_errors
 def repair() -> None:
     """Repair the files of a killed `dvc` or a moved clone.
 
@@ -203,10 +162,10 @@ def repair() -> None:
 def _repair() -> bool:
     """Repair, and print what was done; returns whether there was anything to repair."""
     from pipeline.relocation import relocate
-    from pipeline.repair import repair as put_right
+    from pipeline.repair import repair as repair_files
 
     moved = relocate()
-    done = ([moved] if moved else []) + put_right()
+    done = ([moved] if moved else []) + repair_files()
     for line in done:
         click.echo(wrapped(line), err=True)
     return bool(done)
@@ -214,20 +173,20 @@ def _repair() -> bool:
 
 @main.command(hidden=True)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@told_plainly
+@reports_errors
 def before_dvc(arguments: tuple[str, ...]) -> None:
-    """Repair and check the parameters; `./run` does this before each `dvc`."""
+    """Repair files and check the parameters; `./run` does this before each `dvc`."""
     from pipeline.overrides import check_command
 
     _repair()
     try:
         check_command(list(arguments))
     except ParamsError as error:
-        raise ParamsError(f"{error}\nnothing was run, and nothing removed") from None
+        raise ParamsError(f"{error}\nnothing was run or removed") from None
 
 
 @main.command()
-@told_plainly
+@reports_errors
 def offline_plots() -> None:
     """Make `dvc plots` work without a network."""
     from pipeline.plots import make_offline
@@ -239,12 +198,12 @@ def offline_plots() -> None:
 @click.argument("row", required=False)
 @click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535),
               help="Port on 127.0.0.1.")
-@told_plainly
+@reports_errors
 def ui(row: str | None, port: int) -> None:
     """Open the MLflow UI, or print the link to its server.
 
-    ROW is a row of `dvc exp show` (an experiment, a commit, or `workspace`): it opens that row's
-    runs. A server is what MLFLOW_TRACKING_URI names.
+    ROW is a row of `dvc exp show` (an experiment, a commit, or `workspace`); only its runs are
+    shown. The variable MLFLOW_TRACKING_URI sets a server.
     """
     from pipeline.ui import open_ui
 
@@ -252,21 +211,21 @@ def ui(row: str | None, port: int) -> None:
 
 
 @main.command()
-@click.option("--prompt", required=True, help="How the text begins.")
+@click.option("--prompt", required=True, help="The beginning of the text.")
 @click.option("--tokens", type=click.IntRange(min=1), default=100, show_default=True,
               help="How many tokens to write at most.")
 @click.option("--temperature", type=click.FloatRange(min=0), show_default="0.8, or the folder's",
-              help="0 always takes the likeliest token.")
+              help="0 always takes the most likely token.")
 @click.option("--top-k", type=click.IntRange(min=0), show_default="0, or the folder's",
-              help="Sample from the K likeliest tokens; 0: from all.")
+              help="Sample from the K most likely tokens; 0: from all.")
 @click.option("--top-p", type=click.FloatRange(min=0, max=1, min_open=True),
               show_default="1, or the folder's",
-              help="Sample from the likeliest tokens of this total probability.")
+              help="Sample from the most likely tokens of this total probability.")
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True,
               help="The same seed gives the same text.")
 @click.option("--stop", multiple=True, help="A token to stop at. Can be repeated.")
 @from_option
-@told_plainly
+@reports_errors
 def generate(
     prompt: str,
     tokens: int,
@@ -291,9 +250,9 @@ def generate(
 @click.argument("text")
 @top_option
 @from_option
-@told_plainly
+@reports_errors
 def fill_mask(text: str, top: int, source: Path | None) -> None:
-    """Guess the words at each [MASK] of TEXT with the BERT.
+    """Predict the words at each [MASK] of TEXT with the BERT.
 
     With --from, the mask token is the one of that folder's tokenizer.
     """
@@ -310,7 +269,7 @@ def fill_mask(text: str, top: int, source: Path | None) -> None:
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @top_option
 @from_option
-@told_plainly
+@reports_errors
 def classify(paths: tuple[Path, ...], top: int, source: Path | None) -> None:
     """Classify images, or all images of a folder, with the ViT."""
     from pipeline.inference.images import classes
@@ -318,7 +277,7 @@ def classify(paths: tuple[Path, ...], top: int, source: Path | None) -> None:
     failed = False
     for path, best in classes(paths, source, top):
         if isinstance(best, UserError):
-            _tell_error(str(best))
+            print_error(str(best))
             failed = True
         else:
             answer = ", ".join(f"{name} {chance:.1%}" for name, chance in best)
@@ -330,7 +289,7 @@ def classify(paths: tuple[Path, ...], top: int, source: Path | None) -> None:
 @main.command()
 @model_option
 @click.argument("folder", type=click.Path(path_type=Path))
-@told_plainly
+@reports_errors
 def export(model: str, folder: Path) -> None:
     """Write a trained model to FOLDER for Hugging Face.
 

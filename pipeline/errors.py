@@ -1,6 +1,14 @@
 """Errors that a user can fix, shown as one message without a traceback."""
 
 import errno
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from pipeline.wording import wrapped
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -18,10 +26,45 @@ class ParamsError(UserError):
     exit_code = 2
 
 
+def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that reports errors which a user can fix as a message and an exit code, without a
+    traceback."""
+
+    @functools.wraps(command)
+    def checked(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except UserError as error:
+            print_error(str(error))
+            sys.exit(error.exit_code)
+        except Exception as error:
+            if is_full_disk(error):
+                message = f"{error}: free some space, then run the same command again"
+            elif is_forbidden(error):
+                message = f"{error.filename}: {error.strerror}"
+            elif is_out_of_memory(error):
+                advice = "use a smaller model, batch or sequence"
+                message = f"not enough memory: {first_line(error)}; {advice}"
+            else:
+                raise
+            print_error(message)
+            sys.exit(1)
+
+    return checked
+
+
+def print_error(message: str, label: str = "error") -> None:
+    """Print on standard error: wrapped on a terminal; unchanged elsewhere, for searching."""
+    lines = f"{label}: {message}".splitlines()
+    if sys.stderr.isatty():
+        lines = [wrapped(line, len(line) - len(line.lstrip()) + 2) for line in lines]
+    click.echo("\n".join(lines), err=True)
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether Python, NumPy or torch ran out of memory."""
-    told = ("allocate memory", "out of memory")
-    return isinstance(error, MemoryError) or any(words in str(error) for words in told)
+    messages = ("allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or any(words in str(error) for words in messages)
 
 
 def is_full_disk(error: Exception) -> bool:

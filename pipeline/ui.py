@@ -1,19 +1,18 @@
-"""The MLflow UI: of the project's own database on this machine, or that of a server."""
+"""Opens the MLflow UI for the project's database, or prints the link to a server's UI."""
 
 import os
 import re
 import socket
-import sys
 import warnings
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, print_error
 from pipeline.tracking import rows, store, views
 from pipeline.tracking.secrets import USER
 
 HINT = "If its menu is about agents, choose 'Model training' at the top left."
-# What MLflow's pages keep in the browser: their menu is that of model training, not of agents, and
-# a chat with an assistant that nobody has set up does not open by itself.
+# Settings of MLflow's pages in the browser: the menu for model training instead of agents, and no
+# chat with an assistant, which is not set up.
 START = """<!doctype html>
 <title>MLflow</title>
 <script>
@@ -25,10 +24,10 @@ location.replace("%s");
 
 
 def open_ui(port: int, row: str | None) -> None:
-    """Print the link to the runs. Serve it on 127.0.0.1 until interrupted, unless the runs are on a
-    server, which has a UI.
+    """Print the link to the runs, and serve it on 127.0.0.1 until interrupted. If the runs are on a
+    server, only print the link to its UI.
 
-    port: to serve on. row: of `dvc exp show`, to open its runs alone.
+    port: to serve on. row: a row of `dvc exp show`, to show only its runs; None shows all.
 
     Raises:
         UserError: the port is taken, MLflow cannot be reached, or the row has no runs.
@@ -40,12 +39,12 @@ def open_ui(port: int, row: str | None) -> None:
     if server:
         print(f"MLflow: {server.rstrip('/')}/{page}\n{HINT}")
     else:
-        print(f"MLflow: http://127.0.0.1:{port}/start (Ctrl-C ends it)", flush=True)
+        print(f"MLflow: http://127.0.0.1:{port}/start (Ctrl-C stops it)", flush=True)
         _serve(port, page)
 
 
 def _page(row: str | None) -> str:
-    """The page of the runs, as a relative link; what it shows is brought up to date."""
+    """Update tags and views of the runs; returns the relative link to them."""
     import mlflow
 
     try:
@@ -59,14 +58,14 @@ def _page(row: str | None) -> str:
     try:
         rows.note_experiments(client, experiment)
         view = views.update(client, experiment, row or "", found)
-    except Exception as error:  # as on a server where one may read and not write
-        print(f"warning: no view of the runs is set up: {store.failure(error)}", file=sys.stderr)
+    except Exception as error:  # for example on a read-only server
+        print_error(f"no view of the runs: {store.failure(error)}", label="warning")
         view = None
     return views.page(experiment, view)
 
 
 def _server() -> str | None:
-    """The address of the server that has the runs, without a password; None if there is none."""
+    """The address of the server with the runs, without a password; None if there is no server."""
     found = re.match(r"https?://.+", store.uri())
     return found and USER.sub("", found[0])
 
@@ -81,12 +80,12 @@ def _require_free(port: int) -> None:
 
 
 def _serve(port: int, page: str) -> None:
-    """MLflow's server in this process, with one page more: /start, which leads to `page`."""
-    # The job runner would start a dozen processes that this UI does not need.
+    """Run MLflow's server in this process, with an additional page /start that leads to `page`."""
+    # The job runner would start a dozen processes, which this UI does not need.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     from mlflow.server import constants
 
-    # Not as an argument, which every user of the machine may read: it may hold a password.
+    # Not as an argument: every user of the machine can read it, and it may have a password.
     os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = store.uri()
     os.environ[constants.ARTIFACT_ROOT_ENV_VAR] = store.artifacts().as_uri()
     import uvicorn
@@ -94,11 +93,11 @@ def _serve(port: int, page: str) -> None:
     from starlette.routing import Route
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # advice to MLflow's authors
+        warnings.simplefilter("ignore")  # for MLflow's developers
         from mlflow.server.fastapi_app import app
 
     async def start(_: Any) -> HTMLResponse:
         return HTMLResponse(START % f"/{page}")
 
-    app.router.routes.insert(0, Route("/start", start))  # before MLflow's, which take all paths
+    app.router.routes.insert(0, Route("/start", start))  # before those that match all paths
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")

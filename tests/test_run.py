@@ -202,7 +202,7 @@ def test_a_mistake_in_the_parameters_removes_no_output(tmp_path):
         file.write_text(text)
         output = repository.run(folder, "./run", *command, code=2)
         assert "vit.data.image_size: should be a valid integer, found str 'big'" in output
-        assert output.endswith("nothing was run, and nothing removed\n")
+        assert output.endswith("nothing was run or removed\n")
         assert "Running stage" not in output and "Queued" not in output
         assert (folder / "data" / "vit" / "meta.json").exists()
         assert file.read_text() == text

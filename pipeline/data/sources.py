@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, print_error
 from pipeline.paths import root
 
 TIMEOUT = 60  # seconds without a response
@@ -70,7 +70,7 @@ def fetch(file: File) -> Path:
     if cached.exists():
         if _sha256(cached) == file.sha256:
             return cached
-        print(f"{cached} is damaged: fetching it again", file=sys.stderr)
+        print_error(f"{cached} is damaged: fetching it again", label="note")
         cached.unlink()
     cached.parent.mkdir(parents=True, exist_ok=True)
     _sweep(cached.parent)

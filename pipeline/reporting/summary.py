@@ -10,7 +10,7 @@ from pipeline.reporting.verdicts import Verdict
 from pipeline.wording import duration, number
 
 
-def tell(verdicts: Sequence[Verdict]) -> None:
+def show(verdicts: Sequence[Verdict]) -> None:
     """Print the verdicts, the duration, and where to look next."""
     rows = [
         (

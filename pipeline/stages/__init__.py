@@ -1,1 +1,1 @@
-"""The stages of the pipeline: read params, call, write. dvc.yaml runs them in order."""
+"""The stages of the pipeline, which dvc.yaml runs in order."""

@@ -1,4 +1,4 @@
-"""evaluate: models/<name> on the whole held-out split, with samples of what it does."""
+"""evaluate: compute the metrics of models/<name> on the whole held-out split, and samples."""
 
 import shutil
 import statistics
@@ -28,17 +28,17 @@ from pipeline.wording import number, significant, wrapped
 
 
 def evaluate(params: Params, name: str) -> None:
-    """Write figures and samples of the trained model `name`, and continue its MLflow runs.
+    """Write metrics and samples of the trained model `name`, and add them to its MLflow runs.
 
     Raises:
-        UserError: its data is not prepared, or it is not trained, or on other data or with other
-            parameters.
+        UserError: the data is not prepared, the model is not trained, or one of them was made with
+            other data or parameters.
     """
     data = require(data_dir(name), f"dvc repro prepare@{name}")
     provenance.check_data(name, params.section(name).data)
     fingerprint = read_json(data / "meta.json")["fingerprint"]
     for seed in params.seeds:
-        # Before anything is removed: a refusal costs no figures.
+        # Before anything is removed: after an error, the old figures are still there.
         provenance.check_model(name, require(model_dir(name, seed), f"dvc repro train@{name}"))
     shutil.rmtree(predictions_dir(name), ignore_errors=True)  # seeds of another run
     scored, predictions = [], []
@@ -47,30 +47,30 @@ def evaluate(params: Params, name: str) -> None:
         scored.append(figures)
         predictions += rows
         if len(params.seeds) > 1:
-            said = ", ".join(f"{key} {number(figures[key])}" for key in objective.headline)
-            print(wrapped(f"{name}, seed {seed}: {said}"))
-        # The training is in dvc.lock by now: its last state is of no more use.
+            line = ", ".join(f"{key} {number(figures[key])}" for key in objective.headline)
+            print(wrapped(f"{name}, seed {seed}: {line}"))
+        # dvc.lock has the training now, so its checkpoint is not needed any more.
         Checkpoint(name, identity(params, name, seed, fingerprint)).remove()
     if predictions:
         write_csv(predictions, predictions_dir(name) / "predictions.csv")
-    # Under the model's name: DVC's tables then have columns such as bert.loss.
-    metrics, said = {}, []
+    # The model's name as key gives DVC's tables columns such as bert.loss.
+    metrics, shown = {}, []
     for key in objective.headline:
         values = [figures[key] for figures in scored]
         metrics[key] = statistics.fmean(values)
-        said.append(f"{key} {number(metrics[key])}")
+        shown.append(f"{key} {number(metrics[key])}")
         if len(values) > 1:
             metrics[f"{key}_std"] = statistics.stdev(values)
-            said[-1] += f" (std {significant(metrics[f'{key}_std'], 2)})"
+            shown[-1] += f" (std {significant(metrics[f'{key}_std'], 2)})"
     write_json({name: metrics}, results_dir(name) / "metrics.json")
     which = f"{name}, mean of {len(scored)} seeds" if len(scored) > 1 else name
-    print(wrapped(f"{which}: {', '.join(said)}"))
+    print(wrapped(f"{which}: {', '.join(shown)}"))
 
 
 def _evaluate(
     params: Params, name: str, seed: int, data: Path
 ) -> tuple[Objective, dict[str, float], list[dict[str, Any]]]:
-    """The objective, its figures and its predictions, of one seed."""
+    """Evaluate one seed; returns the objective, the metrics and the predictions."""
     folder, made = model_dir(name, seed), prediction_dir(name, seed)
     device = devices.prepare(params)
     objective = build_objective(name, params, seed, data, device)
@@ -90,7 +90,7 @@ def _evaluate(
     trained = tracking.TrainedModel(params, name, seed)
     with trained.tracker("evaluate") as tracker:
         trained.restore(tracker)
-        trained.evaluated(tracker)
+        trained.log_evaluation(tracker)
     content = {"seconds": dict(clock.seconds), "device": devices.name(device)}
     records.write("evaluate", f"{name}-{seed}", made / "figures.json", content)
     return objective, figures, predictions

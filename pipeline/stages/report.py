@@ -1,4 +1,4 @@
-"""report: what the other stages left, beside the reference's figures."""
+"""report: compare the results of the other stages with the reference."""
 
 import shutil
 from collections.abc import Iterator
@@ -28,11 +28,11 @@ from pipeline.wording import number
 
 
 def report(params: Params) -> None:
-    """Write reports/metrics.md, metrics.json and figures/, and attach them to the MLflow runs of
-    the trainings that they are about.
+    """Write metrics.md, metrics.json, time_to_target.json and figures/ in reports/, and attach them
+    to the MLflow runs of the trainings.
 
     Raises:
-        UserError: a model is not evaluated, data, models and figures do not belong together, or
+        UserError: a model is not evaluated; data, models and evaluations do not belong together; or
             reports/targets.yaml is not valid.
     """
     for name in MODELS:
@@ -70,19 +70,19 @@ def report(params: Params) -> None:
     content = _content(params, found, judged, times, environment, command)
     write_json({**content, "changes": again.changes}, REPORTS / "metrics.json")
     write_json(_medians(times), REPORTS / "time_to_target.json")
-    summary.tell(judged)
+    summary.show(judged)
     for name in MODELS:
         for index, seed in enumerate(params.seeds):
             trained = tracking.TrainedModel(params, name, seed)
             with trained.tracker("report") as tracker:
                 if trained.restore(tracker):
-                    trained.evaluated(tracker)
+                    trained.log_evaluation(tracker)
                 tracker.metrics(dict(_costs(times.get(name, {}), index)))
-                trained.reported(tracker, REPORTS, _note(judged, name))
+                trained.log_report(tracker, REPORTS, _note(judged, name))
 
 
 def _note(judged: list[Verdict], name: str) -> str:
-    """The verdicts on one model, as Markdown."""
+    """The verdicts of one model, as a Markdown table; empty without targets."""
     rows = [
         (each.target.name, number(each.ours), number(each.target.value), str(each))
         for each in judged
@@ -92,7 +92,7 @@ def _note(judged: list[Verdict], name: str) -> str:
 
 
 def _times(result: Result, reached: ModelTargets) -> dict[str, list[dict[str, Any] | None]]:
-    """When each target was reached with every seed, by our name of the figure; `all` at once."""
+    """When each seed first reached each target; the key `all` is for all targets at once."""
     return {
         key: [moment and asdict(moment) for moment in time_to_target.moments(result, wanted)]
         for key, wanted in time_to_target.wanted(reached).items()
@@ -102,7 +102,7 @@ def _times(result: Result, reached: ModelTargets) -> dict[str, list[dict[str, An
 def _costs(
     of_model: dict[str, list[dict[str, Any] | None]], index: int
 ) -> Iterator[tuple[str, float]]:
-    """What it cost one of the trainings to reach each target, by name."""
+    """The cost of reaching each target in one training, as metrics for MLflow."""
     for key, found in of_model.items():
         if found[index]:
             moment = Moment(**found[index])
@@ -112,8 +112,8 @@ def _costs(
 
 
 def _medians(times: dict[str, dict[str, list[dict[str, Any] | None]]]) -> dict[str, Any]:
-    """For DVC's tables: the median over the seeds, without times; a target that is not reached
-    has none."""
+    """The median cost over the seeds, for DVC's tables: without seconds, and without targets that
+    are not reached."""
     medians: dict[str, Any] = {}
     for name, of_model in times.items():
         for key, found in of_model.items():
@@ -124,7 +124,7 @@ def _medians(times: dict[str, dict[str, list[dict[str, Any] | None]]]) -> dict[s
 
 
 def _cost(moment: Moment) -> dict[str, int]:
-    """Under the names that DVC's tables and MLflow's have in common."""
+    """The cost, with the same names in DVC and MLflow."""
     return {"steps": moment.step, "units": moment.units, "flops": moment.flops}
 
 
@@ -136,7 +136,7 @@ def _content(
     environment: dict[str, Any],
     command: list[str],
 ) -> dict[str, Any]:
-    """The report for programs."""
+    """The content of metrics.json."""
     met, comparable = verdicts.tally(judged)
     return {
         "profile": params.profile,

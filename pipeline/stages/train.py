@@ -1,4 +1,4 @@
-"""train: data/<name> to models/<name> and its curves, once for every seed."""
+"""train: train a model on data/<name>, once for each seed; write models/<name> and curves."""
 
 import shutil
 from contextlib import ExitStack
@@ -35,11 +35,11 @@ STEPS, EVALUATIONS = "history.csv", "validation.csv"
 
 
 def train(params: Params, name: str) -> None:
-    """Train the model `name`, or go on where an interrupted training of the same stopped.
+    """Train the model `name`; continue from its checkpoint if there is one.
 
     Raises:
-        UserError: its data is not prepared, or with other parameters, or anew in the meantime;
-            another process trains it; it is to be compiled where there is no compiler; or the
+        UserError: the data is not prepared, was prepared with other parameters, or changes during
+            training; another process trains the same model; torch cannot compile here; or the
             training diverged.
     """
     data = require(data_dir(name), f"dvc repro prepare@{name}")
@@ -48,7 +48,7 @@ def train(params: Params, name: str) -> None:
     with ExitStack() as held:
         keys = [identity(params, name, seed, fingerprint) for seed in params.seeds]
         kept = [held.enter_context(Checkpoint(name, key)) for key in keys]
-        # Nothing is removed before it is certain that nobody else trains the same.
+        # Remove nothing before all checkpoints are locked: another process may train the model.
         tracking.mark_killed(checkpoints.prune())
         shutil.rmtree(models_dir(name), ignore_errors=True)  # seeds of another run
         histories = [
@@ -63,7 +63,10 @@ def train(params: Params, name: str) -> None:
 def _train(
     params: Params, name: str, seed: int, data: Path, key: str, checkpoint: Checkpoint
 ) -> History:
-    """One training, with one seed; writes the folder of the model. key: its identity."""
+    """Train with one seed, and write the folder of the model.
+
+    key: of the training, see `checkpoint.identity`.
+    """
     device, settings = devices.prepare(params), params.section(name).train
     if settings.compile:
         require_compiler(name, device)
@@ -88,11 +91,11 @@ def _train(
         )
         took = duration(sum(clock.seconds.values()))
         print(f"{title}: {counted(len(history.steps), 'step')} in {took}", flush=True)
-        publish(history.steps, history.evaluations)  # what an interruption has kept back
+        # Again, because a training that continues after its last step publishes nothing.
+        publish(history.steps, history.evaluations)
         if provenance.fingerprints(data) != learned:
             raise UserError(
-                f"{data} was prepared anew while {name} trained on what was there before: run "
-                f"`dvc repro train@{name}` again"
+                f"{data} changed during the training of {name}: run `dvc repro train@{name}` again"
             )
         models.save(model, {**objective.model_config, provenance.DATA: learned}, folder)
         write_csv(history.steps, folder / STEPS)
@@ -100,7 +103,7 @@ def _train(
         summary = summarize(model, objective, settings, history, cost)
         summary["weights_sha256"] = records.sha256(folder / models.WEIGHTS)
         write_json(summary, folder / "summary.json")
-        tracking.TrainedModel(params, name, seed).trained(tracker)
+        tracking.TrainedModel(params, name, seed).log_training(tracker)
         rate = summary[objective.unit] / clock.seconds["train"]
         tracker.metrics(
             {"seconds": clock.seconds["train"], f"{objective.unit}_per_second": rate}
@@ -112,7 +115,7 @@ def _train(
             folder / models.WEIGHTS,
             {
                 "seconds": {k: round(v, 3) for k, v in clock.seconds.items()},
-                # Seconds of training at each evaluation, for the time to a target.
+                # Seconds of training until each evaluation, for the time to target.
                 "marks": {step: round(seconds, 3) for step, seconds in clock.marks.items()},
                 "throughput": rate,
                 "unit": objective.unit,
@@ -134,7 +137,10 @@ def summarize(
     history: History,
     step_flops: int,
 ) -> dict[str, Any]:
-    """Size and cost of the training, and how it ended."""
+    """The content of summary.json: size of the model, cost of the training, and last figures.
+
+    flops_per_step: floating-point operations.
+    """
     steps = Plan.of(settings, objective).steps
     examples = objective.examples_seen(steps)
     last = history.steps[-1]

@@ -1,4 +1,4 @@
-"""MLflow: a copy of the record, for browsing and comparing. The record is what the stages write."""
+"""Copies results to MLflow, for browsing and comparing. The record is what the stages write."""
 
 from pipeline.tracking.tracker import Tracker, mark_killed
 from pipeline.tracking.trained_model import TrainedModel

@@ -1,4 +1,4 @@
-"""Which run of MLflow a training has, and what is known of it when it begins."""
+"""Identifies the MLflow run of a training: its id, name, tags and parameters."""
 
 import hashlib
 import json
@@ -13,8 +13,8 @@ from pipeline.params import Params
 from pipeline.profiles import DEFAULT
 from pipeline.reproduction import Reproduction, reproduction
 
-LONGEST = 24  # characters of a value; of a longer one the end is told
-NAMED = 3  # changes that a name tells; of the others it tells the number
+LONGEST = 24  # characters of a value in a name; a longer value is cut at its beginning
+NAMED = 3  # changes in a name; it has the number of further ones
 
 
 def _now() -> int:
@@ -23,13 +23,13 @@ def _now() -> int:
 
 @dataclass(frozen=True)
 class Identity:
-    """Which run: of which training, and what is said of it when it begins.
+    """The run of one training.
 
-    training_id: known before MLflow is asked, and outlives interruptions.
-    begins: whether this stage gives the run its tags and its end; another one that continues the
-        run does so only where it has to create the run.
-    experiment: the row of `dvc exp show` that the run belongs to, which may be one of several.
-    weights: checksum of the trained model, once there is one.
+    training_id: made without MLflow; an interrupted training keeps it.
+    begins: whether this stage sets tags, parameters and status of the run. Other stages set them
+        only if they create the run.
+    experiment: a row of `dvc exp show` that the run belongs to; it may belong to several.
+    weights: SHA-256 of the trained model, if there is one already.
     started: milliseconds since 1970.
     """
 
@@ -43,7 +43,7 @@ class Identity:
     weights: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON, for `Identity(**...)`."""
+        """Values for JSON, and for `Identity(**...)`."""
         return asdict(self)
 
 
@@ -55,7 +55,7 @@ def identity(
     training_id: str,
     weights: str | None = None,
 ) -> Identity:
-    """The run of the training of `model` with `seed`, for a stage that adds to it."""
+    """The run of the training of `model` with `seed`, for one of the stages that add to it."""
     again = reproduction(params)
     depends = params.deciding(model, seed)
     digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode())
@@ -83,12 +83,12 @@ def identity(
 def _name(
     again: Reproduction, model: str, seed: int, several: bool, experiment: str | None
 ) -> str:
-    """What tells a run from its neighbours in a table or a legend: 'gpt lr=0.01 · puffy-tune'.
+    """A name that distinguishes the run in tables and legends: 'gpt lr=0.01 · puffy-tune'.
 
     several: whether there are other seeds.
     """
     ours = [change for change in again.changes or () if _concerns(change, model)]
-    ours.sort(key=lambda change: _section(change) != model)  # what is the model's own comes first
+    ours.sort(key=lambda change: _section(change) != model)  # the model's own section first
     changes = [_short(change) for change in ours[:NAMED]]
     if len(ours) > NAMED:
         changes.append(f"+{len(ours) - NAMED}")
@@ -97,12 +97,12 @@ def _name(
     parts += [f"seed {seed}"] if several or seed else []
     commit = records.git_commit()
     where = experiment or (commit and commit[:7] + ("-dirty" if commit.endswith("-dirty") else ""))
-    # Without what would end a string in a query of MLflow.
+    # These characters would end a string in an MLflow query.
     return re.sub(r"""['"`\\]""", "", " · ".join(parts + ([where] if where else [])))
 
 
 def _concerns(change: str, model: str) -> bool:
-    """Whether an override of `-S` is about the model; its seed is named by itself."""
+    """Whether an override of `-S` affects the model; the name has the seed separately."""
     return _section(change) in ("threads", "device", "model", model)
 
 

@@ -1,4 +1,4 @@
-"""What MLflow could not be told, kept until `python -m pipeline sync` delivers it."""
+"""Keeps runs that MLflow did not receive, until `python -m pipeline sync` uploads them."""
 
 import contextlib
 import json
@@ -22,26 +22,29 @@ from pipeline.tracking.secrets import hide
 from pipeline.wording import wrapped
 
 ENTRY = "entry.json"
-# Arguments that are paths, or lists of them: copied, since another run writes to the same place.
+# Arguments that are paths, or lists of paths. Copied, because the next run overwrites these files.
 PATHS = {"files": ("path",), "model": ("model", "meta", "tokenizer", "packages")}
 
 
 def put(
-    stage: str, identity: Identity, said: list[tuple[str, dict[str, Any]]], status: str
+    stage: str, identity: Identity, operations: list[tuple[str, dict[str, Any]]], status: str
 ) -> None:
-    """Keep a run that could not be delivered, with copies of its files."""
+    """Keep a run for a later upload, with copies of its files.
+
+    operations: names and arguments, for `Run.do`. status: of the run, see `Run.close`.
+    """
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fresh-") as temporary:
         fresh = Path(temporary) / "entry"
         fresh.mkdir()
-        operations = [
-            [operation, _at(operation, arguments, lambda path, n=number: _copy(path, fresh, n))]
-            for number, (operation, arguments) in enumerate(said)
+        copied = [
+            [name, _map_paths(name, arguments, lambda path, n=number: _copy(path, fresh, n))]
+            for number, (name, arguments) in enumerate(operations)
         ]
         entry = {
             "identity": identity.as_dict(),
-            "operations": operations,
+            "operations": copied,
             "status": status,
             "ended": int(time.time() * 1000),
         }
@@ -51,39 +54,39 @@ def put(
 
 
 def forget(stage: str, training_id: str) -> None:
-    """What an interrupted run left here is of no more use, once the run has said it again."""
+    """Remove what an interrupted run left here; the run has logged it again."""
     shutil.rmtree(_entry(stage, training_id), ignore_errors=True)
 
 
 def sync() -> None:
-    """Deliver everything that waits, and say so.
+    """Upload all runs kept here, and print their names.
 
     Raises:
-        UserError: MLflow cannot be reached; what it did not take goes on waiting.
+        UserError: MLflow failed; the remaining runs are still kept.
     """
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):  # or two at once would deliver the same
+    with FileLock(folder / ".lock"):  # two processes would upload the same run twice
         waiting = pending()
         for number, file in enumerate(waiting):
             try:
-                store.experiment_id()  # a server that is down costs seconds
-                with _patience():
-                    print(wrapped(f"delivered: {deliver(file)}"), flush=True)
+                store.experiment_id()  # fails within seconds if the server is down
+                with _longer_timeouts():
+                    print(wrapped(f"uploaded: {upload(file)}"), flush=True)
             except Exception as error:
                 raise UserError(
                     f"{store.failure(error)}\n"
-                    f"{len(waiting) - number} of {len(waiting)} runs wait on; run the same command "
-                    "again when that is mended"
+                    f"{len(waiting) - number} of {len(waiting)} runs are not uploaded; solve this, "
+                    "then run the same command again"
                 ) from None
         if not waiting:
-            print("nothing waits for MLflow")
+            print("nothing to upload")
             return
     _note_experiments()
 
 
 def _note_experiments() -> None:
-    """Experiments that DVC made while MLflow was down have been noted in no run yet."""
+    """Add the experiments that DVC made while MLflow was down to the tags of their runs."""
     import mlflow
 
     try:
@@ -94,19 +97,19 @@ def _note_experiments() -> None:
 
 
 def pending() -> list[Path]:
-    """Runs that wait for delivery: trainings first, then what continues them."""
+    """The kept runs, oldest first: a training before the stages that continue its run."""
     return sorted(_folder().glob("*/" + ENTRY), key=lambda file: (file.stat().st_mtime, file))
 
 
-def deliver(file: Path) -> str:
-    """Deliver one run and forget it; returns its name."""
+def upload(file: Path) -> str:
+    """Upload one run and remove it here; returns its name."""
     folder = file.parent
     entry = json.loads(file.read_text("utf-8"))
     identity = Identity(**entry["identity"])
     run = Run(identity)
     try:
-        for operation, arguments in entry["operations"]:
-            run.do(operation, _at(operation, arguments, lambda path: str(folder / path)))
+        for name, arguments in entry["operations"]:
+            run.do(name, _map_paths(name, arguments, lambda path: str(folder / path)))
     except Exception:
         with contextlib.suppress(Exception):
             run.close("FAILED")  # until the next attempt
@@ -117,23 +120,25 @@ def deliver(file: Path) -> str:
     return identity.name
 
 
-def note_silence() -> None:
-    """The store does not answer: spare the other stages of this `dvc` command the wait."""
-    _silence().parent.mkdir(exist_ok=True)
-    _silence().write_text(json.dumps([hide(store.uri()), records.dvc_name()]))
+def mark_unreachable() -> None:
+    """Record that MLflow failed; then the other stages of this `dvc` command do not try it."""
+    _failure_file().parent.mkdir(exist_ok=True)
+    _failure_file().write_text(json.dumps([hide(store.uri()), records.dvc_name()]))
 
 
-def silent() -> bool:
-    """Whether another stage of this `dvc` command has found the store silent."""
+def unreachable() -> bool:
+    """Whether MLflow failed in another stage of this `dvc` command."""
     name = records.dvc_name()
     try:
-        noted = json.loads(_silence().read_text())
-        return name is not None and noted == [hide(store.uri()), name]
+        recorded = json.loads(_failure_file().read_text())
+        return name is not None and recorded == [hide(store.uri()), name]
     except (OSError, ValueError):
         return False
 
 
-def _at(operation: str, arguments: dict[str, Any], move: Callable[[str], str]) -> dict[str, Any]:
+def _map_paths(
+    operation: str, arguments: dict[str, Any], move: Callable[[str], str]
+) -> dict[str, Any]:
     """The arguments of an operation with `move` applied to its paths."""
     moved = {}
     for key in PATHS.get(operation, ()):
@@ -144,7 +149,8 @@ def _at(operation: str, arguments: dict[str, Any], move: Callable[[str], str]) -
 
 
 def _copy(path: str, folder: Path, number: int) -> str:
-    """Copy a file or folder under its own name, which is its name in MLflow; returns where to."""
+    """Copy a file or folder into folder/number, with its name, which MLflow shows; returns the path
+    inside `folder`."""
     source, target = Path(path), folder / str(number) / Path(path).name
     target.parent.mkdir(exist_ok=True)
     if source.is_dir():
@@ -155,8 +161,8 @@ def _copy(path: str, folder: Path, number: int) -> str:
 
 
 @contextlib.contextmanager
-def _patience() -> Iterator[None]:
-    """Time for a large model, which a stage would not wait for."""
+def _longer_timeouts() -> Iterator[None]:
+    """Allow MLflow the time that a large model takes; a stage does not wait so long."""
     usual = os.environ.copy()
     os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
     try:
@@ -173,5 +179,5 @@ def _folder() -> Path:
     return root() / ".records" / "outbox"
 
 
-def _silence() -> Path:
-    return root() / ".records" / "silent-store.json"
+def _failure_file() -> Path:
+    return root() / ".records" / "unreachable-store.json"

@@ -1,7 +1,6 @@
-"""MLflow's registry of models: a version for each training, with names for two of them.
+"""Registers models in MLflow: one version for each training, and two aliases.
 
-`models:/transformer-benchmark-gpt@best` is the model of the best figure, and `...@newest` the last
-one that was trained.
+`models:/transformer-benchmark-gpt@best` has the lowest loss, `...@newest` is the last one trained.
 """
 
 import json
@@ -9,21 +8,22 @@ from typing import Any
 
 from pipeline.tracking import store
 
-NEWEST, BEST = "newest", "best"  # MLflow keeps the name 'latest' for itself
+NEWEST, BEST = "newest", "best"  # MLflow reserves the name 'latest'
 
 
 def registered_name(model: str) -> str:
-    """The name of the registered model; the registry of a server holds those of other projects."""
+    """The name of the registered model, with a prefix: other projects may use the same server."""
     return f"{store.EXPERIMENT}-{model}"
 
 
 def register(
     client: Any, run: Any, model: str, figure: str, value: float, comparable: str
 ) -> None:
-    """Register the model of a run, unless it is, and name the newest and the best one.
+    """Register the model of a run if it is not registered yet, and set the two aliases.
 
-    figure, value: the lower, the better. comparable: equal for those that the best one is chosen
-    among, which are of the same data and measured in the same way.
+    figure, value: name and value of the metric; lower is better.
+    comparable: equal for models measured in the same way on the same data; the best is chosen
+        among these.
     """
     from mlflow.exceptions import MlflowException
 
@@ -35,7 +35,7 @@ def register(
     if not versions:
         try:
             client.create_registered_model(name, description=_description(model, figure))
-        except MlflowException as error:  # another stage was faster
+        except MlflowException as error:  # another stage has created it
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
     tags = {"comparable": comparable, figure: repr(float(value))}
@@ -47,7 +47,7 @@ def register(
         description=run.info.run_name,
         model_id=logged.model_id,
     )
-    # By which MLflow's pages lead from the model of a run to its version.
+    # MLflow's pages use this tag to link the model of a run to its version.
     link = json.dumps([{"name": name, "version": version.version}])
     client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
     client.set_registered_model_alias(name, NEWEST, version.version)
@@ -58,7 +58,7 @@ def register(
 
 def _description(model: str, figure: str) -> str:
     return (
-        f"{model} as this benchmark trains it, a version for each training. `{NEWEST}` is the last "
-        f"one trained; `{BEST}` has the lowest `{model}.{figure}` among those that are measured "
-        "like it, on the same data."
+        f"{model} of this benchmark, one version for each training. `{NEWEST}` is the last one "
+        f"trained; `{BEST}` has the lowest `{model}.{figure}` among those measured in the same way "
+        "on the same data."
     )

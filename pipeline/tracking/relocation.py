@@ -1,12 +1,11 @@
-"""A database of MLflow that was moved or copied with its clone: it names the files of its runs by
-the place where it was made."""
+"""Updates paths in MLflow's database after its clone was moved or copied: they are absolute."""
 
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-# Where MLflow's database names files.
+# Columns with paths, by table.
 LOCATIONS = {
     "experiments": ("artifact_location",),
     "runs": ("artifact_uri",),
@@ -16,16 +15,16 @@ LOCATIONS = {
 
 
 def relocate(database: Path, experiment: str, artifacts: Path) -> bool:
-    """Have the database name the files of the experiment in the folder `artifacts`, where they are
-    now; whether anything was changed.
+    """Point the database to the experiment's files in the folder `artifacts`; returns whether
+    anything changed.
 
-    It is done in the database itself: MLflow has no way to change where a run's files are.
+    This edits the tables directly, because MLflow cannot change the location of a run's files.
     """
     if not database.exists():
         return False
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         if not connection.execute("PRAGMA table_info(logged_models)").fetchall():
-            return False  # not yet MLflow's
+            return False  # MLflow has not created its tables yet
         query = "SELECT artifact_location FROM experiments WHERE name = ?"
         found = connection.execute(query, (experiment,)).fetchone()
         if found is None or found[0] == artifacts.as_uri():
@@ -45,7 +44,7 @@ def _relocate(
     ).fetchall()
     for (place,) in places:
         moved = now + place[len(former) :]
-        # A database that was copied without its files goes on naming them where they are.
+        # If the database was copied without its files, keep the paths of the original.
         if place == former or _path(moved).exists() or not _path(place).exists():
             connection.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?",
                                (moved, place))  # fmt: skip

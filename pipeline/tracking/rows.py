@@ -1,7 +1,7 @@
-"""From a row of `dvc exp show` to its runs in MLflow, and back.
+"""Finds the MLflow runs of a row of `dvc exp show`, and tags runs with their rows.
 
-A run notes the checksum of the model that it trained, and DVC knows the models of each row. So they
-find each other also where DVC took the models from its cache, and no stage ran.
+A run has the checksum of its trained model as a tag, and DVC knows the models of each row. This
+also works if DVC took the models from its cache and ran no stage.
 """
 
 import json
@@ -12,24 +12,25 @@ from pipeline import MODELS
 from pipeline.errors import UserError, first_line
 from pipeline.paths import models_dir, read_json, root, write_json
 
-WORKSPACE = "workspace"  # the row that is no commit
-EXPERIMENTS = "dvc_experiment"  # tag of a run: the experiments that it belongs to
-WEIGHTS = "weights_sha256"  # tag of a run: its trained model
-LONGEST = 5000  # characters of a tag, for all databases that MLflow supports
+WORKSPACE = "workspace"  # the row of uncommitted results
+# Tags of a run: the experiments that it belongs to, and the SHA-256 of its trained model.
+EXPERIMENTS_TAG = "dvc_experiment"
+WEIGHTS_TAG = "weights_sha256"
+LONGEST = 5000  # characters of a tag; all databases that MLflow supports allow these
 
 
 def runs_of(client: Any, experiment_id: str, row: str) -> list[str]:
-    """The ids of the runs in which the models of a row were trained.
+    """The ids of the runs that trained the models of a row.
 
     row: an experiment, a branch, a tag or a commit; or `workspace`.
 
     Raises:
-        UserError: DVC does not know the row or has none of its models, or MLflow has no such run.
+        UserError: DVC does not know the row or has no models of it, or MLflow has no run of them.
     """
     found = [
         run.info.run_id
         for weights in _weights(row)
-        for run in client.search_runs([experiment_id], f"tags.{WEIGHTS} = '{weights}'")
+        for run in client.search_runs([experiment_id], f"tags.{WEIGHTS_TAG} = '{weights}'")
     ]
     if not found:
         raise UserError(f"{row}: MLflow has no run of its models")
@@ -37,14 +38,14 @@ def runs_of(client: Any, experiment_id: str, row: str) -> list[str]:
 
 
 def note_experiments(client: Any, experiment_id: str) -> None:
-    """Note in the runs which experiments they belong to, of all experiments that DVC has."""
+    """Tag all runs with the experiments of DVC that they belong to."""
     trained: dict[str, list[Any]] = {}
     page = None
     while page is None or page.token:
         page = client.search_runs([experiment_id], page_token=page and page.token)
         for run in page:
-            if WEIGHTS in run.data.tags:
-                trained.setdefault(run.data.tags[WEIGHTS], []).append(run)
+            if WEIGHTS_TAG in run.data.tags:
+                trained.setdefault(run.data.tags[WEIGHTS_TAG], []).append(run)
     for row, all_weights in _experiments().items():
         for weights in all_weights:
             for run in trained.get(weights, []):
@@ -52,22 +53,22 @@ def note_experiments(client: Any, experiment_id: str) -> None:
 
 
 def add(client: Any, run: Any, row: str) -> None:
-    """Add a row to those that a run notes."""
-    known = run.data.tags.get(EXPERIMENTS)
+    """Add a row to the experiments in the tag of a run; if it gets too long, drop the oldest."""
+    known = run.data.tags.get(EXPERIMENTS_TAG)
     rows = known.split(", ") if known else []
     if row not in rows:
         rows.append(row)
         while len(text := ", ".join(rows)) > LONGEST:
             rows.pop(0)
-        client.set_tag(run.info.run_id, EXPERIMENTS, text)
-        run.data.tags[EXPERIMENTS] = text
+        client.set_tag(run.info.run_id, EXPERIMENTS_TAG, text)
+        run.data.tags[EXPERIMENTS_TAG] = text
 
 
 def _experiments() -> dict[str, list[str]]:
-    """Checksums of the trained models of each experiment, by its name."""
+    """SHA-256 of the trained models of each experiment, by its name."""
     command = ["git", "for-each-ref", "--format=%(objectname) %(refname:lstrip=4)"]
     listed = subprocess.run([*command, "refs/exps/*/*/*"], capture_output=True, text=True)
-    # DVC needs most of a second for a commit, of which the models never change.
+    # Cached, because DVC takes almost a second for each commit. A commit never changes.
     file = root() / ".records" / "models-of-commits.json"
     known = read_json(file) if file.exists() else {}
     before = len(known)
@@ -78,7 +79,7 @@ def _experiments() -> dict[str, list[str]]:
             try:
                 known[commit] = _weights(commit)
             except UserError:
-                continue  # DVC has only what was pulled
+                continue  # its models were not pulled
         found[row] = known[commit]
     if len(known) > before:
         write_json(known, file)
@@ -86,10 +87,10 @@ def _experiments() -> dict[str, list[str]]:
 
 
 def _weights(row: str) -> list[str]:
-    """Checksums of the trained models of a row, from their summaries.
+    """SHA-256 of the trained models of a row, from their summary.json.
 
     Raises:
-        UserError: DVC does not know the row, or has none of its models.
+        UserError: DVC does not know the row, or has no models of it.
     """
     from dvc.api import DVCFileSystem
     from fsspec.implementations.local import LocalFileSystem
@@ -101,8 +102,8 @@ def _weights(row: str) -> list[str]:
             for name in MODELS
             for path in sorted(files.glob(f"{models_dir(name)}/seed-*/summary.json"))
         ]
-    except Exception as error:  # whatever DVC and git raise of what they do not know or have
-        raise UserError(f"{row}: DVC has no models of such a row: {first_line(error)}") from None
+    except Exception as error:  # DVC and git raise many kinds
+        raise UserError(f"{row}: DVC has no models of this row: {first_line(error)}") from None
     if not summaries:
-        raise UserError(f"{row}: DVC has no models of such a row")
+        raise UserError(f"{row}: DVC has no models of this row")
     return [summary["weights_sha256"] for summary in summaries]

@@ -1,7 +1,7 @@
-"""One run in MLflow, to which the same thing may be said again without harm.
+"""One run in MLflow; logging the same thing twice has no effect.
 
-An interrupted training says again what it said before, and so does what is delivered late: a run
-is found by the training's own id, a step that it has is not logged twice, nor is a model.
+An interrupted training and a late upload log again what they logged before. Therefore a run is
+found by the id of its training, and its steps and its model are logged only once.
 """
 
 import json
@@ -16,13 +16,13 @@ from pipeline.tracking import registry, rows, store
 from pipeline.tracking.identity import Identity
 
 SERVING = ("mlflow", "torch", "numpy", "safetensors", "tokenizers")
-BATCH = 1000  # metrics that MLflow takes in one call
+BATCH = 1000  # the most metrics that MLflow accepts in one call
 
 
 class Run:
-    """A run that is open in MLflow; `do` is the one way to add to it.
+    """A run in MLflow, found or created; `do` adds to it.
 
-    created: whether MLflow had no run of the training yet.
+    created: whether it was created now.
     """
 
     def __init__(self, identity: Identity):
@@ -33,7 +33,7 @@ class Run:
         self._last_step: dict[str, int] = {}
         found = find(identity.training_id, self.experiment_id)
         if found is None and identity.weights:
-            found = _find(f"tags.weights_sha256 = '{identity.weights}'", self.experiment_id)
+            found = _find(f"tags.{rows.WEIGHTS_TAG} = '{identity.weights}'", self.experiment_id)
         self.created = found is None
         self.run_id = found or self._create(identity)
         self._begins = identity.begins or self.created
@@ -53,35 +53,35 @@ class Run:
         run = self._client.create_run(
             self.experiment_id,
             start_time=identity.started,
-            run_name=self._unused(identity.name),
+            run_name=self._unused_name(identity.name),
             tags=resolve_tags(tags),
         )
         return run.info.run_id
 
-    def _unused(self, name: str) -> str:
-        """The name, or the name with a number where another run has it."""
+    def _unused_name(self, name: str) -> str:
+        """The name, with a number if another run has it already."""
         query = f"attributes.run_name LIKE '{name}%'"
         used = {run.info.run_name for run in self._client.search_runs([self.experiment_id], query)}
         names = (f"{name} · {number}" for number in range(2, len(used) + 2))
         return next(each for each in (name, *names) if each not in used)
 
     def close(self, status: str, ended: int | None = None) -> None:
-        """End the run, unless it is another stage's and has ended by itself.
+        """End the run, unless the stage continues a run that has ended already.
 
         status: FINISHED, FAILED or KILLED. ended: milliseconds since 1970, by default now.
         """
         if self._begins:
-            # Of a training that another stage tells of, nobody knows how long it took.
+            # Another stage that creates the run does not know the duration of the training: log 0.
             self._client.set_terminated(self.run_id, status, self._ended or ended)
 
     def do(self, operation: str, arguments: dict[str, Any]) -> None:
-        """Add to the run: an operation of `Tracker` and its arguments."""
+        """Add to the run: the name of an operation of `Tracker`, and its arguments."""
         getattr(self, f"_{operation}")(**arguments)
 
     def _params(self, values: dict[str, Any]) -> None:
         from mlflow.entities import Param
 
-        # As `-S` takes them: true, not True.
+        # In the form of `-S`: true, not True.
         params = [Param(k, v if isinstance(v, str) else json.dumps(v)) for k, v in values.items()]
         self._client.log_batch(self.run_id, params=params)
 
@@ -91,7 +91,7 @@ class Run:
         self._client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
 
     def _note(self, text: str) -> None:
-        """The run's description, in Markdown; `<run>` stands for the address of its page."""
+        """Set the description; see `Tracker.note`."""
         page = f"#/experiments/{self.experiment_id}/runs/{self.run_id}"
         self._tags({"mlflow.note.content": text.replace("<run>", page)})
 
@@ -111,14 +111,14 @@ class Run:
             self._last_step[metric.key] = metric.step
 
     def _last(self, key: str) -> int:
-        """The last step of a series that the run has."""
+        """The last logged step of a metric; 0 if there is none."""
         if key not in self._last_step:
             known = [] if self.created else self._client.get_metric_history(self.run_id, key)
             self._last_step[key] = max((metric.step for metric in known), default=0)
         return self._last_step[key]
 
     def _metrics(self, values: dict[str, float], step: int = 0) -> None:
-        """Figures of the trained model, which MLflow shows beside the model and its data, too."""
+        """Log figures of the trained model, also on MLflow's pages of the model and of its data."""
         from mlflow.entities import Metric
 
         run = self._client.get_run(self.run_id)
@@ -163,7 +163,7 @@ class Run:
         versions = records.versions()
         run = self._client.get_run(self.run_id)
         with warnings.catch_warnings(), mlflow.start_run(self.run_id):
-            # Advice on type hints; the signature says what a hint would.
+            # MLflow advises type hints, but the signature has the same information.
             warnings.simplefilter("ignore", UserWarning)
             mlflow.pyfunc.log_model(
                 name=name,
@@ -182,12 +182,15 @@ class Run:
 
 
 def find(training_id: str, experiment_id: str, condition: str = "") -> str | None:
-    """The id of the run of a training; None if MLflow has none that fulfils the condition."""
+    """The id of the run of a training; None if there is none.
+
+    condition: added to the query, as in " and attributes.status = 'RUNNING'".
+    """
     return _find(f"tags.training_id = '{training_id}'{condition}", experiment_id)
 
 
 def _find(query: str, experiment_id: str) -> str | None:
-    """The id of the latest run of a query; None if there is none."""
+    """The id of the latest run that matches a query; None if there is none."""
     import mlflow
 
     found = mlflow.MlflowClient().search_runs([experiment_id], query, max_results=1)
@@ -195,8 +198,7 @@ def _find(query: str, experiment_id: str) -> str | None:
 
 
 def mark_killed(training_ids: list[str]) -> None:
-    """End the runs of trainings that were killed, and so could not end them themselves, at the time
-    of what they logged last."""
+    """Set the runs of killed trainings to KILLED; they end at the time of their last metric."""
     import mlflow
 
     experiment_id, client = store.experiment_id(), mlflow.MlflowClient()
@@ -210,7 +212,7 @@ def mark_killed(training_ids: list[str]) -> None:
 
 
 def _signature(meta: dict[str, Any]) -> Any:
-    """What the model takes: texts, or images of the size it was trained on."""
+    """The input of the model: strings, or images (N, C, size, size) of bytes."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec

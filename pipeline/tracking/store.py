@@ -1,4 +1,4 @@
-"""Where MLflow keeps the runs."""
+"""Where MLflow stores the runs: a server, or a database in the project's root."""
 
 import os
 import shlex
@@ -12,10 +12,10 @@ from pipeline.tracking.relocation import relocate
 from pipeline.tracking.secrets import hide
 
 EXPERIMENT = "transformer-benchmark"
-# Else MLflow's pages take runs for those of an agent.
+# Without this tag, MLflow's pages show the runs as those of an agent.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 
-# A server that is down or hangs may cost seconds, not the minutes of MLflow's defaults.
+# With MLflow's defaults, a server that is down or hangs would block a stage for minutes.
 for _key, _value in {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
@@ -25,46 +25,47 @@ for _key, _value in {
     "GIT_PYTHON_REFRESH": "quiet",
 }.items():
     os.environ.setdefault(_key, _value)
-# Links to a run on a server, with the password that the server's address may hold.
+# MLflow would print links to runs with the password of the server's address.
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 
 
 def database() -> Path:
-    """The one in the project's root; the main one for DVC's temporary copies too."""
+    """The file in the project's root, which DVC's temporary copies share."""
     return (root() / "mlflow.db").absolute()
 
 
 def artifacts() -> Path:
-    """Where the files of the runs in that database are."""
+    """The folder with the files of the runs in that database."""
     return (root() / "mlartifacts").absolute()
 
 
 def default() -> str:
     """The address of the database in the project's root."""
     path = str(database())
-    quoted = path.replace("%", "%25").replace("?", "%3F")  # which a URL would take for its own
-    # Where it names no driver, MLflow makes an empty folder of a quoted path, outside of this one.
+    quoted = path.replace("%", "%25").replace("?", "%3F")  # special in a URL
+    # Without a driver, MLflow would create an empty folder with the quoted path elsewhere.
     driver = "sqlite" if quoted == path else "sqlite+pysqlite"
     return f"{driver}:///{quoted}"
 
 
 def uri() -> str:
-    """Where runs are kept: MLFLOW_TRACKING_URI, or the database in the project's root.
+    """MLFLOW_TRACKING_URI, or the address of the database in the project's root.
 
-    It may hold a password: see `hide`.
+    It may have a password: see `hide`.
     """
     return os.environ.get("MLFLOW_TRACKING_URI") or default()
 
 
 def failure(error: BaseException) -> str:
-    """What MLflow's failure says, in one line and without passwords."""
-    said = hide(first_line(error))
-    # Errors of MLflow may quote whole pages; one of ours has a command that is to be copied.
-    return f"MLflow at {hide(uri())} failed: {said if isinstance(error, UserError) else said[:400]}"
+    """An error of MLflow as one line, without passwords."""
+    message = hide(first_line(error))
+    # MLflow's errors may contain whole pages; ours has a command to copy.
+    shown = message if isinstance(error, UserError) else message[:400]
+    return f"MLflow at {hide(uri())} failed: {shown}"
 
 
 def experiment_id() -> str:
-    """The experiment's id; it and the database are created where they are missing.
+    """The experiment's id; creates the experiment and the database if they are missing.
 
     Raises:
         UserError: the experiment is deleted.
@@ -72,7 +73,7 @@ def experiment_id() -> str:
     import mlflow
     from mlflow.entities import LifecycleStage
 
-    # Two processes that create the same database at once break it: one at a time.
+    # Two processes that create the database at once would break it.
     folder = root() / ".cache"
     folder.mkdir(exist_ok=True)
     with FileLock(folder / "mlflow.lock"):
@@ -91,8 +92,8 @@ def experiment_id() -> str:
 
 
 def _deleted(identifier: str, local: bool) -> str:
-    """What to do about an experiment that is deleted, which MLflow keeps along with its name."""
+    """The message for a deleted experiment, which still occupies its name."""
     command = f"python -m mlflow experiments restore --experiment-id {identifier}"
     if local:
         command = f"MLFLOW_TRACKING_URI={shlex.quote(default())} {command}"
-    return f"its experiment '{EXPERIMENT}' is deleted; this restores it: {command}"
+    return f"the experiment '{EXPERIMENT}' is deleted; restore it with `{command}`"

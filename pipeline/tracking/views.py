@@ -1,8 +1,8 @@
-"""What MLflow's table of runs shows first: views of it, which are kept in the experiment itself.
+"""Views of MLflow's table of runs: their columns and charts.
 
-A view has what people compare in its first columns, under the names of `dvc exp show`, and in its
-charts; then the parameters that differ. MLflow's pages list it under 'Views', and a link opens it.
-MLflow keeps a view as a tag of the experiment, in the form that its own pages write.
+The first columns have the figures of `dvc exp show`, which people compare, then the parameters that
+differ; the charts show the same figures. MLflow's pages list the views under 'Views', and a link
+opens one. A view is a tag of the experiment, in the format that MLflow's own pages write.
 """
 
 import json
@@ -15,9 +15,9 @@ from pipeline.paths import read_json, results_dir
 from pipeline.tracking import rows, store
 
 TAG = "mlflow.sharedViewState."
-OVERVIEW, ROW = "all", "row"  # keys of views, beside the names of the models
-RUNS = 200  # the latest ones, by which columns are chosen
-COLUMNS = 12  # of parameters
+OVERVIEW, ROW = "all", "row"  # keys of views; the others are the names of the models
+RUNS = 200  # number of the latest runs, which determine the columns
+COLUMNS = 12  # the most columns of parameters
 LINE = {
     "xAxisKey": "step",
     "scaleType": "linear",
@@ -26,13 +26,13 @@ LINE = {
     "useGlobalLineSmoothing": False,
 }
 NAME = "attributes.`Run Name`"
-RESULTS = ("Models", "Dataset")  # attributes with links to a run's model and data
+RESULTS = ("Models", "Dataset")  # columns with links to the model and the data of a run
 
 
 def update(client: Any, experiment_id: str, row: str = "", run_ids: Iterable[str] = ()) -> str:
-    """Write the views anew, by the runs that there are; returns the key of the one to open.
+    """Write all views again, for the current runs; returns the key of the one to open.
 
-    row, run_ids: a row of `dvc exp show` and its runs, for a view of these.
+    row, run_ids: a row of `dvc exp show` and its runs, for a view of these runs only.
     """
     runs = client.search_runs([experiment_id], "tags.stage = 'train'", max_results=RUNS)
     views = {OVERVIEW: _view("All models", runs, MODELS, "tags.stage = 'train'")}
@@ -51,21 +51,21 @@ def update(client: Any, experiment_id: str, row: str = "", run_ids: Iterable[str
 
 
 def page(experiment_id: str, view: str | None) -> str:
-    """The table of runs of model training, in a view, as a link relative to the server."""
+    """The link to the table of runs, relative to the server. view: its key; None for no view."""
     shown = f"&viewStateShareKey={view}" if view else ""
     return f"#/experiments/{experiment_id}/runs?workflowType=machine_learning{shown}"
 
 
 def _view(title: str, runs: list[Any], models: Iterable[str], query: str) -> str:
-    """A view as MLflow keeps it. runs: by which its columns and charts are chosen."""
+    """A view in MLflow's format. runs: determine its columns and charts."""
     figures = {name: _headline(name) for name in models}
     columns = [f"metrics.`{name}.{key}`" for name in models for key in figures[name]]
-    columns += [f"tags.`{rows.EXPERIMENTS}`"]
+    columns += [f"tags.`{rows.EXPERIMENTS_TAG}`"]
     columns += [f"params.`{key}`" for key in _differing(runs)[:COLUMNS]]
     columns += [f"attributes.`{each}`" for each in RESULTS]
     logged = {key for run in runs for key in run.data.metrics}
     sections = {f"{name}: compare": _charts(name, figures[name], logged) for name in models}
-    # The others, which MLflow makes by itself, are there on a click.
+    # Sections that MLflow generates are collapsed.
     sections |= {f"{name}/training": [] for name in models} | {"Model metrics": []}
     state = {
         "searchFilter": query,
@@ -95,14 +95,14 @@ def _view(title: str, runs: list[Any], models: Iterable[str], query: str) -> str
 
 
 def _headline(name: str) -> list[str]:
-    """What people compare runs of a model by: the columns that `dvc exp show` has."""
+    """The figures for comparing runs of a model: the columns of `dvc exp show`."""
     file = results_dir(name) / "metrics.json"
     figures = read_json(file)[name] if file.exists() else {"loss": None}
     return [key for key in figures if not key.endswith("_std")]
 
 
 def _differing(runs: list[Any]) -> list[str]:
-    """The parameters that are not the same in all runs of a model."""
+    """The parameters that differ between runs of the same model."""
     differing = {}
     for name in MODELS:
         ours = [run.data.params for run in runs if run.data.tags.get("model") == name]
@@ -112,7 +112,7 @@ def _differing(runs: list[Any]) -> list[str]:
 
 
 def _charts(name: str, figures: list[str], logged: set[str]) -> list[dict[str, Any]]:
-    """Curves of training batches and of evaluations in one chart, then each figure as it ended."""
+    """For each figure, a chart of its training and evaluation curves; then one of final values."""
     curves = []
     for key in figures:
         training, evaluations = f"{name}/training/{key}", f"{name}.{key}"

@@ -98,7 +98,7 @@ def test_weights_and_curves_that_do_not_fit(small, project):
             result = pipeline(small, "train", "--model", "gpt")
         assert result.returncode == 1
         assert "No space left on device" in result.stderr
-        assert "make space, then run the same command again" in result.stderr
+        assert "free some space, then run the same command again" in result.stderr
         assert "Traceback" not in result.stderr
     result = pipeline(small, "train", "--model", "gpt")
     assert result.returncode == 0

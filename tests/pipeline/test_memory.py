@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.cli import told_plainly
+from pipeline.errors import reports_errors
 
 
 @pytest.mark.parametrize(
@@ -14,11 +14,11 @@ from pipeline.cli import told_plainly
 )
 def test_too_much_memory_is_told_without_a_traceback(ask, capsys):
     with pytest.raises(SystemExit) as ended:
-        told_plainly(ask)()
+        reports_errors(ask)()
     assert ended.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: not enough memory: ")
-    assert line.endswith("a smaller model, batch or sequence takes less")
+    assert line.endswith("use a smaller model, batch or sequence")
 
 
 def test_another_error_is_a_traceback(capsys):
@@ -26,4 +26,4 @@ def test_another_error_is_a_traceback(capsys):
         raise RuntimeError("a mistake of the program")
 
     with pytest.raises(RuntimeError):
-        told_plainly(fail)()
+        reports_errors(fail)()

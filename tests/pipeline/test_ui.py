@@ -39,7 +39,7 @@ def test_the_link_leads_to_the_runs_of_model_training(small, project):
     with Tracker("train", small, "gpt", 0):
         pass
     with running_ui({}) as (process, address):
-        assert process.stdout.readline() == f"MLflow: {address}/start (Ctrl-C ends it)\n"
+        assert process.stdout.readline() == f"MLflow: {address}/start (Ctrl-C stops it)\n"
         with urllib.request.urlopen(f"{address}/start") as answer:
             page = answer.read().decode()
         with urllib.request.urlopen(address) as answer:
@@ -68,4 +68,4 @@ def test_a_server_where_nothing_may_be_written_has_a_link_all_the_same(
     monkeypatch.setattr(mlflow.MlflowClient, "set_experiment_tag", refuse)
     page = ui._page(None)
     assert page.endswith("/runs?workflowType=machine_learning")
-    assert "warning: no view of the runs is set up: MLflow at " in capsys.readouterr().err
+    assert "warning: no view of the runs: MLflow at " in capsys.readouterr().err

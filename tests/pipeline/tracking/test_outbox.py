@@ -56,7 +56,7 @@ def test_a_server_that_stops_in_the_middle(server, small, project, capsys, fault
     print(f"seconds lost to a server that {fault}: {lost:.1f}")
     assert lost < 10
     assert capsys.readouterr().err.count("warning: MLflow at http://127.0.0.1") == 1
-    with pytest.raises(UserError, match="1 of 1 runs wait on"):  # still down
+    with pytest.raises(UserError, match="1 of 1 runs are not uploaded"):  # still down
         outbox.sync()
     with server.running():
         outbox.sync()
@@ -99,7 +99,7 @@ def test_two_deliveries_at_once(server, small, project):
             for _ in range(2)
         ]
         told = sorted(process.communicate()[0].splitlines()[-1] for process in both)
-        assert told == ["delivered: gpt", "nothing waits for MLflow"]
+        assert told == ["nothing to upload", "uploaded: gpt"]
         (run,) = runs(server)
         series = mlflow.MlflowClient().get_metric_history(run.info.run_id, "gpt/training/loss")
         assert [point.step for point in series] == [row["step"] for row in ROWS]
@@ -142,12 +142,12 @@ def test_an_experiment_that_was_deleted_is_named_and_restored_as_it_says(small, 
     with Tracker("train", small, "gpt", 0) as tracker:
         tracker.steps(ROWS)
     warning = capsys.readouterr().err
-    assert "its experiment 'transformer-benchmark' is deleted; this restores it: " in warning
+    assert "the experiment 'transformer-benchmark' is deleted; restore it with `" in warning
     with pytest.raises(UserError) as failure:
         outbox.sync()
     first, last = str(failure.value).splitlines()
-    assert last == "1 of 1 runs wait on; run the same command again when that is mended"
-    command = first.split("this restores it: ")[1]
+    assert last == "1 of 1 runs are not uploaded; solve this, then run the same command again"
+    command = first.split("`")[1]
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     path = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
     subprocess.run(["sh", "-c", command], env=environment | {"PATH": path}, check=True)
@@ -183,4 +183,4 @@ def test_what_an_earlier_version_kept_is_delivered_as_it_was(small, project):
 
 def test_nothing_to_deliver(project, capsys):
     outbox.sync()
-    assert capsys.readouterr().out == "nothing waits for MLflow\n"
+    assert capsys.readouterr().out == "nothing to upload\n"
