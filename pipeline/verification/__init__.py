@@ -1,9 +1,9 @@
-"""Train again, and compare with what a report says, to the bit.
+"""Trains again and compares with a report, bit for bit.
 
-All that is needed is the folder of the report: its metrics.json has the parameters, the
-fingerprint of the data, the figures and the checksum of the weights, and the curves lie beside
-it. What the report derives from its own figures and curves is derived again. Nothing is written
-but the cache of downloads: what is made here goes to a temporary folder.
+It needs only the folder of the report: metrics.json has the parameters, the fingerprint of the
+data, the figures and the checksums of the weights; the curves are beside it. It also computes again
+what the report derives from its own figures and curves. It writes only to the cache of downloads
+and to a temporary folder.
 """
 
 import contextlib
@@ -49,8 +49,8 @@ CURVES = {"history.csv": "step", "validation.csv": "evaluation"}
 
 
 @dataclass(frozen=True)
-class Again:
-    """A training as it came out now. cost: in floating-point operations a step."""
+class Retraining:
+    """A training repeated now. cost: floating-point operations per step."""
 
     objective: Objective
     model: Transformer
@@ -59,12 +59,12 @@ class Again:
     cost: int
 
     def summary(self, history: History) -> dict[str, Any]:
-        """What `train` would write of a training with this history."""
+        """The summary that `train` writes for this history."""
         return stage.summarize(self.model, self.objective, self.settings, history, self.cost)
 
     def evaluate(self, folder: Path) -> dict[str, Any]:
-        """The figures of this training in a report; the model is read from `folder`, as in
-        `evaluate`, after it is written there."""
+        """The figures of this training as in a report. Writes the model to `folder` and reads it
+        back, as `evaluate` does."""
         models.save(self.model, self.objective.model_config, folder)
         model, _ = models.load(folder)
         figures = self.objective.evaluate(model.to(self.objective.device))
@@ -72,41 +72,41 @@ class Again:
 
 
 def verify(folder: Path, names: list[str], steps: int | None) -> bool:
-    """Say of each model whether its first `steps` (None: all) come out as in the report.
+    """Repeat the first `steps` (None: all) of each model, and print whether they equal the report.
 
     folder: of the report, with metrics.json, and the curves in a folder for each model.
-    Returns whether everything is identical, and the report in keeping with itself.
+    Returns whether everything is identical and the report does not contradict itself.
 
     Raises:
-        UserError: there is no such report, or its data are not to be had.
+        UserError: there is no such report, or its data are not available.
     """
     report, params = recorded.read(folder / "metrics.json")
     commit = (report.git_commit or "unknown")[:12]
     label = Reproduction(report.profile, report.changes).label
-    _say(f"the report of {report.finished}, commit {commit}, profile {label}")
+    _print(f"the report of {report.finished}, commit {commit}, profile {label}")
     contradictions = derived.report_contradictions(report, params)
-    _tell(contradictions)
+    _print_contradictions(contradictions)
     everything = not contradictions
     for name in names:
         model = report.models[name]
-        with _quietly(name, steps):
+        with _without_output(name, steps):
             found = _verify(params, model, folder / name, name, steps)
         everything = everything and not found.differing and not found.contradictions
-        _say(f"{name:<6}{found.verdict()}")
+        _print(f"{name:<6}{found.verdict()}")
         details = found.differing
         if details:
             causes = environment.differences(model.trainings[0].record, params)
-            details += [f"may explain it: {cause}" for cause in causes]
+            details += [f"possible cause: {cause}" for cause in causes]
         for line in details:
-            _say(f"      {line}")
-        _tell(found.contradictions)
-    _say(f"not checked: {_unchecked(steps)}")
+            _print(f"      {line}")
+        _print_contradictions(found.contradictions)
+    _print(f"not checked: {_unchecked(steps)}")
     return everything
 
 
 @contextlib.contextmanager
-def _quietly(name: str, steps: int | None) -> Iterator[None]:
-    """Of a few steps the outcome alone is of interest, and meanwhile that something goes on."""
+def _without_output(name: str, steps: int | None) -> Iterator[None]:
+    """Hide the log of a few steps, and show that training is running."""
     if steps is None:
         yield
     else:
@@ -117,31 +117,31 @@ def _quietly(name: str, steps: int | None) -> Iterator[None]:
             yield
 
 
-def _tell(contradictions: list[str]) -> None:
+def _print_contradictions(contradictions: list[str]) -> None:
     for line in contradictions:
-        _say(f"      the report contradicts itself: {line}")
+        _print(f"      the report contradicts itself: {line}")
 
 
-def _say(text: str) -> None:
-    # Deeper than any line begins, so that one can tell where the next one does.
+def _print(text: str) -> None:
+    # Deeper than the beginning of any line, to distinguish continued lines from new ones.
     print(wrapped(text, indent=8), flush=True)
 
 
 def _unchecked(steps: int | None) -> str:
-    """What is left to belief, as a line."""
+    """What is not checked, as one line."""
     always = "metrics.md and the pictures; times, machines and descriptions of the data"
     if steps is None:
         return always
     return (
         f"the curves after {counted(steps, 'step')}, the weights, and figures "
-        f"that do not follow from the curves (--all checks these); {always}"
+        f"that do not follow from the curves (checked by --all); {always}"
     )
 
 
 def _verify(
     params: Params, model: Model, folder: Path, name: str, steps: int | None
 ) -> Findings:
-    """Train the model `name` with every seed, and compare with the curves in `folder`."""
+    """Train the model `name` with all seeds, and compare with the report's curves in `folder`."""
     found = Findings()
     known = {file: recorded.curve(folder / file) for file in CURVES}
     with tempfile.TemporaryDirectory() as temporary:
@@ -158,7 +158,7 @@ def _verify(
         }
         for file, rows in made.items():
             if rows:  # a few steps may end before the first evaluation
-                # Written and read like the recorded curve: what is compared is what is on disk.
+                # Write and read it like the recorded curve: both then have the same rounding.
                 write_csv(rows, Path(temporary) / file)
                 ours = recorded.curve(Path(temporary) / file)
                 compare_curves(known[file], ours, CURVES[file], steps is None, found)
@@ -175,7 +175,7 @@ def _verify(
             ]
             wanted = None if model.data.own else targets.load()[name]
             found.contradictions += derived.time_contradictions(model, wanted, trainings)
-    # Of any seed: what depends on the seed is in the curves.
+    # Any seed will do: only the curves depend on it.
     found.contradictions += derived.measure_contradictions(model, again.objective.measures)
     found.contradictions += derived.curve_contradictions(
         model, known["history.csv"], known["validation.csv"], again.summary
@@ -188,7 +188,7 @@ def _verify(
 
 def _train(
     params: Params, name: str, seed: int, data: Path, steps: int | None
-) -> Again:
+) -> Retraining:
     device, settings = devices.prepare(params), params.section(name).train
     if settings.compile:
         require_compiler(name, device)
@@ -205,34 +205,33 @@ def _train(
         _publish_nothing,
         min(steps or total, total),
     )
-    return Again(objective, model, settings, history, cost)
+    return Retraining(objective, model, settings, history, cost)
 
 
 def _publish_nothing(*_: Any) -> None:
-    """MLflow need not know of a verification."""
+    """A verification is not logged to MLflow."""
 
 
 def _data(params: Params, expected: str, name: str, temporary: Path) -> Path:
-    """The data that the report was made with: prepared already, or prepared now.
+    """The folder with the report's data; prepares them if data/<name> has others.
 
     Raises:
-        UserError: those prepared already are damaged, or those prepared now are others.
+        UserError: the data in data/<name> are damaged, or those prepared now differ.
     """
     folder = data_dir(name)
     if _fingerprint(folder) == expected:
-        # The fingerprint that meta.json has is what `prepare` once wrote, not what is there now.
+        # meta.json has the fingerprint of `prepare`; the file may have changed since.
         if [records.sha256(file) for file in folder.glob("*.safetensors")] != [expected]:
             raise UserError(
-                f"{folder} is damaged: its tensors are not those of the fingerprint in its "
-                f"meta.json; `dvc repro prepare@{name}` prepares them again"
+                f"{folder} is damaged: its tensors do not match the fingerprint in its meta.json; "
+                f"`dvc repro prepare@{name}` prepares them again"
             )
         return folder
     folder = temporary / name
     prepare(params, name, folder)
     if (found := _fingerprint(folder)) != expected:
         raise UserError(
-            f"{name}: these are not the report's data: fingerprint {found}, in the report "
-            f"{expected}"
+            f"{name}: not the report's data: fingerprint {found}, in the report {expected}"
         )
     return folder
 

@@ -1,4 +1,4 @@
-"""What a report says that follows from the rest of it: no training is needed to check that."""
+"""Finds contradictions inside a report: computes again what follows from its own figures."""
 
 import statistics
 from collections.abc import Callable
@@ -21,9 +21,9 @@ from pipeline.verification.figures import differences
 from pipeline.verification.recorded import Model, Report
 from pipeline.wording import counted
 
-# Curves have nine significant digits, and the mean of rounded figures is not the rounded mean.
+# Curves have nine significant digits, so means over them differ slightly.
 ROUNDING = 1e-7
-# Of the lowest loss of each seed, the mean curve of several does not tell the mean.
+# Do not follow from the mean curve of several seeds: each seed has its best evaluation elsewhere.
 BEST = ("best_loss", "best_train_loss", "best_step")
 JUDGED = (
     "model", "ours", "values", "margin", "baseline", "difference", "outcome", "met",
@@ -32,10 +32,10 @@ JUDGED = (
 
 
 def report_contradictions(report: Report, params: Params) -> list[str]:
-    """Where the means, the verdicts and the tally do not follow from the trainings' figures.
+    """Means, verdicts and counts that do not follow from the trainings' figures; a line for each.
 
     Raises:
-        UserError: reports/targets.yaml, which the verdicts are on, is not there or not valid.
+        UserError: reports/targets.yaml is missing or not valid.
     """
     reached = targets.about({name: report.models[name].data.model_dump() for name in MODELS})
     try:
@@ -46,10 +46,10 @@ def report_contradictions(report: Report, params: Params) -> list[str]:
             for verdict in verdicts.judge(params, found[name], wanted)
         ]
     except KeyError as missing:
-        return [f"the figures of a training lack {missing}, which means or verdicts are made of"]
-    said = []
+        return [f"a training has no figure {missing}, which means or verdicts need"]
+    lines = []
     for name, result in found.items():
-        said += _lines(f"{name}: ", report.models[name].figures, result.figures)
+        lines += _lines(f"{name}: ", report.models[name].figures, result.figures)
     met, comparable = verdicts.tally(judged)
     ours = {
         "profile": params.profile,
@@ -57,32 +57,32 @@ def report_contradictions(report: Report, params: Params) -> list[str]:
         "targets_comparable": comparable,
         "one_class_only": verdicts.one_class_only(found["vit"]),
     }
-    said += _lines("", report.model_dump(include=set(ours)), ours)
+    lines += _lines("", report.model_dump(include=set(ours)), ours)
     if len(report.verdicts) != len(judged):
         recorded_here = counted(len(report.verdicts), "recorded verdict")
-        return [*said, f"{recorded_here}, for {counted(len(judged), 'target')} here"]
+        return [*lines, f"{recorded_here}, for {counted(len(judged), 'target')} here"]
     for theirs, verdict in zip(report.verdicts, judged, strict=True):
-        said += _lines(f"{verdict.model} {verdict.target.name}: ", theirs, _content(verdict))
-    return said
+        lines += _lines(f"{verdict.model} {verdict.target.name}: ", theirs, _content(verdict))
+    return lines
 
 
 def headline_contradictions(
     name: str, model: Model, file: Path, headline: tuple[str, ...]
 ) -> list[str]:
-    """Where the figures that DVC compares a model by are not those of its trainings.
+    """Figures in DVC's tables that are not the means over the model's trainings; a line for each.
 
-    file: metrics.json of the model, if the report has it. headline: names of these figures.
+    file: the model's metrics.json, if it exists. headline: names of these figures.
 
     Raises:
-        UserError: the file holds something else.
+        UserError: the file has other content.
     """
-    if not file.exists():  # which claims nothing
+    if not file.exists():
         return []
     ours = {}
     for key in headline:
         values = [training.figures.model_dump().get(key) for training in model.trainings]
         if None in values:
-            return [f"the figures of a training lack {key!r}, which is wanted for {file}"]
+            return [f"a training has no figure {key!r}, which {file} needs"]
         ours[key] = statistics.fmean(values)
         if len(values) > 1:
             ours[f"{key}_std"] = statistics.stdev(values)
@@ -90,7 +90,7 @@ def headline_contradictions(
 
 
 def measure_contradictions(model: Model, measures: dict[str, Measure]) -> list[str]:
-    """Where figures are not measured as the report says, which the verdicts rest on."""
+    """Figures that the code measures in another way than the report says; a line for each."""
     ours = {figure: asdict(measure) for figure, measure in measures.items()}
     return _lines("measure of ", model.measures, ours, "by the code")
 
@@ -98,10 +98,10 @@ def measure_contradictions(model: Model, measures: dict[str, Measure]) -> list[s
 def time_contradictions(
     model: Model, reached: ModelTargets | None, again: list[Training]
 ) -> list[str]:
-    """Where the times to the targets are not those of the trainings.
+    """Times to target that differ from those of the repeated trainings; a line for each.
 
-    reached: the targets; None if there are none about these data.
-    again: the trainings as they came out now.
+    reached: the targets; None if none apply to these data.
+    again: the trainings repeated now.
     """
     ours = {} if reached is None else {
         key: [
@@ -123,15 +123,15 @@ def curve_contradictions(
     evaluations: pd.DataFrame,
     summary: Callable[[History], dict[str, Any]],
 ) -> list[str]:
-    """Where the figures that `train` takes from its curves are not those of the recorded ones.
+    """Figures of `train` that do not follow from the recorded curves; a line for each.
 
-    summary: the figures that `train` makes of a history.
+    summary: computes the figures of `train` from a history.
     """
     history = History(steps.to_dict("records"), evaluations.to_dict("records"))
     try:
         ours = summary(history)
-    except (KeyError, IndexError, ValueError):  # columns or rows are missing
-        return ["the curves do not hold what the figures are made of"]
+    except (KeyError, IndexError, ValueError):  
+        return ["the curves lack columns or rows that the figures need"]
     if len(model.trainings) > 1:
         ours = {key: value for key, value in ours.items() if key not in BEST}
     theirs = {key: value for key, value in model.figures.items() if key in ours}
@@ -139,7 +139,7 @@ def curve_contradictions(
 
 
 def _result(name: str, model: Model) -> Result:
-    """As `report` has it, of the figures alone."""
+    """The result as in `report`, without curves and records."""
     nothing = pd.DataFrame()
     trainings = [
         results.Training(training.seed, training.figures.model_dump(), None, nothing, nothing)
@@ -151,12 +151,12 @@ def _result(name: str, model: Model) -> Result:
 
 
 def _content(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as metrics.json has it."""
+    """A verdict as in metrics.json."""
     judged = {key: getattr(verdict, key) for key in JUDGED}
     return verdict.target.model_dump() | judged | {"ours_figure": verdict.target.ours}
 
 
 def _lines(
-    where: str, theirs: dict[str, Any], ours: dict[str, Any], whence: str = "by the figures"
+    where: str, theirs: dict[str, Any], ours: dict[str, Any], source: str = "by the figures"
 ) -> list[str]:
-    return [where + said for said, _ in differences(theirs, ours, whence, ROUNDING)]
+    return [where + line for line, _ in differences(theirs, ours, source, ROUNDING)]

@@ -1,4 +1,4 @@
-"""What may explain that a training comes out differently here: versions, machine, code."""
+"""Finds possible causes of a difference: versions, machine, code."""
 
 import subprocess
 
@@ -10,9 +10,9 @@ from pipeline.verification.recorded import Record
 
 
 def differences(record: Record | None, params: Params) -> list[str]:
-    """What is different here from where the report was made."""
+    """Differences between this environment and that of the report; a line for each."""
     if record is None:
-        return ["the report does not say on which machine and versions it was made"]
+        return ["the report has no record of its machine and versions"]
     here, device = records.machine(), devices.name(devices.prepare(params))
     theirs = {"processor": record.machine.cpu, "system": record.machine.system}
     theirs |= {"device": record.device, **record.versions}
@@ -24,21 +24,21 @@ def differences(record: Record | None, params: Params) -> list[str]:
         if ours.get(key) != theirs[key]
     ]
     if here["cores"] < params.threads:
-        found.append(f"threads: {params.threads} asked for, {here['cores']} cores here")
+        found.append(f"threads: {params.threads} required, {here['cores']} cores here")
     found += _code(record.git_commit)
-    return found or ["nothing known: the same versions, processor and code"]
+    return found or ["unknown: the versions, the processor and the code are the same"]
 
 
 def _code(commit: str | None) -> list[str]:
-    """Whether the code that trains is another than at the report's commit."""
+    """Compare the training code with the report's commit; returns at most one line."""
     if commit is None:
         return ["code: the report does not name its commit"]
     plain = commit.removesuffix("-dirty")
-    # A report is not to hand options to git, whatever it calls a commit.
+    # Otherwise a commit in the report that begins with '-' would be an option of git.
     command = ["git", "diff", "--quiet", "--end-of-options", plain, "--", *map(str, CODE)]
     code = subprocess.run(command, capture_output=True).returncode
     if code > 1:
         return [f"code: commit {plain[:12]} is not in this clone"]
     if code == 1:
-        return [f"code: not as in commit {plain[:12]}; `git checkout` it and verify there"]
-    return [f"code: changed, but not committed, on {plain[:12]}"] if plain != commit else []
+        return [f"code: not as in commit {plain[:12]}; check it out and verify there"]
+    return [f"code: uncommitted changes on {plain[:12]}"] if plain != commit else []

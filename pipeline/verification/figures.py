@@ -1,4 +1,4 @@
-"""Figures by name, recorded and ours, beside each other."""
+"""Compares recorded figures with ours, by name."""
 
 import reprlib
 from typing import Any
@@ -8,11 +8,12 @@ _SHORT.maxstring, _SHORT.maxlist, _SHORT.maxother = 50, 5, 50
 
 
 def differences(
-    theirs: dict[str, Any], ours: dict[str, Any], whence: str = "now", tolerance: float = 0.0
+    theirs: dict[str, Any], ours: dict[str, Any], source: str = "now", tolerance: float = 0.0
 ) -> list[tuple[str, float]]:
-    """Both values of every figure that differs, in words, and by how much of it they differ.
+    """For each figure that differs: a line with both values, and the relative difference.
 
-    whence: ours come. tolerance: floats that differ by no more are equal; other values have none.
+    source: of our values, for the line.
+    tolerance: relative, for floats; other values must be equal.
     """
     found = []
     for name in ours | theirs:
@@ -23,12 +24,12 @@ def differences(
             recorded, known = (
                 _SHORT.repr(side[name]) if name in side else "none" for side in (theirs, ours)
             )
-            found.append((f"{name}: {recorded} recorded, {known} {whence}", size))
+            found.append((f"{name}: {recorded} recorded, {known} {source}", size))
     return found
 
 
 def _distance(theirs: Any, ours: Any) -> float:
-    """Relative; infinite between what are no numbers."""
+    """The relative difference; infinite if a value is not a number."""
     if theirs == ours:
         return 0.0
     if not (isinstance(theirs, int | float) and isinstance(ours, int | float)):

@@ -1,4 +1,4 @@
-"""What came of the comparison of a report with what is computed again."""
+"""Results of comparing a report with a repeated training."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,16 +13,17 @@ from pipeline.verification.figures import differences
 from pipeline.verification.recorded import Trained
 from pipeline.wording import counted
 
-# Beyond it two curves are no longer called equal: a choice of words, the size is told as well.
+# The largest relative difference that `verify` calls "equal within"; it prints the size as well.
 CLOSE = 1e-3
 
 
 @dataclass
 class Findings:
-    """What came of the comparison: things that are identical, and lines on what is not.
+    """The results for one model.
 
-    largest: relative difference of any two figures, of the curves or at the end.
-    contradictions: lines on where the report is not even in keeping with itself.
+    identical: what is identical. differing: a line for each difference.
+    largest: the largest relative difference of figures, also in the curves.
+    contradictions: a line for each contradiction inside the report.
     """
 
     identical: list[str] = field(default_factory=list)
@@ -31,11 +32,11 @@ class Findings:
     contradictions: list[str] = field(default_factory=list)
 
     def verdict(self) -> str:
-        """What came of it, in a few words."""
+        """The result in a few words."""
         if not self.differing:
             return f"identical: {', '.join(self.identical)}"
         same = f" (identical: {', '.join(self.identical)})" if self.identical else ""
-        if not self.largest <= CLOSE:  # nor is anything close to what is not a number
+        if not self.largest <= CLOSE:  # `not <=`, because NaN is not close to anything
             return f"different{same}"
         return f"equal within {self.largest:.2g}{same}" if self.largest else f"other weights{same}"
 
@@ -43,9 +44,10 @@ class Findings:
 def compare_curves(
     theirs: pd.DataFrame, ours: pd.DataFrame, what: str, whole: bool, found: Findings
 ) -> None:
-    """Add to `found` whether two curves agree, and if not where they differ first.
+    """Add to `found` whether two curves are equal, or where they first differ.
 
-    what: a row of them is, such as "step". whole: whether theirs may not go on for longer.
+    what: the name of a row, such as "step". whole: whether they must have the same length;
+        otherwise theirs may be longer.
     """
     lengths = len(theirs) == len(ours) if whole else len(theirs) >= len(ours)
     if list(theirs.columns) != list(ours.columns) or not lengths:
@@ -67,24 +69,25 @@ def compare_curves(
     column = differing.loc[row].idxmax()
     found.differing.append(
         f"{count}: first differs at step {int(ours['step'][row])} in {column}: "
-        f"{theirs[column][row]:.9g} recorded, {ours[column][row]:.9g} now, "
-        f"{relative[column][row]:.2g} of it; at most {relative.to_numpy().max():.2g}"
+        f"{theirs[column][row]:.9g} recorded, {ours[column][row]:.9g} now; relative difference "
+        f"{relative[column][row]:.2g}, at most {relative.to_numpy().max():.2g}"
     )
 
 
 def compare_figures(training: Trained, ours: dict[str, Any], found: Findings) -> None:
-    """The figures of the training and of the evaluation, all but the checksum among them."""
+    """Compare the figures of a training and its evaluation, except the checksum of the weights."""
     theirs = training.figures.model_dump(exclude={"weights_sha256"})
     differing = differences(theirs, ours)
     if not differing:
         found.identical.append(f"{counted(len(ours), 'figure')} with seed {training.seed}")
-    for said, size in differing:
+    for line, size in differing:
         found.largest = max(found.largest, size)
-        found.differing.append(f"with seed {training.seed}, {said}")
+        found.differing.append(f"with seed {training.seed}, {line}")
 
 
 def compare_weights(training: Trained, name: str, file: Path, found: Findings) -> None:
-    """The trained weights against the recorded checksum, and tensor by tensor where they are."""
+    """Compare trained weights with the recorded checksum, and with the recorded tensors if they are
+    still in models/."""
     expected, seed = training.figures.weights_sha256, training.seed
     if records.sha256(file) == expected:
         found.identical.append(f"weights with seed {seed} (SHA-256 {expected[:12]})")
@@ -93,8 +96,8 @@ def compare_weights(training: Trained, name: str, file: Path, found: Findings) -
     kept = model_dir(name, seed) / models.WEIGHTS
     if not kept.exists() or records.sha256(kept) != expected:
         found.differing.append(
-            f"other weights with seed {seed}; how much is not known, since {kept} does not hold "
-            "the recorded ones"
+            f"other weights with seed {seed}; the size of the difference is unknown: {kept} is not "
+            "the recorded file"
         )
         return
     theirs = load_file(kept)
@@ -105,5 +108,5 @@ def compare_weights(training: Trained, name: str, file: Path, found: Findings) -
         f"{sizes[first]:.2g} at most; of {len(sizes)} tensors {sum(map(bool, sizes.values()))} "
         f"differ, by {max(sizes.values()):.2g} at most"
         if first
-        else f"other weights with seed {seed}, by the file's checksum alone: all tensors are equal"
+        else f"other weights file with seed {seed}, but all tensors are equal"
     )

@@ -1,7 +1,7 @@
-"""What a report says, read back: metrics.json and the curves beside it.
+"""Reads a report: metrics.json and the curves beside it.
 
-The report may be anybody's: what it says is checked before it is used, and printed without what
-would steer a terminal.
+The report is untrusted input: its content is checked before use, and printed without characters
+that control a terminal.
 """
 
 import re
@@ -19,17 +19,17 @@ from pipeline.paths import read_json
 
 COMMIT = r"^[0-9a-f]{7,64}(-dirty)?$"
 Commit = Annotated[str, Field(pattern=COMMIT)]
-# Categories of Unicode: control and format characters, halves of pairs, ends of lines.
+# Unicode categories: control and format characters, surrogates, line and paragraph separators.
 UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-# Finite, and with room to reckon.
+# Finite, and small enough for arithmetic.
 Number = Annotated[int | float, Field(gt=-1e300, lt=1e300)]
 Value = bool | Number | str | None
 
 
 class Data(BaseModel):
-    """What the report says of the data of a model.
+    """The data of a model.
 
-    note: how they differ from the reference's. own: whether they are a user's, of no target.
+    note: how they differ from the reference's. own: whether they are a user's own, without targets.
     """
 
     fingerprint: str
@@ -38,7 +38,7 @@ class Data(BaseModel):
 
 
 class Figures(BaseModel, extra="allow"):
-    """What the report says of the trained model: numbers, and those with names below."""
+    """Figures of a trained model: numbers, and the fields below."""
 
     unit: Literal["tokens", "images"]
     weights_sha256: str
@@ -46,14 +46,14 @@ class Figures(BaseModel, extra="allow"):
 
 
 class Machine(BaseModel):
-    """Where a model was trained."""
+    """The machine of a training."""
 
     cpu: str
     system: str
 
 
 class Record(BaseModel):
-    """How a model was trained."""
+    """The record of a training."""
 
     machine: Machine
     device: str
@@ -62,7 +62,7 @@ class Record(BaseModel):
 
 
 class Trained(BaseModel):
-    """One training, with one seed. record: None where the report's author did not know it."""
+    """One training, with one seed. record: None if another machine trained the model."""
 
     seed: int
     figures: Figures
@@ -70,7 +70,7 @@ class Trained(BaseModel):
 
 
 class Reached(BaseModel):
-    """When a training got to a target."""
+    """When a training first reached a target."""
 
     step: int
     units: int
@@ -78,7 +78,7 @@ class Reached(BaseModel):
 
 
 class Model(BaseModel):
-    """One of the three models. measures: how figures are measured. figures: as means over its
+    """One of the three models. measures: how figures are measured. figures: means over the
     trainings."""
 
     data: Data
@@ -91,13 +91,13 @@ class Model(BaseModel):
 class Report(BaseModel):
     """The part of metrics.json that a verification needs.
 
-    changes: of the profile, as `-S` takes them; None where no commit had a params.yaml.
+    changes: overrides of the profile, for `-S`; None if no commit had a params.yaml.
     """
 
     finished: str
     git_commit: Commit | None
     profile: str
-    changes: list[str] | None = []  # which earlier reports leave out
+    changes: list[str] | None = []  # missing in earlier reports
     params: dict[str, Any]
     targets_met: int
     targets_comparable: int
@@ -107,10 +107,10 @@ class Report(BaseModel):
 
 
 def read(file: Path) -> tuple[Report, Params]:
-    """A report that holds all that a verification needs, and its parameters.
+    """Read a report and its parameters.
 
     Raises:
-        UserError: there is none, it is not JSON, or another version of the program made it.
+        UserError: it is missing, is not JSON, or was made by another version of the program.
     """
     content = _json(file)
     try:
@@ -131,10 +131,10 @@ def read(file: Path) -> tuple[Report, Params]:
 
 
 def headline(file: Path, name: str) -> dict[str, float]:
-    """The figures of metrics.json of the model `name`.
+    """The figures in the metrics.json of the model `name`.
 
     Raises:
-        UserError: there is none, or the file holds something else.
+        UserError: it is missing, or has other content.
     """
     content = _json(file)
     try:
@@ -152,12 +152,12 @@ def _json(file: Path) -> Any:
         raise UserError(f"{file}: {error.strerror}") from None
     except RecursionError:
         raise UserError(f"{file}: not JSON of a report: nested too deeply") from None
-    except ValueError as error:  # of JSON, of UTF-8, of a number with thousands of digits
+    except ValueError as error:  # invalid JSON or UTF-8, or a number with thousands of digits
         raise UserError(f"{file}: not JSON: {error}") from None
 
 
 def _printable(value: Any) -> Any:
-    """The same with a question mark in a diamond for all that steers a terminal."""
+    """Replace all characters that control a terminal."""
     if isinstance(value, dict):
         return {_printable(key): _printable(part) for key, part in value.items()}
     if isinstance(value, list):
@@ -178,20 +178,20 @@ def _reason(error: UserError | ValidationError) -> str:
 
 
 def curve(file: Path) -> pd.DataFrame:
-    """A recorded curve.
+    """Read a recorded curve.
 
     Raises:
-        UserError: there is none, or the file holds something else.
+        UserError: it is missing, or has other content.
     """
     try:
         rows = pd.read_csv(file).rename(columns=_printable)
         rows = rows.astype(float)
-        if not isinstance(rows.index, pd.RangeIndex):  # else pandas takes the rest for labels
+        if not isinstance(rows.index, pd.RangeIndex):  # pandas made labels of the surplus values
             raise ValueError("a row is longer than the header")
     except FileNotFoundError:
         raise UserError(f"{file} is missing: there is no curve to compare with") from None
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}") from None
-    except ValueError as error:  # pandas' errors of parsing are among them
+    except ValueError as error:  # includes pandas' parsing errors
         raise UserError(f"{file}: not a curve: {_printable(first_line(error))}") from None
     return rows

@@ -48,7 +48,7 @@ def everywhere(figure: str, factor: float):
         (everywhere("parameters", 2), "      the report contradicts itself: parameters: "),
         (
             lambda c: [t["figures"].pop("loss") for t in c["models"]["gpt"]["trainings"]],
-            "the figures of a training lack 'loss', which means or verdicts are made of",
+            "a training has no figure 'loss', which means or verdicts need",
         ),
     ],
 )

@@ -84,9 +84,9 @@ def test_one_bit_at_one_step(reported, capsys, column):
     size = verdict.removeprefix("gpt   equal within ").removesuffix(" (identical: 1 evaluation)")
     assert 1e-8 < float(size) < 2e-7
     assert f"5 steps: first differs at step 3 in {column}: {recorded:.9g} recorded, " in detail
-    assert detail.endswith(f", {size} of it; at most {size}")
+    assert detail.endswith(f"; relative difference {size}, at most {size}")
     assert causes == [
-        "      may explain it: code: the report does not name its commit",
+        "      possible cause: code: the report does not name its commit",
     ]
 
 
@@ -178,7 +178,7 @@ def test_what_may_explain_it(reported, capsys, key, value, said):
 
     rewrite(change)
     assert not verify(REPORT, ["gpt"], 1)
-    assert f"      may explain it: {said}" in printed(capsys)
+    assert f"      possible cause: {said}" in printed(capsys)
 
 
 def test_other_code(reported, capsys):
@@ -212,7 +212,7 @@ def test_other_weights(reported, capsys):
     assert f"weights with seed 1: the first tensor that differs is {changed}, by 0.5" in out
     shutil.rmtree("models")
     assert not verify(REPORT, ["vit"], None)
-    assert "how much is not known" in printed(capsys)
+    assert "the size of the difference is unknown" in printed(capsys)
 
 
 def test_the_command(reported):
