@@ -44,11 +44,11 @@ def check(overrides: list[str], hydra: bool = True) -> None:
     # Ignore overrides of other files.
     ours = to_path_overrides(overrides).get(str(PARAMS), [])
     for chosen in _sweep(ours):
-        said = f"with {' '.join(f'-S {override}' for override in chosen)}: " if chosen else ""
+        prefix = f"with {' '.join(f'-S {override}' for override in chosen)}: " if chosen else ""
         try:
             _check(chosen, hydra)
         except ParamsError as error:
-            raise ParamsError(f"{said}{error}") from None
+            raise ParamsError(f"{prefix}{error}") from None
 
 
 def _parse(arguments: list[str]) -> Namespace | None:
@@ -105,6 +105,6 @@ def _reason(error: Exception) -> str:
     """The message of Hydra, also inside an error of DVC, on one line."""
     from dvc.exceptions import DvcException
 
-    said = error.__cause__ if isinstance(error, DvcException) and error.__cause__ else error
-    lines = [line.strip() for line in str(said).splitlines()]
+    cause = error.__cause__ if isinstance(error, DvcException) and error.__cause__ else error
+    lines = [line.strip() for line in str(cause).splitlines()]
     return "; ".join(line for line in lines if line)

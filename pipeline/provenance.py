@@ -68,14 +68,14 @@ def check_model(name: str, folder: Path) -> None:
     Raises:
         UserError: they differ, or the model does not record its training data.
     """
-    noted = read_json(folder / CONFIG).get(DATA)
-    if noted is None:
+    recorded = read_json(folder / CONFIG).get(DATA)
+    if recorded is None:
         raise UserError(
             f"{folder} does not record its training data; an earlier version of the program made "
             f"it: run `dvc repro train@{name}`"
         )
     found = fingerprints(data_dir(name))
-    differing = [what for what in found if found[what] != noted.get(what)]
+    differing = [what for what in found if found[what] != recorded.get(what)]
     if differing:
         raise UserError(
             f"{folder} was trained on other data than is now in {data_dir(name)} (different "
@@ -113,8 +113,8 @@ def check_figures(name: str, seed: int) -> None:
         UserError: they differ, or none are recorded.
     """
     folder, file = model_dir(name, seed), prediction_dir(name, seed) / MODEL
-    noted = read_json(file)["weights_sha256"] if file.exists() else None
-    if noted != records.sha256(folder / WEIGHTS):
+    recorded = read_json(file)["weights_sha256"] if file.exists() else None
+    if recorded != records.sha256(folder / WEIGHTS):
         raise UserError(
             f"{file.parent} is the evaluation of another model than {folder}: run "
             f"`dvc repro evaluate@{name}` first"

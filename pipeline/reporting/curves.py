@@ -110,8 +110,8 @@ def draw(figure: Figure, result: Result, reached: ModelTargets | None) -> None:
     ):
         entries.append(Line2D([], [], color=BASELINE, label=label, **look))
     if (count := len(result.trainings)) > 1:
-        said = f"line: mean of {counted(count, 'seed')}; band: lowest to highest"
-        entries.append(Patch(color=MINIMISED, alpha=0.4, label=said))
+        label = f"line: mean of {counted(count, 'seed')}; band: lowest to highest"
+        entries.append(Patch(color=MINIMISED, alpha=0.4, label=label))
     columns = 2 if len(panels) == 1 else 3
     figure.legend(handles=entries, loc="outside lower center", ncols=columns, fontsize=8)
 
@@ -191,13 +191,13 @@ def _log_scale(axes: Axes) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _label(axes: Axes, said: Iterable[tuple[float, str, str]]) -> None:
+def _label(axes: Axes, labels: Iterable[tuple[float, str, str]]) -> None:
     """Write labels into the right margin, without overlap.
 
-    said: value, text and colour of each label.
+    labels: value, text and colour of each label.
     """
     low, high = axes.get_ylim()
-    ranked = sorted(said)
+    ranked = sorted(labels)
     places = spread([(value - low) / (high - low) for value, _, _ in ranked])
     for place, (_, text, color) in zip(places, ranked, strict=True):
         axes.annotate(

@@ -116,7 +116,7 @@ def _time_table(results: dict[str, Result], reached: dict[str, ModelTargets]) ->
             )
     header = ["model", "time to target", "reached by", "step", "after"]
     header += ["tokens or images", "operations"]
-    said = (
+    explanation = (
         "The first evaluation that reaches the target, measured like the target; for several seeds "
         "the median, where a seed that never reaches it counts as the latest. Tokens, images and "
         "operations are compared with those of the reference's whole training: "
@@ -126,7 +126,7 @@ def _time_table(results: dict[str, Result], reached: dict[str, ModelTargets]) ->
             for name, each in reached.items()
         )
     )
-    return table(header, rows, "lllrrrr") + f"\n{said}.\n"
+    return table(header, rows, "lllrrrr") + f"\n{explanation}.\n"
 
 
 def _reading(verdicts: list[Verdict], results: dict[str, Result]) -> str:

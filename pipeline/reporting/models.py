@@ -100,8 +100,8 @@ def _bert_samples(result: Result, pictures: list[Path]) -> str:
             guesses = "  ".join(f"{word} {chance:.0%}" for word, chance in words)
             lines.append(f"  {mark} {answer:<14} {guesses}")
     lines_of = "Held-out text" if "loss" in result.figures else "Training text"
-    said = f"{lines_of}; for each {HIDDEN}, the right word and the most likely words:\n\n"
-    return said + fenced("\n".join(lines[1:]))
+    heading = f"{lines_of}; for each {HIDDEN}, the right word and the most likely words:\n\n"
+    return heading + fenced("\n".join(lines[1:]))
 
 
 def _gpt_samples(result: Result, pictures: list[Path]) -> str:

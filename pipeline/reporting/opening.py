@@ -29,30 +29,30 @@ def opening(
     for name, result in results.items():
         judged = [verdict for verdict in verdicts if verdict.model == name]
         if name in reached:
-            said = " ".join(_model(result, judged, reached[name]))
+            text = " ".join(_model(result, judged, reached[name]))
         else:
-            said = f"no targets for these data: {plain(result.data['title'])}."
-        lines.append(f"- **{TITLES[name]}**: {said}")
+            text = f"no targets for these data: {plain(result.data['title'])}."
+        lines.append(f"- **{TITLES[name]}**: {text}")
     return "\n".join(lines) + "\n"
 
 
 def _tally(verdicts: Sequence[Verdict]) -> str:
     met, comparable = tally(verdicts)
     others = [verdict for verdict in verdicts if not verdict.like_for_like]
-    said = [] if verdicts else ["**There are no targets for these data.**"]
+    lines = [] if verdicts else ["**There are no targets for these data.**"]
     if comparable:
-        said.append(f"**{met} of {counted(comparable, 'target')} met, like for like.**")
+        lines.append(f"**{met} of {counted(comparable, 'target')} met, like for like.**")
     if others:
         met = sum(verdict.met for verdict in others)
-        said.append(
+        lines.append(
             f"{met} of {counted(len(others), 'target')} met in brackets: such a verdict does not "
             "count, because data, measurement or budget differ from the reference's."
         )
     if not comparable:
-        said.append(
+        lines.append(
             f"To train on the reference's own data, like for like: `{LIKE_FOR_LIKE}`."
         )
-    return " ".join(said)
+    return " ".join(lines)
 
 
 def _model(result: Result, verdicts: Sequence[Verdict], reached: ModelTargets) -> list[str]:
@@ -79,15 +79,15 @@ def _time(result: Result, reached: ModelTargets) -> list[str]:
         seeds = f"For at least half of the {len(found)} seeds, no" if len(found) > 1 else "No"
         return [f"{seeds} evaluation during training reaches {what}."]
     unit = result.figures["unit"]
-    said = f"{'Target' if single else 'All targets'} reached after {cost(moment, unit)}"
+    text = f"{'Target' if single else 'All targets'} reached after {cost(moment, unit)}"
     if len(found) > 1:
         first, last = time_to_target.span(found)
         end = f"{last.units:,}" if last else "never"
-        said += f" (median of {len(found)} seeds; {first.units:,} to {end} {unit})"
+        text += f" (median of {len(found)} seeds; {first.units:,} to {end} {unit})"
     units = times_fewer(reached.cost.units, moment.units)
     flops = times_fewer(reached.cost.flops, moment.flops)
     return [
-        f"{said}. Compared with the reference's whole training, that is {units} {unit} and {flops} "
+        f"{text}. Compared with the reference's whole training, that is {units} {unit} and {flops} "
         "floating-point operations."
     ]
 
