@@ -1,4 +1,4 @@
-"""The commands: a mistake is told in a few words, with an exit code and without a traceback."""
+"""The commands: a user's mistake gives a short message and an exit code, without a traceback."""
 
 import os
 import pty
@@ -90,7 +90,7 @@ def test_every_command_checks_the_parameters_first(folder, command):
 
 
 def test_params_are_refused_before_torch_is_imported(folder):
-    """The import alone would take longer than the two seconds that a refusal may take."""
+    """The import alone would take longer than the two seconds that an error may take."""
     code = (
         "import sys; from pipeline.params import load; load();"
         "print(sorted({'torch', 'mlflow', 'pandas', 'matplotlib'} & set(sys.modules)))"

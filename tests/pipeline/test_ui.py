@@ -1,4 +1,4 @@
-"""`ui`: the link that opens the runs, wherever they are."""
+"""`ui`: the link that opens the runs, in the local database or on a server."""
 
 import re
 import urllib.request
@@ -13,7 +13,7 @@ from pipeline.tracking import Tracker
 from tests.pipeline.tracking.server import Server, free_port, running_ui
 
 
-def test_a_server_that_has_the_runs_is_pointed_to(
+def test_for_runs_on_a_server_the_link_to_its_ui_is_printed(
     small, project, monkeypatch, capsys, tmp_path_factory
 ):
     server = Server(tmp_path_factory.mktemp("server"))
@@ -22,7 +22,7 @@ def test_a_server_that_has_the_runs_is_pointed_to(
     with server.running():
         with Tracker("train", small, "gpt", 0) as tracker:
             tracker.metrics({"loss": 1.0})
-        ui.open_ui(5000, None)  # it serves nothing, and so ends
+        ui.open_ui(5000, None)  # serves nothing, so it returns
     link = f"http://{address}/#/experiments/{tracker.experiment_id}/runs?"
     assert capsys.readouterr().out == (
         f"MLflow: {link}workflowType=machine_learning&viewStateShareKey=all\n{ui.HINT}\n"
@@ -51,15 +51,15 @@ def test_the_link_leads_to_the_runs_of_model_training(small, project):
     assert f'location.replace("{link}&viewStateShareKey=all")' in page
 
 
-def test_mlflows_pages_keep_these_choices_in_the_browser():
-    """Nothing documents it: after an update of MLflow, this may have to be found out again."""
+def test_mlflows_pages_read_these_settings_in_the_browser():
+    """They are not documented, and an update of MLflow may change them."""
     pages = Path(mlflow.__file__).parent / "server" / "js" / "build" / "static" / "js"
     text = "".join(file.read_text("utf-8") for file in pages.glob("main.*.js"))
     for key in re.findall(r'setItem\("(.+)_v1"', ui.START):
         assert f'key:"{key}",version:1,' in text
 
 
-def test_a_server_where_nothing_may_be_written_has_a_link_all_the_same(
+def test_for_a_read_only_server_a_link_without_a_view_is_printed(
     small, project, monkeypatch, capsys
 ):
     def refuse(*_):

@@ -1,4 +1,4 @@
-"""Servers of the tests' own: MLflow's, and the project's `ui`."""
+"""Servers for tests: MLflow's, and the project's `ui`."""
 
 import os
 import signal
@@ -64,11 +64,11 @@ def wait_for(address):
                 return
         except OSError:
             time.sleep(0.1)
-    raise TimeoutError("the server does not come up")
+    raise TimeoutError("the server does not start")
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens at."""
+    """A free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The names of runs: ten of them can be told apart, by what was changed."""
+"""Names of runs: unique, and they show what was changed."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ from tests.conftest import ROOT, with_profile
 
 @pytest.fixture
 def commit(project, monkeypatch):
-    """A clone whose commit has params.yaml; the beginning of the commit's name."""
+    """A clone whose commit has params.yaml; returns the short name of the commit."""
     monkeypatch.delenv("DVC_EXP_NAME", raising=False)
     for name in ("params.yaml", "profile"):
         source = ROOT / name
@@ -29,17 +29,17 @@ def named(raw, model="gpt", seed=0) -> str:
     return identity("train", validate(raw), model, seed, "an-id").name
 
 
-def test_what_was_changed_is_in_the_name(raw, commit):
+def test_a_name_has_what_was_changed(raw, commit):
     assert named(raw) == f"gpt · {commit}"
     raw["gpt"]["train"]["lr"] = 0.01
     raw["model"]["n_layer"] = 6
-    raw["bert"]["train"]["lr"] = 0.1  # not its business
+    raw["bert"]["train"]["lr"] = 0.1  # of another model
     assert named(raw) == f"gpt lr=0.01 n_layer=6 · {commit}"
     assert named(raw, "bert") == f"bert lr=0.1 n_layer=6 · {commit}"
     assert named(raw, "vit") == f"vit n_layer=6 · {commit}"
 
 
-def test_removed_keys_profiles_seeds_and_many_changes(raw, commit):
+def test_a_name_has_removed_keys_profile_seed_and_the_number_of_further_changes(raw, commit):
     del raw["gpt"]["model"]["dropout"]
     assert named(raw) == f"gpt ~dropout · {commit}"
     smoke = with_profile(raw, "smoke")
@@ -50,13 +50,13 @@ def test_removed_keys_profiles_seeds_and_many_changes(raw, commit):
     assert named(smoke, "vit", 1) == f"vit smoke {three} +1 · seed 1 · {commit}"
 
 
-def test_the_row_of_dvc_exp_show_is_in_the_name(raw, commit, monkeypatch):
+def test_a_name_has_the_row_of_dvc_exp_show(raw, commit, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "puffy-tune")
     assert named(raw) == "gpt · puffy-tune"
 
 
 @pytest.mark.parametrize("text", ["data/own/it's \"mine\" `x`\\ % _.txt", "data/own/" + "x" * 300])
-def test_a_name_is_short_and_no_query(raw, commit, text):
+def test_a_name_is_short_and_safe_in_a_query(raw, commit, text):
     raw["gpt"]["data"]["text"] = text
     assert len(named(raw)) < 60
     for _ in range(2):

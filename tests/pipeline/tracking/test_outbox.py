@@ -1,4 +1,4 @@
-"""A server that is down, dies or hangs, for real: nothing is lost, and nothing comes twice."""
+"""With a real server that is down, dies or hangs, nothing is lost and nothing is logged twice."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def runs(server):
 
 
 @pytest.mark.parametrize("fault", ["dies", "hangs"])
-def test_a_server_that_stops_in_the_middle(server, small, project, capsys, fault):
+def test_a_run_is_uploaded_after_its_server_stopped(server, small, project, capsys, fault):
     with server.running():
         with Tracker("train", small, "gpt", 0) as tracker:
             tracker.tags({"device": "cpu"})
@@ -60,7 +60,7 @@ def test_a_server_that_stops_in_the_middle(server, small, project, capsys, fault
         outbox.sync()
     with server.running():
         outbox.sync()
-        outbox.sync()  # and not again
+        outbox.sync()  # has no effect
         (run,) = runs(server)
         client = mlflow.MlflowClient()
         series = client.get_metric_history(run.info.run_id, "gpt/training/loss")
@@ -74,8 +74,8 @@ def test_a_server_that_stops_in_the_middle(server, small, project, capsys, fault
     assert not outbox.pending()
 
 
-def test_what_a_run_says_again_does_not_wait_any_more(server, small, project):
-    """Killed while the server was down, the run goes on with it: nothing old is left to deliver."""
+def test_a_run_that_continues_replaces_its_kept_part(server, small, project):
+    """It was killed while the server was down, and logs everything again when it continues."""
     with pytest.raises(SystemExit), Tracker("train", small, "gpt", 0, "one training") as tracker:
         tracker.steps(ROWS[:1000])
         raise SystemExit(143)
@@ -88,7 +88,7 @@ def test_what_a_run_says_again_does_not_wait_any_more(server, small, project):
         assert run.info.status == "FINISHED"
 
 
-def test_two_deliveries_at_once(server, small, project):
+def test_two_uploads_at_once_log_a_run_once(server, small, project):
     with Tracker("train", small, "gpt", 0) as tracker:
         tracker.steps(ROWS)
     command = [sys.executable, "-m", "pipeline", "sync"]
@@ -98,22 +98,22 @@ def test_two_deliveries_at_once(server, small, project):
             subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
             for _ in range(2)
         ]
-        told = sorted(process.communicate()[0].splitlines()[-1] for process in both)
-        assert told == ["nothing to upload", "uploaded: gpt"]
+        printed = sorted(process.communicate()[0].splitlines()[-1] for process in both)
+        assert printed == ["nothing to upload", "uploaded: gpt"]
         (run,) = runs(server)
         series = mlflow.MlflowClient().get_metric_history(run.info.run_id, "gpt/training/loss")
         assert [point.step for point in series] == [row["step"] for row in ROWS]
 
 
-def test_a_server_that_is_down_all_along(server, small, project, capsys):
-    """Training and evaluation end with their whole record; MLflow gets one whole run, later."""
+def test_stages_finish_without_a_server(server, small, project, capsys):
+    """Training and evaluation write all results; MLflow gets one complete run later."""
     prepare(small, "vit")
     train(small, "vit")
     evaluate(small, "vit")
     assert (model_dir("vit", 0) / "model.safetensors").exists()
     assert (project / "reports" / "vit" / "metrics.json").exists()
     train_entry, evaluate_entry = (file.parent for file in outbox.pending())
-    # What the run needs, and no more: not the project around it, which holds the outbox itself.
+    # Only what the run needs, not the whole project, which contains the outbox.
     kept = {"seed-0", "meta.json", "pipeline", "transformer"}
     assert {path.name for path in train_entry.glob("*/*")} == kept
     assert {path.name for path in evaluate_entry.glob("*/*")} == {"seed-0"}
@@ -123,8 +123,8 @@ def test_a_server_that_is_down_all_along(server, small, project, capsys):
         outbox.sync()
         (run,) = runs(server)
         assert run.info.status == "FINISHED"
-        assert run.info.start_time < run.info.end_time < before  # not those of the delivery
-        # A report that is written from now on can name the run.
+        assert run.info.start_time < run.info.end_time < before  # not the time of the upload
+        # From now on, a report can name the run.
         weights = model_dir("vit", 0) / "model.safetensors"
         assert records.read("train", "vit-0", weights)["mlflow_run_id"] == run.info.run_id
         assert run.data.tags["stage"] == "train"
@@ -135,8 +135,8 @@ def test_a_server_that_is_down_all_along(server, small, project, capsys):
     assert data_dir("vit").exists()
 
 
-def test_an_experiment_that_was_deleted_is_named_and_restored_as_it_says(small, project, capsys):
-    """Of the project's own database, whose address nobody needs to know."""
+def test_the_error_about_a_deleted_experiment_has_a_command_to_restore_it(small, project, capsys):
+    """Also for the project's own database: the command contains its address."""
     identifier = store.experiment_id()
     mlflow.MlflowClient().delete_experiment(identifier)
     with Tracker("train", small, "gpt", 0) as tracker:
@@ -156,7 +156,7 @@ def test_an_experiment_that_was_deleted_is_named_and_restored_as_it_says(small, 
     assert run.info.status == "FINISHED"
 
 
-def test_what_an_earlier_version_kept_is_delivered_as_it_was(small, project):
+def test_a_run_kept_by_an_earlier_version_is_uploaded(small, project):
     entry = {
         "identity": {
             "training_id": "an-id",
@@ -181,6 +181,6 @@ def test_what_an_earlier_version_kept_is_delivered_as_it_was(small, project):
     assert run.info.status == "FINISHED"
 
 
-def test_nothing_to_deliver(project, capsys):
+def test_without_kept_runs_there_is_nothing_to_upload(project, capsys):
     outbox.sync()
     assert capsys.readouterr().out == "nothing to upload\n"

@@ -1,4 +1,4 @@
-"""The registry: the newest and the best model of each kind, and nothing registered twice."""
+"""The registry: aliases for the newest and the best model; each training is registered once."""
 
 import mlflow
 import pytest
@@ -12,7 +12,7 @@ from pipeline.tracking.registry import BEST, NEWEST, registered_name
 
 
 def trained(params, **settings) -> str:
-    """Train and evaluate GPT with other settings of its training; its newest version."""
+    """Train and evaluate GPT with other training settings; returns its newest version."""
     raw = params.model_dump(exclude_none=True)
     raw["gpt"]["train"] |= settings
     prepare(validate(raw), "gpt")
@@ -32,7 +32,7 @@ def client(project):
     return mlflow.MlflowClient()
 
 
-def test_the_newest_and_the_best_of_what_compares(small, project, client):
+def test_the_best_model_is_chosen_among_those_on_the_same_data(small, project, client):
     good = trained(small, lr=0.01)
     assert alias(BEST).version == good
     worse = trained(small, lr=1e-9, matrix_lr=1e-9)
@@ -40,7 +40,7 @@ def test_the_newest_and_the_best_of_what_compares(small, project, client):
     assert (alias(NEWEST).version, alias(BEST).version) == (worse, good)
     evaluate(small_with(small, lr=1e-9, matrix_lr=1e-9), "gpt")  # again
     assert len(client.search_model_versions(f"name = '{registered_name('gpt')}'")) == 2
-    # A loss on another text does not compare: the best one is chosen among those of this text.
+    # A loss on another text is not comparable.
     words = (project / "text.txt").read_text()
     (project / "text.txt").write_text(words.replace("king", "queen queen"))
     other = trained(small, lr=1e-9, matrix_lr=1e-9)

@@ -28,20 +28,20 @@ def trained(small, project, monkeypatch):
 
 
 def enter(clone, monkeypatch) -> None:
-    """As a new process does: MLflow notes in the environment of this one where the runs are."""
+    """Enter the clone like a new process, without the address that MLflow has set in this one."""
     monkeypatch.chdir(clone)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
 
 
 def place_of(run, name) -> str:
-    """The address of a file of the run, which is there."""
+    """The address of a file of the run; checks that it can be read."""
     address = f"{run.info.artifact_uri}/{name}"
     assert mlflow.artifacts.load_text(address)
     return address
 
 
-def works(small, clone) -> None:
-    """Old files and models are found, and new ones are below the clone."""
+def check_runs(small, clone) -> None:
+    """Check that old files and models are found, and that new ones are inside the clone."""
     experiment = store.experiment_id()
     (old,) = mlflow.search_runs([experiment], output_format="list")
     assert place_of(old, "predictions/figures.json").startswith(clone.as_uri())
@@ -57,15 +57,15 @@ def works(small, clone) -> None:
 def test_a_clone_that_is_moved(small, trained, monkeypatch):
     moved = trained.rename(trained.with_name("moved ü"))
     enter(moved, monkeypatch)
-    works(small, moved)
-    assert not trained.exists()  # nor is it made anew
+    check_runs(small, moved)
+    assert not trained.exists()  # and not created again
 
 
 def test_a_clone_that_is_copied_has_runs_of_its_own(small, trained, monkeypatch):
     before = sorted(trained.rglob("*"))
     copy = shutil.copytree(trained, trained.with_name("copy"))
     enter(copy, monkeypatch)
-    works(small, copy)
+    check_runs(small, copy)
     assert sorted(trained.rglob("*")) == before
 
 

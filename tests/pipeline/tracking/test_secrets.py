@@ -1,4 +1,4 @@
-"""A password is nowhere: not in what is shown, not in what is kept, not among the processes."""
+"""No password appears in output, in files, or in the arguments of processes."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ def test_addresses_are_shown_without_passwords(monkeypatch, text, shown):
 
 
 @pytest.mark.parametrize("form", [PASSWORD, WRITTEN])
-def test_a_password_in_use_is_hidden_wherever_it_stands(monkeypatch, form):
+def test_a_password_in_use_is_hidden_everywhere(monkeypatch, form):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:{WRITTEN}@127.0.0.1")
     assert hide(f"401: no user me with {form}") == "401: no user me with ***"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1")
@@ -46,15 +46,15 @@ def test_a_password_in_use_is_hidden_wherever_it_stands(monkeypatch, form):
     assert hide(f"Bearer {form}") == "Bearer ***"
 
 
-def leaks(project, said: str) -> list[str]:
-    """Where the password stands: in what was said, or in a file of the project."""
+def leaks(project, output: str) -> list[str]:
+    """Where the password appears: in the output, or in a file of the project."""
     forms = (PASSWORD.encode(), WRITTEN.encode())
     kept = {str(file): file.read_bytes() for file in project.rglob("*") if file.is_file()}
-    return [name for name, text in (kept | {"said": said.encode()}).items()
+    return [name for name, text in (kept | {"output": output.encode()}).items()
             if any(form in text for form in forms)]  # fmt: skip
 
 
-def test_a_server_that_is_down_gives_no_password_away(small, project, monkeypatch, capfd):
+def test_errors_about_a_server_that_is_down_have_no_password(small, project, monkeypatch, capfd):
     address = f"http://me:{WRITTEN}@127.0.0.1:{free_port()}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     with Tracker("train", small, "gpt", 0) as tracker:
@@ -81,8 +81,8 @@ print(tracker.run_id)
 """
 
 
-def test_a_server_that_works_gives_no_password_away(project, monkeypatch, tmp_path_factory):
-    """MLflow itself would print a link with it, and note the address of a git remote."""
+def test_runs_on_a_server_have_no_password(project, monkeypatch, tmp_path_factory):
+    """MLflow would print a link with the password, and log the address of a git remote."""
     server = Server(tmp_path_factory.mktemp("server"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:{WRITTEN}@127.0.0.1:{server.port}")
     clone = clone_with_a_password(project / "clone")
@@ -110,9 +110,9 @@ def clone_with_a_password(folder):
     return folder
 
 
-def test_the_database_of_the_ui_is_no_argument_of_a_process(project):
-    """Every user of the machine can list those."""
-    database = f"sqlite:///{project}/{PASSWORD}.db"  # a name to look for
+def test_no_process_of_the_ui_has_the_database_as_an_argument(project):
+    """Every user of the machine can list arguments."""
+    database = f"sqlite:///{project}/{PASSWORD}.db"  # easy to find
     with running_ui({"MLFLOW_TRACKING_URI": database}) as (ui, _):
         family = [psutil.Process(ui.pid), *psutil.Process(ui.pid).children(recursive=True)]
         arguments = [" ".join(process.cmdline()) for process in family]

@@ -1,4 +1,4 @@
-"""MLflow is a copy: whatever happens to it, the training goes on and says so once."""
+"""A failure of MLflow prints one warning and does not stop the training."""
 
 import copy
 import json
@@ -32,7 +32,7 @@ def test_a_dead_server_costs_seconds_and_one_warning(small, monkeypatch, capsys)
     assert tracker.run_id is None
 
 
-def test_a_server_that_never_answers(small, monkeypatch, capsys):
+def test_a_server_that_never_answers_costs_seconds_and_one_warning(small, monkeypatch, capsys):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         accepted = []
         threading.Thread(target=lambda: accepted.append(silent.accept()), daemon=True).start()
@@ -50,7 +50,7 @@ def test_a_server_that_never_answers(small, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("error", "status"), [(None, "FINISHED"), (ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")]
 )
-def test_a_run_ends_with_the_status_it_deserves(small, error, status):
+def test_a_run_ends_with_the_status_of_its_stage(small, error, status):
     try:
         with Tracker("train", small, "gpt", 0) as tracker:
             if error:
@@ -61,7 +61,7 @@ def test_a_run_ends_with_the_status_it_deserves(small, error, status):
 
 
 def test_tags_lead_from_a_run_to_its_dvc_experiments(small, monkeypatch):
-    """To the one in which it was trained, and to those that took it from DVC's cache."""
+    """The one that trained it, and those that took the model from DVC's cache."""
     monkeypatch.setenv("DVC_EXP_NAME", "puffy-tune")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc123")
     with Tracker("train", small, "gpt", 0) as tracker:
@@ -83,7 +83,7 @@ def test_tags_lead_from_a_run_to_its_dvc_experiments(small, monkeypatch):
 
 
 def logged(params, name):
-    """Parameters and their hash, as a run in MLflow has them."""
+    """Parameters and their hash in MLflow, of a run with these parameters."""
     with Tracker("train", params, name, 0) as tracker:
         pass
     data = mlflow.get_run(tracker.run_id).data
@@ -91,14 +91,14 @@ def logged(params, name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_all_that_decides_a_run_is_logged_as_params_yaml_has_it(raw, project, name):
-    """Read from the file: what `dvc exp show` has as columns, and `-S` takes."""
+def test_all_parameters_of_a_run_are_logged_with_the_names_of_params_yaml(raw, project, name):
+    """The same names as the columns of `dvc exp show` and the overrides of `-S`."""
     expected = {
         path: value if isinstance(value, str) else json.dumps(value)
         for path, value in flatten(raw).items()
         if path.split(".")[0] in ("seeds", "threads", "device", "model", name)
     }
-    # What a model's own section has in place of the shared one decides.
+    # Keys that the model's own section overrides are not logged.
     shadowed = {f"model.{key}" for key in raw[name].get("model", {})}
     parameters, _ = logged(validate(raw), name)
     assert parameters == {k: v for k, v in expected.items() if k not in shadowed}
@@ -147,10 +147,10 @@ def test_evaluation_continues_the_run_of_the_training(small):
     run = mlflow.get_run(training.run_id)
     assert run.data.metrics == {"gpt.loss": 1.0}
     assert run.info.status == "FINISHED"
-    assert run.info.end_time == ended  # the wait for the evaluation is not the training's
+    assert run.info.end_time == ended  # the duration is that of the training
 
 
-def test_an_interrupted_training_continues_its_run_and_says_nothing_twice(small):
+def test_an_interrupted_training_continues_its_run_and_logs_nothing_twice(small):
     rows = [{"step": step, "loss": 1 / step} for step in range(1, 6)]
     with pytest.raises(KeyboardInterrupt), Tracker("train", small, "gpt", 0, "an-id") as first:
         first.steps(rows[:3])
@@ -172,7 +172,7 @@ def test_an_interrupted_training_continues_its_run_and_says_nothing_twice(small)
     assert client.get_run(first.run_id).info.status == "FINISHED"
 
 
-def test_a_killed_training_that_nobody_takes_up_ends_as_killed(small):
+def test_the_run_of_a_killed_training_ends_as_killed(small):
     with Tracker("train", small, "gpt", 0, "finished") as finished:
         pass
     running = Tracker("train", small, "gpt", 0, "killed")
@@ -183,7 +183,7 @@ def test_a_killed_training_that_nobody_takes_up_ends_as_killed(small):
     mark_killed(["killed", "finished", "unknown"])
     killed = mlflow.get_run(running.run_id).info
     assert killed.status == "KILLED"
-    assert killed.start_time <= killed.end_time <= noticed - 500  # not until it was noticed
+    assert killed.start_time <= killed.end_time <= noticed - 500  # not the time when it was noticed
     assert mlflow.get_run(finished.run_id).info.status == "FINISHED"
 
 
@@ -194,7 +194,7 @@ def test_runs_of_a_temporary_copy_go_to_the_main_database(small, project, monkey
     assert store.uri() == f"sqlite:///{main}/mlflow.db"
 
 
-def test_a_path_that_means_something_in_a_url_keeps_runs_and_artifacts(project, monkeypatch):
+def test_runs_are_kept_in_a_path_with_special_characters_of_urls(project, monkeypatch):
     root = project / "100%20 ü?a=b#c" / "clone"
     root.mkdir(parents=True)
     monkeypatch.chdir(root)
@@ -202,4 +202,4 @@ def test_a_path_that_means_something_in_a_url_keeps_runs_and_artifacts(project, 
         mlflow.log_text("said", "said.txt")
     assert mlflow.artifacts.load_text(f"{run.info.artifact_uri}/said.txt") == "said"
     assert sorted(path.name for path in root.iterdir()) == [".cache", "mlartifacts", "mlflow.db"]
-    assert list(project.iterdir()) == [root.parent]  # and nothing beside it
+    assert list(project.iterdir()) == [root.parent]  # and nothing outside

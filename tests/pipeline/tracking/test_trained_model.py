@@ -1,4 +1,4 @@
-"""Runs for what DVC kept and MLflow does not have, and reports beside the models they are about."""
+"""Runs are restored from DVC's outputs, and reports are attached to the runs of their models."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ def evaluated(small, project):
         (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
     for name in MODELS:
         prepare(small, name)
-        if name != "vit":  # whose images stay a user's own, of which there is no target
+        if name != "vit":  # its images stay a user's own, without targets
             meta = data_dir(name) / "meta.json"
             write_json(read_json(meta) | {"own": False}, meta)
         train(small, name)
@@ -34,7 +34,7 @@ def evaluated(small, project):
 
 def runs() -> dict[str, mlflow.entities.Run]:
     found = mlflow.search_runs([store.experiment_id()], output_format="list")
-    assert len(found) == len(MODELS)  # never one of a report
+    assert len(found) == len(MODELS)  # and none for a report
     return {run.data.tags["model"]: run for run in found}
 
 
@@ -43,7 +43,7 @@ def files(run, folder: str) -> list[str]:
     return [os.path.basename(each.path) for each in found]
 
 
-def test_a_report_is_attached_to_the_runs_it_is_about_in_place(evaluated, project, monkeypatch):
+def test_a_report_is_attached_to_its_runs_once_for_each_row(evaluated, project, monkeypatch):
     for row in (None, "one", "two", "one"):
         if row:
             monkeypatch.setenv("DVC_EXP_NAME", row)
@@ -58,7 +58,7 @@ def test_a_report_is_attached_to_the_runs_it_is_about_in_place(evaluated, projec
         assert (f"| {name} | ours | target | verdict |" in note) == (name != "vit")
 
 
-def test_a_run_that_mlflow_lost_is_said_again_from_what_dvc_keeps(evaluated, project, monkeypatch):
+def test_a_run_that_mlflow_lacks_is_restored_from_the_outputs(evaluated, project, monkeypatch):
     """A deleted run, and then a clone that only has the outputs, as after `dvc pull`."""
     before = runs()
     mlflow.MlflowClient().delete_run(before["gpt"].info.run_id)
@@ -69,7 +69,7 @@ def test_a_run_that_mlflow_lost_is_said_again_from_what_dvc_keeps(evaluated, pro
     for folder in ("data", "models", "predictions", "reports"):
         shutil.copytree(folder, project / "clone" / folder)
     monkeypatch.chdir(project / "clone")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")  # MLflow's own note of where the runs are
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")  # set by MLflow
     for _ in range(2):
         report(evaluated)
     for name, run in runs().items():
@@ -79,9 +79,9 @@ def test_a_run_that_mlflow_lost_is_said_again_from_what_dvc_keeps(evaluated, pro
 
 
 def same_as(before, after) -> None:
-    """All but what only the training itself could tell."""
-    told = {key: value for key, value in before.data.metrics.items() if "second" not in key}
-    assert {k: after.data.metrics[k] for k in told} == pytest.approx(told, rel=1e-8)
+    """Check that the runs are equal, except for durations, which only the training knows."""
+    known = {key: value for key, value in before.data.metrics.items() if "second" not in key}
+    assert {k: after.data.metrics[k] for k in known} == pytest.approx(known, rel=1e-8)
     assert after.data.params == before.data.params
     name = before.data.tags["model"]
     history = mlflow.MlflowClient().get_metric_history(after.info.run_id, f"{name}/training/loss")

@@ -1,4 +1,4 @@
-"""Views of the table of runs: in the form that MLflow's own pages read, with what is compared."""
+"""Views of the table of runs: in MLflow's format, with the figures to compare first."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ FIGURES = {"bert": ("loss", "top1"), "gpt": ("loss", "loss_std"), "vit": ("accur
 
 @pytest.fixture
 def experiment(small, project):
-    """Runs with figures, of which two differ in a parameter."""
+    """Two runs with figures, which differ in a parameter."""
     for name, keys in FIGURES.items():
         write_json({name: dict.fromkeys(keys, 1.0)}, results_dir(name) / "metrics.json")
     for lr in (0.1, 0.2):
@@ -33,7 +33,7 @@ def state(experiment: str, key: str) -> dict:
     return json.loads(json.loads(tags[views.TAG + key])["state"])
 
 
-def test_what_people_compare_comes_first_named_as_in_dvc(experiment):
+def test_the_first_columns_are_those_of_dvc_exp_show(experiment):
     assert views.update(mlflow.MlflowClient(), experiment[0]) == "all"
     gpt = state(experiment[0], "gpt")
     assert gpt["searchFilter"] == "tags.model = 'gpt'"
@@ -70,8 +70,8 @@ def test_the_experiment_is_one_of_model_training(experiment):
     assert client.get_experiment(other).tags.items() >= store.KIND.items()
 
 
-def test_mlflows_own_pages_know_this_form():
-    """Nothing documents it: after an update of MLflow, this may have to be found out again."""
+def test_mlflows_pages_know_this_format():
+    """The format is not documented, and an update of MLflow may change it."""
     pages = Path(mlflow.__file__).parent / "server" / "js" / "build" / "static" / "js"
     text = "".join(file.read_text("utf-8") for file in pages.glob("*.js"))
     words = views.page("1", "all").split("?")[1].replace("&", "=").split("=")[:3]

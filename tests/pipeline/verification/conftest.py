@@ -18,13 +18,13 @@ from tests.pipeline.verification.reports import REPORT
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
-    """Where the first test that needs a finished project keeps it for the others."""
+    """The folder where the first test that needs a finished project keeps it for the others."""
     return tmp_path_factory.mktemp("finished") / "project"
 
 
 @pytest.fixture
 def reported(small: Params, project: Path, finished: Path) -> Path:
-    """A project whose three models are trained with two seeds each, and reported."""
+    """A project with a report on three models, each trained with two seeds."""
     if finished.exists():
         shutil.copytree(finished, project, dirs_exist_ok=True)
         return project

@@ -1,4 +1,4 @@
-"""What tests do to a report, and what `verify` says of it then."""
+"""Changes reports for tests, and reads the output of `verify`."""
 
 import json
 import re
@@ -14,25 +14,25 @@ METRICS = REPORT / "metrics.json"
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Everything in a folder, with its content."""
+    """All files of a folder, with their content."""
     found = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     return {str(path.relative_to(folder)): content for path, content in found.items()}
 
 
 def rewrite(change) -> None:
-    """Change what metrics.json says."""
+    """Change the content of metrics.json."""
     content = json.loads(METRICS.read_text())
     change(content)
     METRICS.write_text(json.dumps(content))
 
 
 def training_figures(name: str, index: int) -> dict:
-    """What metrics.json says of a training."""
+    """The figures of a training in metrics.json."""
     return json.loads(METRICS.read_text())["models"][name]["trainings"][index]["figures"]
 
 
 def alter_last_bit(name: str, step: int, column: str) -> None:
-    """Change a recorded figure to the next number that single precision has."""
+    """Change a recorded figure to the next number of single precision."""
     file = REPORT / name / "history.csv"
     lines = file.read_text().splitlines()
     row = lines[step].split(",")
@@ -43,7 +43,7 @@ def alter_last_bit(name: str, step: int, column: str) -> None:
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> str:
-    """What `verify` printed, each message on one line; on the terminal it fits the width."""
+    """The output of `verify`, each message on one line; checks that it fits the terminal."""
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines()), default=0) <= WIDTH
     return re.sub(r"\n {8}", " ", text)

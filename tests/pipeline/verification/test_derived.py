@@ -1,4 +1,4 @@
-"""A report that contradicts itself is told so, without a training."""
+"""`verify` finds contradictions inside a report without training."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.pipeline.verification.reports import (
 
 
 def everywhere(figure: str, factor: float):
-    """Change a figure of GPT's wherever metrics.json has it but for the verdicts."""
+    """Change a figure of GPT everywhere in metrics.json except the verdicts."""
 
     def change(content):
         gpt = content["models"]["gpt"]
@@ -52,7 +52,7 @@ def everywhere(figure: str, factor: float):
         ),
     ],
 )
-def test_a_report_that_contradicts_itself(reported, capsys, change, said):
+def test_a_contradiction_in_metrics_json_is_printed(reported, capsys, change, said):
     rewrite(change)
     capsys.readouterr()
     assert not verify(REPORT, ["gpt"], 1)
@@ -61,7 +61,7 @@ def test_a_report_that_contradicts_itself(reported, capsys, change, said):
     assert "gpt   identical: 1 step\n" in out
 
 
-def test_a_time_to_target_that_the_training_does_not_give(reported, capsys):
+def test_a_wrong_time_to_target_is_printed(reported, capsys):
     def sooner(content):
         content["models"]["gpt"]["time_to_target"]["loss"][0] = {"step": 1, "units": 1, "flops": 1}
 
@@ -70,7 +70,7 @@ def test_a_time_to_target_that_the_training_does_not_give(reported, capsys):
     assert "the report contradicts itself: time to target, loss: " in printed(capsys)
 
 
-def test_a_report_on_data_that_no_target_is_about(reported, capsys):
+def test_data_without_targets_need_no_verdicts(reported, capsys):
     def own(content):
         model = content["models"]["gpt"]
         model["data"]["own"], model["time_to_target"] = True, {}
@@ -83,7 +83,7 @@ def test_a_report_on_data_that_no_target_is_about(reported, capsys):
     assert "5 recorded verdicts, for 7 targets here" in printed(capsys)
 
 
-def test_other_headline_figures(reported, capsys):
+def test_wrong_figures_for_dvc_are_printed(reported, capsys):
     file = REPORT / "gpt" / "metrics.json"
     content = json.loads(file.read_text())
     content["gpt"] |= {"loss": 0.1, "train_loss_std": 0.5}
@@ -98,8 +98,8 @@ def test_other_headline_figures(reported, capsys):
             verify(REPORT, ["gpt"], 1)
 
 
-def test_the_best_evaluation_of_a_single_seed(reported):
-    """Curves of one seed tell it, while means over several do not."""
+def test_the_best_evaluation_of_a_single_seed_is_checked(reported):
+    """It follows from the curves of one seed, but not from means over several."""
     report, params = recorded.read(METRICS)
     model, kept = report.models["gpt"], model_dir("gpt", 0)
     curves = [recorded.curve(kept / file) for file in ("history.csv", "validation.csv")]

@@ -1,4 +1,4 @@
-"""A report may be anybody's: what is none is told in a line, and nothing in it does harm."""
+"""An untrusted report gives an error or is read; it cannot do harm."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ from tests.pipeline.verification.reports import (
         ),
     ],
 )
-def test_not_a_report(project, content, message):
+def test_a_file_that_is_not_a_report_is_an_error(project, content, message):
     METRICS.parent.mkdir()
     if content is not None:
         METRICS.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -59,7 +59,7 @@ def test_not_a_report(project, content, message):
         (lambda c: c["models"]["gpt"]["data"].update(fingerprint="0"), "not the report's data"),
     ],
 )
-def test_a_report_that_is_not_whole(reported, change, message):
+def test_an_incomplete_report_is_an_error(reported, change, message):
     rewrite(change)
     with pytest.raises(UserError, match=message):
         verify(REPORT, ["gpt"], 1)
@@ -67,8 +67,8 @@ def test_a_report_that_is_not_whole(reported, change, message):
 
 @pytest.mark.parametrize("commit", ["--output=precious", "HEAD", "abc", "0123abc\n", 5])
 @pytest.mark.parametrize("where", [(), ("models", "gpt", "trainings", 0, "record")])
-def test_a_commit_that_is_none(reported, commit, where):
-    """Git would take the first for an option, and write into that file."""
+def test_a_commit_with_another_form_is_an_error(reported, commit, where):
+    """The first would be an option of git, which would write into that file."""
     precious = Path("precious")
     precious.write_text("kept")
     alter_last_bit("gpt", 1, "loss")
@@ -79,14 +79,14 @@ def test_a_commit_that_is_none(reported, commit, where):
         content["git_commit"] = commit
 
     rewrite(change)
-    with pytest.raises(UserError, match="git_commit: ") as told:
+    with pytest.raises(UserError, match="git_commit: ") as error:
         verify(REPORT, ["gpt"], 1)
-    assert "git checkout" not in str(told.value)
-    environment._code(str(commit))  # nor does git, were it given it
+    assert "git checkout" not in str(error.value)
+    environment._code(str(commit))  # also not through git
     assert precious.read_text() == "kept"
 
 
-def test_a_report_does_not_steer_the_terminal(reported, capsys):
+def test_a_report_cannot_control_the_terminal(reported, capsys):
     alter_last_bit("gpt", 1, "loss")
     bad = "\x1b[2J\ngpt   identical: 8 steps\u202e\ud800"
 
@@ -115,7 +115,7 @@ def test_a_report_does_not_steer_the_terminal(reported, capsys):
         ("step,loss\n1,2,3", "longer than the header"),
     ],
 )
-def test_not_a_curve(reported, text, message):
+def test_a_file_that_is_not_a_curve_is_an_error(reported, text, message):
     file = REPORT / "gpt" / "history.csv"
     file.unlink() if text is None else file.write_text(text)
     with pytest.raises(UserError, match=message):

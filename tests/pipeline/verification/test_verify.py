@@ -1,4 +1,4 @@
-"""`verify` on a report that was made here: identical, or where it differs, and why it may."""
+"""`verify` prints that a report is identical, or where it differs, and possible causes."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ from tests.pipeline.verification.reports import (
 )
 
 
-def test_everything_is_identical_and_nothing_is_touched(reported, capsys):
+def test_an_identical_report_is_confirmed_and_no_file_changes(reported, capsys):
     before = files(reported)
     capsys.readouterr()
     assert verify(REPORT, list(MODELS), None)
@@ -34,7 +34,7 @@ def test_everything_is_identical_and_nothing_is_touched(reported, capsys):
     for name in MODELS:
         steps, evaluations = (6, 2) if name == "vit" else (8, 2)
         digests = [records.sha256(model_dir(name, s) / "model.safetensors")[:12] for s in (0, 1)]
-        count = len(training_figures(name, 0)) - 1  # the checksum is told by itself
+        count = len(training_figures(name, 0)) - 1  # the checksum is printed separately
         ends = ", ".join(
             f"weights with seed {s} (SHA-256 {digests[s]}), {count} figures with seed {s}"
             for s in (0, 1)
@@ -45,16 +45,16 @@ def test_everything_is_identical_and_nothing_is_touched(reported, capsys):
     assert files(reported) == before
 
 
-def test_a_few_steps_are_told_in_one_line_a_model(reported, capsys):
-    shutil.rmtree("data")  # as in a fresh clone: prepared for the occasion
+def test_a_few_steps_give_one_line_per_model(reported, capsys):
+    shutil.rmtree("data")  # as in a fresh clone; verify prepares them
     before = files(reported)
     capsys.readouterr()
     assert verify(REPORT, list(MODELS), 3)
     first, *lines, last = printed(capsys).splitlines()
     assert first.startswith("the report of 20")
-    # The label of a report, seen from a project that is no repository.
+    # The label of a report that was made outside git.
     assert first.endswith(", profile default (changes unknown: no commit has a params.yaml)")
-    # Three steps are an epoch of this ViT's, and so end with an evaluation.
+    # Three steps are an epoch of this ViT, which ends with an evaluation.
     assert lines == [
         "bert  identical: 3 steps",
         "gpt   identical: 3 steps",
@@ -64,7 +64,7 @@ def test_a_few_steps_are_told_in_one_line_a_model(reported, capsys):
     assert files(reported) == before
 
 
-def test_the_report_is_named_as_it_names_itself(reported, capsys):
+def test_the_first_line_has_the_profile_and_changes_of_the_report(reported, capsys):
     file = REPORT / "metrics.json"
     write_json(read_json(file) | {"changes": ["gpt.train.lr=0.1"]}, file)
     capsys.readouterr()
@@ -74,7 +74,7 @@ def test_the_report_is_named_as_it_names_itself(reported, capsys):
 
 
 @pytest.mark.parametrize("column", ["loss", "grad_norm"])
-def test_one_bit_at_one_step(reported, capsys, column):
+def test_one_bit_at_one_step_is_found(reported, capsys, column):
     alter_last_bit("gpt", 3, column)
     recorded = pd.read_csv(REPORT / "gpt" / "history.csv")[column][2]
     assert verify(REPORT, ["gpt"], 2)  # the steps before it
@@ -90,7 +90,7 @@ def test_one_bit_at_one_step(reported, capsys, column):
     ]
 
 
-def test_one_bit_of_an_evaluation(reported, capsys):
+def test_one_bit_of_an_evaluation_is_found(reported, capsys):
     file = REPORT / "vit" / "validation.csv"
     rows = pd.read_csv(file)
     rows.loc[1, "loss"] *= 1 + 1e-7
@@ -101,7 +101,7 @@ def test_one_bit_of_an_evaluation(reported, capsys):
     assert "2 evaluations: first differs at step 6 in loss" in out
 
 
-def test_other_parameters(reported, capsys):
+def test_other_parameters_give_another_curve(reported, capsys):
     rewrite(lambda content: content["params"]["gpt"]["train"].update(lr=0.007))
     assert not verify(REPORT, ["gpt"], 4)
     out = printed(capsys)
@@ -109,7 +109,7 @@ def test_other_parameters(reported, capsys):
     assert "first differs at step 1 in lr: 0.003 recorded, 0.007 now" in out
 
 
-def test_a_curve_of_another_length(reported, capsys):
+def test_a_curve_of_another_length_is_not_comparable(reported, capsys):
     file = REPORT / "gpt" / "history.csv"
     file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
     assert not verify(REPORT, ["gpt"], None)
@@ -119,7 +119,7 @@ def test_a_curve_of_another_length(reported, capsys):
 
 
 @pytest.mark.parametrize("figure", ["loss", "train_loss", "closing_loss", "parameters", "steps"])
-def test_a_figure_that_the_training_does_not_give(reported, capsys, figure):
+def test_a_wrong_figure_of_a_training_is_printed(reported, capsys, figure):
     true = training_figures("gpt", 1)[figure]
 
     def change(content):
@@ -134,7 +134,7 @@ def test_a_figure_that_the_training_does_not_give(reported, capsys, figure):
     assert f"the report contradicts itself: gpt: {figure}: " in out
 
 
-def test_figures_that_only_one_side_has(reported, capsys):
+def test_figures_that_only_one_side_has_are_printed(reported, capsys):
     def change(content):
         figures = content["models"]["vit"]["trainings"][0]["figures"]
         figures["beauty"] = 1
@@ -148,7 +148,7 @@ def test_figures_that_only_one_side_has(reported, capsys):
 
 
 @pytest.mark.parametrize("damage", ["one bit", "no file"])
-def test_damaged_data(reported, damage):
+def test_damaged_data_are_an_error(reported, damage):
     file = Path("data/gpt/tokens.safetensors")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
@@ -167,7 +167,7 @@ def test_damaged_data(reported, damage):
         ("git_commit", "0123456789abcdef", "code: commit 0123456789ab is not in this clone"),
     ],
 )
-def test_what_may_explain_it(reported, capsys, key, value, said):
+def test_possible_causes_are_printed(reported, capsys, key, value, said):
     alter_last_bit("gpt", 1, "loss")
     training = ("models", "gpt", "trainings", 0, "record")
 
@@ -181,8 +181,8 @@ def test_what_may_explain_it(reported, capsys, key, value, said):
     assert f"      possible cause: {said}" in printed(capsys)
 
 
-def test_other_code(reported, capsys):
-    """The report's commit is known, and the code that trains has changed since."""
+def test_other_code_is_a_possible_cause(reported, capsys):
+    """The training code has changed since the report's commit."""
     old = subprocess.check_output(
         ["git", "rev-list", "--max-parents=0", "HEAD"], cwd=ROOT, text=True
     ).split()[0]
@@ -195,8 +195,8 @@ def test_other_code(reported, capsys):
     assert f"code: not as in commit {old[:12]}" in printed(capsys)
 
 
-def test_other_weights(reported, capsys):
-    """Of the recorded weights one tensor differs from what the training gives."""
+def test_the_first_tensor_that_differs_is_named(reported, capsys):
+    """One tensor of the recorded weights differs from the repeated training."""
     file = model_dir("vit", 1) / "model.safetensors"
     tensors = load_file(file)
     changed = sorted(tensors)[3]
@@ -215,7 +215,7 @@ def test_other_weights(reported, capsys):
     assert "the size of the difference is unknown" in printed(capsys)
 
 
-def test_the_command(reported):
+def test_the_exit_code_of_the_command_says_whether_all_is_identical(reported):
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "pipeline", "verify", *arguments],
