@@ -70,20 +70,20 @@ def _end(number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
     if _signal:  # already stopping
         return
     _signal = number
-    threading.Thread(target=_end_at_last, daemon=True).start()
+    threading.Thread(target=_end_after_grace, daemon=True).start()
     if _unbroken:
-        _tell("stopping after the current step")
+        _print("stopping after the current step")
     else:
-        _tell("stopped")
+        _print("stopped")
         sys.exit(128 + number)
 
 
-def _end_at_last() -> None:
+def _end_after_grace() -> None:
     threading.Event().wait(GRACE)
-    _tell(f"still not finished after {GRACE} seconds: stopped without saving")
+    _print(f"still not finished after {GRACE} seconds: stopped without saving")
     os._exit(128 + _signal)
 
 
-def _tell(text: str) -> None:
+def _print(text: str) -> None:
     # Not print: this may interrupt another print, which Python does not allow.
     os.write(2, f"{text}\n".encode())

@@ -100,7 +100,7 @@ def check_architecture(name: str, found: dict[str, Any], wanted: dict[str, Any])
             )
 
 
-def note_model(name: str, seed: int) -> None:
+def record_model(name: str, seed: int) -> None:
     """Record in predictions/<name> which weights were evaluated."""
     weights = records.sha256(model_dir(name, seed) / WEIGHTS)
     write_json({"weights_sha256": weights}, prediction_dir(name, seed) / MODEL)

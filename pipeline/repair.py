@@ -21,17 +21,17 @@ def repair() -> list[str]:
     Raises:
         UserError: another DVC is running, or git cannot restore dvc.lock.
     """
-    done = [_repair(RESULTS, TEMPORARY / "lock", _is_whole, _restore)]
+    done = [_repair(RESULTS, TEMPORARY / "lock", _is_complete, _restore)]
     for file in IN_USE:
         done.append(_repair(file, file.with_name("rwlock.lock"), _is_json, _remove))
     return [line for line in done if line]
 
 
 def _repair(
-    file: Path, guard: Path, is_good: Callable[[bytes], bool], mend: Callable[[Path], str]
+    file: Path, guard: Path, is_good: Callable[[bytes], bool], restore: Callable[[Path], str]
 ) -> str | None:
-    """Mend a damaged file while holding the lock that DVC takes for writing it."""
-    if _is_fine(file, is_good):
+    """Restore a damaged file while holding the lock that DVC takes for writing it."""
+    if _is_intact(file, is_good):
         return None  # the usual case, without the lock
     from dvc.lock import Lock, LockError
 
@@ -39,12 +39,12 @@ def _repair(
     try:
         with Lock(str(guard)):
             # Check again: another DVC may have been writing the file before.
-            return None if _is_fine(file, is_good) else f"{file} was truncated: {mend(file)}"
+            return None if _is_intact(file, is_good) else f"{file} was truncated: {restore(file)}"
     except LockError:
         raise UserError(f"{file} is in use by another DVC; try again when it is done") from None
 
 
-def _is_fine(file: Path, is_good: Callable[[bytes], bool]) -> bool:
+def _is_intact(file: Path, is_good: Callable[[bytes], bool]) -> bool:
     try:
         return is_good(file.read_bytes())
     except FileNotFoundError:
@@ -58,7 +58,7 @@ def _is_json(content: bytes) -> bool:
     return False
 
 
-def _is_whole(content: bytes) -> bool:
+def _is_complete(content: bytes) -> bool:
     """Whether a dvc.lock is valid for DVC, its last entry is complete, and it has all committed
     stages."""
     committed = _git("show", f":./{RESULTS}").stdout

@@ -102,8 +102,8 @@ def test_any_truncation_is_detected_or_harmless(project):
     entry = {"cmd": "make", "deps": [file], "params": {"params.yaml": {"seeds": [0]}}}
     entry["outs"] = [file, folder]
     text = dumps_yaml({"schema": "2.0", "stages": {"one": entry, "two": entry}})
-    assert repair._is_whole(text.encode())
-    unnoticed = [cut for cut in range(len(text)) if repair._is_whole(text[:cut].encode())]
+    assert repair._is_complete(text.encode())
+    unnoticed = [cut for cut in range(len(text)) if repair._is_complete(text[:cut].encode())]
     assert 0 < len(unnoticed) < 20
     for cut in unnoticed:
         for left in loads_yaml(text[:cut])["stages"].values():

@@ -12,9 +12,9 @@ from pipeline.inference.settings import Settings
 from transformer.generate import Sampling
 
 FILE = "generation_config.json"
-OURS = Sampling(temperature=0.8)
+DEFAULT_SAMPLING = Sampling(temperature=0.8)
 # Unsupported features, with the values that switch them off; null does, too.
-NOTHING = {
+SWITCHED_OFF = {
     **dict.fromkeys(
         (
             "bad_words_ids", "begin_suppress_tokens", "constraints", "force_words_ids",
@@ -70,11 +70,11 @@ class Generation:
     stop: tokens that end a text.
     """
 
-    sampling: Sampling = OURS
+    sampling: Sampling = DEFAULT_SAMPLING
     stop: tuple[int, ...] = ()
 
 
-UNSAID = Generation()
+DEFAULTS = Generation()
 
 
 def read_generation(folder: Path) -> Generation:
@@ -86,7 +86,7 @@ def read_generation(folder: Path) -> Generation:
     settings, config = Settings(folder / FILE), Settings(folder / models.CONFIG)
     whole = settings.path.is_file()
     settings = settings if whole else config
-    for key, values in NOTHING.items():
+    for key, values in SWITCHED_OFF.items():
         settings.expect(key, *values)
     sampling = _sampling(settings)
     stop = _stop(settings if "eos_token_id" in settings.values else config)
@@ -100,7 +100,7 @@ def _sampling(settings: Settings) -> Sampling:
     """Sampling settings; without `do_sample`, those of the command."""
     samples = settings.flag("do_sample", None)
     # The defaults of transformers.
-    usual = Sampling(1.0, top_k=50) if samples else OURS
+    usual = Sampling(1.0, top_k=50) if samples else DEFAULT_SAMPLING
     given = {}
     for key, kinds, right in (
         ("temperature", (int, float), "a number"),

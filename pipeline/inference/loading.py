@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from pipeline import models, prompts, provenance
 from pipeline.errors import UserError, first_line
-from pipeline.inference.generation import UNSAID, Generation, read_generation
+from pipeline.inference.generation import DEFAULTS, Generation, read_generation
 from pipeline.inference.preparation import Preparation, read_preparation
 from pipeline.inference.settings import Settings
 from pipeline.inference.tokenizer import read_tokenizer
@@ -44,7 +44,7 @@ class TextModel:
     tokenizer: Tokenizer
     context: int
     mask: str | None
-    generation: Generation = UNSAID
+    generation: Generation = DEFAULTS
 
     def encode(self, text: str) -> Prompt:
         """The tokens of a text.
@@ -68,7 +68,7 @@ class TextModel:
         return prompts.read(self.tokenizer, text, self.mask)
 
 
-class GivenTextModel(TextModel):
+class HuggingFaceTextModel(TextModel):
     """A language model of a Hugging Face folder: its tokenizer adds special tokens, such as [CLS],
     and also finds them in the text."""
 
@@ -103,10 +103,10 @@ def text_model(name: str, source: Path | None) -> TextModel:
         model, config = trained(name)
         tokenizer = Tokenizer.from_file(str(data_dir(name) / "tokenizer.json"))
         return TextModel(model, tokenizer, config["length"], "[MASK]" if name == "bert" else None)
-    model, config = _given(name, source)
+    model, config = _from_folder(name, source)
     tokenizer, mask = read_tokenizer(source, config)
-    generation = read_generation(source) if name == "gpt" else UNSAID
-    return GivenTextModel(model, tokenizer, _context(model), mask, generation)
+    generation = read_generation(source) if name == "gpt" else DEFAULTS
+    return HuggingFaceTextModel(model, tokenizer, _context(model), mask, generation)
 
 
 def _context(model: Transformer) -> int:
@@ -130,7 +130,7 @@ def image_model(source: Path | None) -> ImageModel:
         # As in `prepare`: bilinear, ignoring the aspect ratio.
         preparation = Preparation(size, 2, 1 / 255, meta["mean"], meta["std"])
         return ImageModel(model, meta["classes"], preparation)
-    model, config = _given("vit", source)
+    model, config = _from_folder("vit", source)
     classes = labels(Config(config, models.CONFIG))
     preparation = read_preparation(source, model.embedding)
     kind = config.get("problem_type")
@@ -153,7 +153,7 @@ def trained(name: str) -> tuple[Transformer, dict[str, Any]]:
     return models.load(folder)
 
 
-def _given(name: str, source: Path) -> tuple[Transformer, dict[str, Any]]:
+def _from_folder(name: str, source: Path) -> tuple[Transformer, dict[str, Any]]:
     """The model in a Hugging Face folder, with its config.json."""
     config = Settings(source / models.CONFIG).values
     if "kind" in config:

@@ -51,7 +51,7 @@ def continuation(
     ids = read.ids
     if not ids:
         raise UserError("the prompt is empty: it needs at least one token")
-    _tell_unknown(read)
+    _print_unknown_words(read)
     generator = torch.Generator().manual_seed(seed)
     yield prompt
     silent = silent_tokens(tokenizer)
@@ -70,7 +70,7 @@ def continuation(
     yield whole[len(shown) :]
 
 
-def _tell_unknown(prompt: Prompt) -> None:
+def _print_unknown_words(prompt: Prompt) -> None:
     if prompt.unknown:
         words = ", ".join(map(repr, dict.fromkeys(prompt.unknown)))
         print(wrapped(f"note: words that are not in the vocabulary: {words}"), file=sys.stderr)
@@ -108,7 +108,7 @@ def fillings(masked: str, source: Path | None, top: int) -> tuple[str, list[list
         raise UserError(f"no {name} in {masked!r}: write one for each word to predict")
     if len(ids) > text.context:
         raise UserError(f"{len(ids)} tokens, but the model takes at most {text.context}")
-    _tell_unknown(read)
+    _print_unknown_words(read)
     tokens = torch.tensor([ids])
     places = (tokens[0] == mask).nonzero()[:, 0]
     with torch.inference_mode():

@@ -59,7 +59,7 @@ def read_tokenizer(folder: Path, config: dict[str, Any]) -> tuple[Tokenizer, str
     tokenizer.no_truncation()
     if kind in BUILDERS:
         BUILDERS[kind](tokenizer, settings)
-    for key in OF_CLASSES:
+    for key in CLASS_KEYS:
         settings.take(key)  # other classes ignore these keys
     mask = _add_special(tokenizer, kind, settings)
     for key, usual in (("do_basic_tokenize", True), ("split_special_tokens", False)):
@@ -155,7 +155,7 @@ BUILDERS = {
     "GPT2Tokenizer": _build_gpt2,
     "LlamaTokenizer": _build_llama,
 }
-OF_CLASSES = (
+CLASS_KEYS = (
     "add_prefix_space", "do_lower_case", "legacy", "strip_accents", "tokenize_chinese_chars",
 )  # fmt: skip
 

@@ -86,7 +86,7 @@ def _evaluate(
     write_json(samples, made / "samples.json")
     measures = {figure: asdict(measure) for figure, measure in objective.measures.items()}
     write_json(measures, predictions_dir(name) / "measures.json")
-    provenance.note_model(name, seed)
+    provenance.record_model(name, seed)
     trained = tracking.TrainedModel(params, name, seed)
     with trained.tracker("evaluate") as tracker:
         trained.restore(tracker)

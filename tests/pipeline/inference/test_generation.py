@@ -8,13 +8,18 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from pipeline.errors import UserError
-from pipeline.inference.generation import NOTHING, OURS, WITHOUT_EFFECT, read_generation
+from pipeline.inference.generation import (
+    DEFAULT_SAMPLING,
+    SWITCHED_OFF,
+    WITHOUT_EFFECT,
+    read_generation,
+)
 from transformer.generate import Sampling
 from transformer.weights.huggingface.keys import GENERATION
 
-HONOURED = {"do_sample", "eos_token_id", "temperature", "top_k", "top_p"}
+SUPPORTED = {"do_sample", "eos_token_id", "temperature", "top_k", "top_p"}
 # Values of unsupported keys, from older and newer versions.
-REFUSED = {
+REJECTED = {
     "bad_words_ids": [[1]], "begin_suppress_tokens": [1], "constraints": [1],
     "diversity_penalty": 0.5, "dola_layers": "low", "encoder_no_repeat_ngram_size": 2,
     "encoder_repetition_penalty": 1.5, "epsilon_cutoff": 0.01, "eta_cutoff": 0.01,
@@ -44,8 +49,8 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     ("values", "sampling"),
     [
-        ({}, OURS),
-        ({"do_sample": None, "temperature": None}, OURS),
+        ({}, DEFAULT_SAMPLING),
+        ({"do_sample": None, "temperature": None}, DEFAULT_SAMPLING),
         ({"do_sample": False}, Sampling(temperature=0)),
         ({"do_sample": False, "temperature": 0.6, "top_p": 0.9}, Sampling(temperature=0)),
         ({"do_sample": True}, Sampling(1.0, 50, 1.0)),
@@ -63,22 +68,22 @@ def test_how_tokens_are_chosen(folder, values, sampling):
 
 
 def test_every_key_is_applied_refused_or_known_not_to_matter():
-    assert REFUSED.keys() == NOTHING.keys()
-    kinds = (HONOURED, set(NOTHING), set(WITHOUT_EFFECT))
+    assert REJECTED.keys() == SWITCHED_OFF.keys()
+    kinds = (SUPPORTED, set(SWITCHED_OFF), set(WITHOUT_EFFECT))
     assert sum(map(len, kinds)) == len(set().union(*kinds))
     assert set(GENERATION) | GenerationConfig().__dict__.keys() == set().union(*kinds)
 
 
-@pytest.mark.parametrize("key", REFUSED)
+@pytest.mark.parametrize("key", REJECTED)
 def test_what_would_change_the_text_is_refused_by_name(folder, key):
     for generation, config, file in (
-        ({key: REFUSED[key]}, None, "generation_config.json"),
-        (None, {key: REFUSED[key]}, "config.json"),
+        ({key: REJECTED[key]}, None, "generation_config.json"),
+        (None, {key: REJECTED[key]}, "config.json"),
     ):
         written = folder(generation, config)
         with pytest.raises(UserError) as caught:
             read_generation(written)
-        message = f"{written / file}: {key}: {REFUSED[key]!r}: not supported"
+        message = f"{written / file}: {key}: {REJECTED[key]!r}: not supported"
         assert str(caught.value).startswith(message)
         (written / file).unlink()
 
