@@ -79,6 +79,15 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "predict_special_tokens": True,
         "task_specific_params": {"conversational": {"max_length": 1000}},
     },
+    "kogpt2-base-v2": GPT2
+    | {
+        "_num_labels": 1,
+        "author": "Heewon Jeon",
+        "created_date": "2021-04-28",
+        "gradient_checkpointing": False,
+        "license": "CC-BY-NC-SA 4.0",
+        "pad_token_id": 3,
+    },
     "a GPT-2 of transformers 2": GPT2 | OF_2019,
     "bert-base-uncased": BERT
     | {

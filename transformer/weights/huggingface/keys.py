@@ -5,11 +5,13 @@ weights, losses or the heads of other tasks.
 """
 
 BOOKKEEPING = (
-    "architectures", "custom_pipelines", "do_lower_case", "dtype", "finetuning_task",
-    "max_sequence_length", "model_max_length", "model_type", "name_or_path", "prefix",
-    "sep_token_id", "task_specific_params", "tokenizer_class", "torch_dtype",
-    "transformers_version",
+    "architectures", "cls_token_id", "custom_pipelines", "do_lower_case", "dtype",
+    "finetuning_task", "mask_token_id", "max_sequence_length", "model_max_length", "model_type",
+    "name_or_path", "prefix", "sep_token_id", "task_specific_params", "tokenizer_class",
+    "torch_dtype", "transformers_version", "unk_token_id",
 )  # fmt: skip
+# Notes for people about the checkpoint.
+NOTES = ("author", "created_date", "language", "license")
 # For other heads, and for losses.
 TASKS = (
     "classifier_dropout", "encoder_stride", "id2label", "label2id", "num_labels", "problem_type",
@@ -49,7 +51,7 @@ GENERATION = (
     "temperature", "token_healing", "top_h", "top_k", "top_p", "typical_p", "use_mtp",
     "watermarking_config",
 )  # fmt: skip
-WITHOUT_EFFECT = frozenset(BOOKKEEPING + TASKS + SWITCHES + LEFT_OVER + GENERATION)
+WITHOUT_EFFECT = frozenset(BOOKKEEPING + NOTES + TASKS + SWITCHES + LEFT_OVER + GENERATION)
 # Prefixes of private keys, and of keys that exporters add.
 BEGINNINGS = ("_", "transformers.js_", "transformers_js_", "unsloth_")
 
