@@ -6,7 +6,7 @@ import tempfile
 from argparse import Namespace
 from pathlib import Path
 
-from pipeline import yaml_file
+from pipeline import prerequisites, yaml_file
 from pipeline.errors import ParamsError
 from pipeline.params import load, validate
 from pipeline.paths import PARAMS
@@ -18,14 +18,14 @@ def check_command(arguments: list[str]) -> None:
     arguments: of `dvc`.
 
     Raises:
-        ParamsError: the parameters are not valid.
+        ParamsError: the parameters are not valid, or need data or a GPU that is missing.
     """
     if not {"repro", "run"} & set(arguments):
         return  # without importing DVC
     asked = _parse(arguments)
     name = asked and asked.func.__name__
     if name == "CmdRepro":
-        load()
+        prerequisites.check(load())
     elif name == "CmdExperimentsRun" and not asked.run_all:
         check(asked.set_param, hydra=not asked.no_hydra)
 
@@ -37,7 +37,8 @@ def check(overrides: list[str], hydra: bool = True) -> None:
         configuration enables that.
 
     Raises:
-        ParamsError: params.yaml, an override, or the result is not valid.
+        ParamsError: params.yaml, an override, or the result is not valid, or needs data or a GPU
+            that is missing.
     """
     from dvc.utils.cli_parse import to_path_overrides
 
@@ -98,7 +99,7 @@ def _check(overrides: list[str], hydra: bool) -> None:
             load()  # reports errors in the file itself more clearly
             raise ParamsError(_reason(error)) from None
         raw = yaml_file.read(made)
-    validate(raw)
+    prerequisites.check(validate(raw))
 
 
 def _reason(error: Exception) -> str:

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import torch
 
 from pipeline import overrides
 from pipeline.errors import ParamsError
@@ -16,6 +17,10 @@ def clone(project):
         source, target = ROOT / name, project / name
         target.parent.mkdir(exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    own = project / "data" / "own"
+    own.mkdir(parents=True)
+    for name in ("it's mine.txt", "novel.txt"):
+        (own / name).write_text("words")
     return project
 
 
@@ -49,6 +54,9 @@ def test_what_dvc_and_the_stages_accept(clone, good):
         (["model.n_layer"], "-S model.n_layer: "),
         (["gpt.data.text=[a"], "-S gpt.data.text=[a: "),
         (["+profile=smoke", "vit.data.image_size=15"], "15 is not divisible by vit.model.patch"),
+        (["gpt.data.text=data/own/novl.txt"], "no file 'data/own/novl.txt'; did you mean 'data/ow"),
+        (["gpt.data.text=hamlet,hamlt"], "gpt.data.text: no file 'hamlt'; did you mean 'hamlet'?"),
+        (["vit.data.images=data/own/x"], "no folder 'data/own/x'; known names: mnist, pizza_steak"),
     ],
 )
 def test_what_they_would_refuse(clone, bad, said):
@@ -57,6 +65,25 @@ def test_what_they_would_refuse(clone, bad, said):
         overrides.check(bad)
     assert said in str(error.value)
     assert (clone / "params.yaml").read_bytes() == before
+
+
+def test_what_this_machine_lacks_is_told_at_once(clone, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ParamsError) as error:
+        overrides.check(["device=cuda", "bert.data.text=data/own"])
+    assert "device: cuda, but torch sees no CUDA GPU" in str(error.value)
+    assert "bert.data.text: no file 'data/own'" in str(error.value)
+
+
+def test_a_result_of_data_that_are_gone_stays_usable(clone):
+    """Their stages do not run again."""
+    key = "gpt.data.text=data/own/gone.txt"
+    shutil.copy(ROOT / "dvc.lock", clone)
+    lock = clone / "dvc.lock"
+    with pytest.raises(ParamsError, match="no file"):
+        overrides.check([key])
+    lock.write_text(lock.read_text().replace("text: hamlet", "text: data/own/gone.txt"))
+    overrides.check([key])
 
 
 def test_a_file_that_is_wrong_itself(clone):

@@ -1,0 +1,75 @@
+"""Checks what parameters need on this machine: data files, folders and a GPU.
+
+The stages check the same, but DVC removes the old outputs of a stage before it runs.
+"""
+
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline import MODELS, yaml_file
+from pipeline.errors import ParamsError
+from pipeline.params import Params
+from pipeline.yaml_file import flatten
+
+LOCK = Path("dvc.lock")
+
+
+def check(params: Params) -> None:
+    """Check values that no stage in dvc.lock was run with. With the others nothing may have to run.
+
+    Raises:
+        ParamsError: data are missing, or there is no GPU; the message lists all errors.
+    """
+    used = _used()
+    errors = [
+        f"  {key}: {said}"
+        for key, said in _missing(params)
+        if flatten(params.model_dump())[key] not in used.get(key, ())
+    ]
+    if errors:
+        raise ParamsError("\n".join(["not on this machine:", *errors]))
+
+
+def _missing(params: Params) -> Iterator[tuple[str, str]]:
+    """The key and the error of each value that needs something that is missing."""
+    from pipeline.data.registry import IMAGES, TEXTS
+
+    for name in MODELS:
+        data = params.section(name).data
+        images = hasattr(data, "images")
+        key, known = ("images", IMAGES) if images else ("text", TEXTS)
+        value = getattr(data, key)
+        exists = os.path.isdir if images else os.path.isfile
+        if value not in known and not exists(value):
+            kind = "folder" if images else "file"
+            yield f"{name}.data.{key}", f"no {kind} {value!r}; {_hint(value, list(known))}"
+    if params.device == "cuda":
+        from torch import cuda
+
+        if not cuda.is_available():
+            yield "device", "cuda, but torch sees no CUDA GPU; use auto or cpu"
+
+
+def _hint(value: str, known: list[str]) -> str:
+    """A similar name: one of the registry, or one beside the missing file."""
+    folder, name = os.path.split(value)
+    beside = os.listdir(folder) if os.path.isdir(folder) else []
+    for given, choice, prefix in ((value, known, ""), (name, beside, folder)):
+        if near := difflib.get_close_matches(given, choice, n=1):
+            return f"did you mean '{os.path.join(prefix, near[0])}'?"
+    return f"known names: {', '.join(known)}"
+
+
+def _used() -> dict[str, list[Any]]:
+    """The values of each parameter in dvc.lock."""
+    if not LOCK.exists():
+        return {}
+    used: dict[str, list[Any]] = {}
+    for stage in yaml_file.read(LOCK).get("stages", {}).values():
+        for file in stage.get("params", {}).values():
+            for key, value in flatten(file).items():
+                used.setdefault(key, []).append(value)
+    return used
