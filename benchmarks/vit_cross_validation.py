@@ -30,9 +30,9 @@ from pipeline.objectives import build
 from pipeline.params import Params
 from pipeline.training import device as devices
 from pipeline.training.checkpoint import NoCheckpoint
+from pipeline.training.cost import flops_per_step
 from pipeline.training.loop import train
 from pipeline.training.randomness import fixed_generator
-from transformer import flops_per_step
 
 FOLDS = 3
 ROOT = Path(__file__).parents[1]
@@ -116,9 +116,8 @@ def evaluate(recipe: dict[str, Any], fold: int, epochs: int | None = None) -> Fo
         (data / "meta.json").write_text(json.dumps(meta))
         objective = build("vit", params, fold, data, devices.prepare(params))
     model = objective.build_model().to(objective.device)
-    inputs = objective.training_batch(0)["images"]
-    per_image = flops_per_step(model, inputs) / len(inputs)
     settings = params.vit.train
+    per_image = flops_per_step(model, objective, settings) / settings.batch_size
     history, _ = train(
         f"fold {fold}", model, objective, settings, NoCheckpoint(), lambda *_: None
     )
