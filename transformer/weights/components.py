@@ -117,10 +117,10 @@ def patches(theirs: Any, where: str) -> nn.Conv2d:
         ValueError: it is any other convolution.
     """
     exactly(theirs, nn.Conv2d, where)
-    require(theirs.stride == theirs.kernel_size, where, "overlapping patches")
+    require(theirs.stride == theirs.kernel_size, where, "a stride other than the patch size")
     require(theirs.padding in ("valid", (0, 0)), where, f"a padding of {theirs.padding}")
     require(theirs.dilation == (1, 1), where, f"a dilation of {theirs.dilation}")
-    require(theirs.groups == 1, where, f"{theirs.groups} groups")
+    require(theirs.groups == 1, where, f"a convolution in {theirs.groups} groups")
     return theirs
 
 
