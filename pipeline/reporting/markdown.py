@@ -46,7 +46,7 @@ def render(
         f"Profile **{plain(profile)}**, {_seeds(params)}, {environment['finished']}.\n",
         opening(params, results, verdicts, reached),
         REFERENCE,
-        *([_verdict_table(verdicts), _time_table(results, reached)] if verdicts else []),
+        *([_verdict_table(verdicts), _time_table(results, reached, verdicts)] if verdicts else []),
         _reading(verdicts, results),
     ]
     for name, result in results.items():
@@ -87,8 +87,12 @@ def _verdict_table(verdicts: list[Verdict]) -> str:
     return table([*header, "trivial baseline", "like for like"], rows, align)
 
 
-def _time_table(results: dict[str, Result], reached: dict[str, ModelTargets]) -> str:
-    """When each target was first reached."""
+def _time_table(
+    results: dict[str, Result], reached: dict[str, ModelTargets], verdicts: list[Verdict]
+) -> str:
+    """When each target was first reached, and for verdicts that count, how that compares with the
+    reference's training."""
+    counts = {(each.model, each.target.name): each.like_for_like for each in verdicts}
     rows = []
     for name, of_model in reached.items():
         result, theirs = results[name], of_model.cost
@@ -106,8 +110,14 @@ def _time_table(results: dict[str, Result], reached: dict[str, ModelTargets]) ->
                         (
                             f"{moment.step:,}",
                             cost(moment, unit),
-                            times_fewer(theirs.units, moment.units),
-                            times_fewer(theirs.flops, moment.flops),
+                            *(
+                                (
+                                    times_fewer(theirs.units, moment.units),
+                                    times_fewer(theirs.flops, moment.flops),
+                                )
+                                if counts[name, target.name]
+                                else ("", "")
+                            ),
                         )
                         if moment
                         else ("never", "", "", "")
@@ -118,8 +128,9 @@ def _time_table(results: dict[str, Result], reached: dict[str, ModelTargets]) ->
     header += ["tokens or images", "operations"]
     explanation = (
         "The first evaluation that reaches the target, measured like the target; for several seeds "
-        "the median, where a seed that never reaches it counts as the latest. Tokens, images and "
-        "operations are compared with those of the reference's whole training: "
+        "the median, where a seed that never reaches it counts as the latest. For verdicts "
+        "without brackets, tokens, images and operations are compared with those of the "
+        "reference's whole training: "
         + "; ".join(
             f"{TITLES[name]} {each.cost.steps:,} steps, {each.cost.units:,} "
             f"{results[name].figures['unit']}, {prefixed(each.cost.flops)}FLOP"

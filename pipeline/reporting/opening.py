@@ -63,14 +63,15 @@ def _model(result: Result, verdicts: Sequence[Verdict], reached: ModelTargets) -
     )
     return [
         figures + ".",
-        *_time(result, reached),
+        *_time(result, reached, all(verdict.like_for_like for verdict in verdicts)),
         *_certainty(result, verdicts),
         f"Data: {plain(result.data['title'])}.",
     ]
 
 
-def _time(result: Result, reached: ModelTargets) -> list[str]:
-    """When all targets were reached at once."""
+def _time(result: Result, reached: ModelTargets, comparable: bool) -> list[str]:
+    """When all targets were reached at once; compared with the reference only if its data and
+    measures are the same."""
     found = time_to_target.moments(result, reached.targets)
     moment = time_to_target.median(found)
     single = len(reached.targets) == 1
@@ -79,11 +80,14 @@ def _time(result: Result, reached: ModelTargets) -> list[str]:
         seeds = f"For at least half of the {len(found)} seeds, no" if len(found) > 1 else "No"
         return [f"{seeds} evaluation during training reaches {what}."]
     unit = result.figures["unit"]
-    text = f"{'Target' if single else 'All targets'} reached after {cost(moment, unit)}"
+    what = "Target" if single else "All targets"
+    text = f"{what} reached{'' if comparable else ' (in brackets)'} after {cost(moment, unit)}"
     if len(found) > 1:
         first, last = time_to_target.span(found)
         end = f"{last.units:,}" if last else "never"
         text += f" (median of {len(found)} seeds; {first.units:,} to {end} {unit})"
+    if not comparable:
+        return [f"{text}."]
     units = times_fewer(reached.cost.units, moment.units)
     flops = times_fewer(reached.cost.flops, moment.flops)
     return [

@@ -106,6 +106,22 @@ def test_the_mistakes_of_a_classifier_are_counted(render):
         assert f"(figures/{picture})" in report
 
 
+def test_only_what_is_like_for_like_is_compared_in_cost(render, monkeypatch):
+    """Fewer operations on digits say nothing about photographs."""
+    bert = result("bert")
+    bert.trainings[0].evaluations["train_loss"] -= 1.0  # reaches the target
+    results = (bert, result("gpt"), result("vit"))
+    report = render(*results)
+    assert "Target reached (in brackets) after " in report
+    assert "times fewer" not in report
+    monkeypatch.setattr(verdicts, "_differences", lambda *_: [])
+    monkeypatch.setattr(verdicts, "_measured_differently", lambda *_: [])
+    report = render(*results)
+    assert "Target reached after " in report
+    assert "Compared with the reference's whole training, that is " in report
+    assert report.count("times fewer") >= 4  # units and operations, in the sentence and the table
+
+
 def test_data_that_no_target_is_about_get_no_target(render):
     report = render(result("bert"), result("gpt", own=True), result("vit"))
     assert "- **GPT**: no targets for these data: a title." in report
