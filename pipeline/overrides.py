@@ -108,4 +108,4 @@ def _reason(error: Exception) -> str:
 
     cause = error.__cause__ if isinstance(error, DvcException) and error.__cause__ else error
     lines = [line.strip() for line in str(cause).splitlines()]
-    return "; ".join(line for line in lines if line)
+    return "; ".join(line for line in lines if line).replace(".; ", ". ")

@@ -48,7 +48,7 @@ def test_what_dvc_and_the_stages_accept(clone, good):
         (["model.n_layer=2,two"], "with -S model.n_layer=two: "),
         (["model.n_head=3"], "model.d_model: 128 is not divisible by model.n_head, 3 heads"),
         (["+model.n_layers=3"], "model.n_layers: unknown key; did you mean 'n_layer'?"),
-        (["bert.model.n_layer=3"], "To append to your config use +bert.model.n_layer=3"),
+        (["bert.model.n_layer=3"], "n_layer'. To append to your config use +bert.model.n_layer=3"),
         (["~gpt.train.lr"], "gpt.train.lr: missing"),
         (["+profile=smoky"], "profile/smoky"),
         (["model.n_layer"], "-S model.n_layer: "),
