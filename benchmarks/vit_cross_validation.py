@@ -33,6 +33,7 @@ from pipeline.training.checkpoint import NoCheckpoint
 from pipeline.training.cost import flops_per_step
 from pipeline.training.loop import train
 from pipeline.training.randomness import fixed_generator
+from pipeline.yaml_file import flatten
 
 FOLDS = 3
 ROOT = Path(__file__).parents[1]
@@ -128,7 +129,7 @@ def evaluate(recipe: dict[str, Any], fold: int, epochs: int | None = None) -> Fo
 
 def row(name: str, recipe: dict[str, Any], trained: list[Fold]) -> str:
     """A row of the table."""
-    changes = json.dumps(recipe).translate(str.maketrans("", "", '"{}'))
+    changes = ", ".join(f"{path}={value}" for path, value in flatten(recipe).items())
     cells = [name, changes or "nothing"]
     for key in ("accuracy", "loss"):
         values = [getattr(fold, key) for fold in trained]

@@ -24,16 +24,17 @@ def raw() -> dict[str, Any]:
 
 def with_profile(raw: dict[str, Any], name: str) -> dict[str, Any]:
     """`raw` merged with a profile, as by `-S +profile=name`."""
-
-    def lay(over: dict[str, Any], under: dict[str, Any]) -> None:
-        for key, value in over.items():
-            if isinstance(value, dict):
-                lay(value, under.setdefault(key, {}))
-            else:
-                under[key] = value
-
-    lay(YAML(typ="safe", pure=True).load((ROOT / "profile" / f"{name}.yaml").read_text()), raw)
+    merge(YAML(typ="safe", pure=True).load((ROOT / "profile" / f"{name}.yaml").read_text()), raw)
     return raw
+
+
+def merge(over: dict[str, Any], under: dict[str, Any]) -> None:
+    """Put the values of `over` into the sections of `under`."""
+    for key, value in over.items():
+        if isinstance(value, dict):
+            merge(value, under.setdefault(key, {}))
+        else:
+            under[key] = value
 
 
 @pytest.fixture

@@ -21,8 +21,10 @@ def mixing(mixup: float, cutmix: float, classes: int) -> Mixing:
     With both, each batch gets one of them, with equal chances. With neither, images and labels stay
     as they are.
     """
+    if not (mixup or cutmix):
+        return lambda images, labels: (images, labels)
     from torchvision.transforms import v2
 
     kinds = [(v2.MixUp, mixup), (v2.CutMix, cutmix)]
     chosen = [kind(alpha=alpha, num_classes=classes) for kind, alpha in kinds if alpha]
-    return v2.RandomChoice(chosen) if chosen else lambda images, labels: (images, labels)
+    return v2.RandomChoice(chosen)

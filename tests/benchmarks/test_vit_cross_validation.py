@@ -121,8 +121,9 @@ def test_a_try_with_few_epochs_writes_no_page(photographs, page, capsys):
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones(page):
-    with pytest.raises(SystemExit, match=r"no recipe 'plane' in .*; known: plain; mixed, with a"):
+    with pytest.raises(SystemExit, match="no recipe 'plane' in ") as refused:
         study.main(["plane"])
+    assert all(name in str(refused.value) for name in ("plain", "mixed, with a stem"))
 
 
 def test_the_recipes_are_valid(tmp_path):

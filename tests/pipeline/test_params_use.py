@@ -10,10 +10,15 @@ from pipeline.params import ModelParams, Params, flatten, validate
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
+from tests.conftest import merge
 from transformer import Architecture
 
 # Values of other keys that are needed for a key to have an effect.
-VARIANTS: list[dict[str, Any]] = [{}, {"positions": "rotary", "n_kv_head": 1}]
+SAMPLED = {"objective": {"sampled_softmax": {"random": 8}}}
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"model": {"positions": "rotary", "n_kv_head": 1}, "bert": SAMPLED, "gpt": SAMPLED},
+]
 
 
 def test_every_parameter_is_read_by_a_stage(small: Params):
@@ -39,7 +44,7 @@ def test_every_parameter_is_read_by_a_stage(small: Params):
 
     for variant in VARIANTS:
         content = small.model_dump(exclude_none=True)
-        content["model"] |= variant
+        merge(variant, content)
         params = validate(content)
         owner.clear()
         name_sections(params, "")

@@ -193,6 +193,8 @@ def another(dice: random.Random, key: str, value: Any) -> Any:
     """Another valid value for the key, of the same type."""
     if key in CHOICES:
         return dice.choice(CHOICES[key])
+    if key in ("mixup", "cutmix"):  # small values are refused
+        return dice.choice([0.01, 0.5, 1e-2 + dice.random()])
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):

@@ -15,9 +15,9 @@ from pipeline.training.loop import _step
 from pipeline.training.optimizers import build as build_optimizers
 
 CPU = torch.device("cpu")
-# Three images of 4 x 4 pixels, each of one value, with another class each.
+# Three images of 16 x 16 pixels, each of one value, with another class each.
 VALUES = torch.tensor([0.0, 10.0, 100.0])
-IMAGES = VALUES.view(3, 1, 1, 1).expand(3, 2, 4, 4)
+IMAGES = VALUES.view(3, 1, 1, 1).expand(3, 2, 16, 16)
 LABELS = torch.tensor([2, 0, 1])
 PARTNERS = [2, 0, 1]  # of each image, the one that is mixed in
 
@@ -37,7 +37,7 @@ def test_mixup_blends_by_hand():
     assert 0.05 < share < 0.95
     for i, partner in enumerate(PARTNERS):
         value = share * VALUES[i] + (1 - share) * VALUES[partner]
-        torch.testing.assert_close(images[i], value.expand(2, 4, 4))
+        torch.testing.assert_close(images[i], value.expand(2, 16, 16))
         expected = torch.zeros(3)
         expected[LABELS[i]], expected[LABELS[partner]] = share, 1 - share
         torch.testing.assert_close(labels[i], expected)
@@ -66,15 +66,15 @@ def test_cutmix_pastes_a_box_and_labels_have_the_shares_of_pixels():
         assert pasted.sum() == rows * columns  # a box
         for i, partner in enumerate(PARTNERS):
             other = torch.where(pasted, VALUES[partner], VALUES[i])
-            assert torch.equal(images[i], other.expand(2, 4, 4))  # the same box in each
+            assert torch.equal(images[i], other.expand(2, 16, 16))  # the same box in each
             share = pasted.float().mean()
             torch.testing.assert_close(labels[i, LABELS[partner]], share)
             torch.testing.assert_close(labels[i, LABELS[i]], 1 - share)
         seen.add(int(pasted.sum()))
-    assert len(seen) >= 5
+    assert len(seen) >= 20
 
 
-@pytest.mark.parametrize("concentration", [0.2, 1.0, 5.0])
+@pytest.mark.parametrize("concentration", [0.4, 1.0, 5.0])
 def test_shares_of_mixup_are_of_the_beta_distribution(concentration):
     torch.manual_seed(0)
     mix, pair = mixing(concentration, 0.0, 2), (torch.zeros(2, 1, 1, 1), torch.tensor([0, 1]))
