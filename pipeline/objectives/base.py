@@ -95,8 +95,8 @@ class Objective(ABC):
 
     @abstractmethod
     def validate(self, model: Any) -> dict[str, float]:
-        """Metrics during training, each on a fixed set: `watched`, and all metrics with targets,
-        measured as in `evaluate`."""
+        """Metrics during training: `watched`, and all metrics with targets. One that `evaluate`
+        has too is measured in the same way, on the same data: MLflow shows both as one curve."""
 
     @abstractmethod
     def evaluate(self, model: Any) -> dict[str, float]:

@@ -20,7 +20,6 @@ TRAINING, HELD_OUT, REFERENCE, MINIMISED = "#1f5fa8", "#cc6d16", "#3a3a3a", "#9a
 BASELINE = "#6b7682"
 SMOOTHING = 0.02  # width of the moving average, as a share of the curve
 MARKED = 30  # most evaluations for a curve with dots
-SAMPLED = "; dots: a part of it"  # where only the final result is of all the data
 LABEL = 7.5  # font size in the margin, in points
 DASHED, DOTTED = ({"linestyle": style, "linewidth": 1} for style in ("--", "-."))
 
@@ -133,8 +132,7 @@ def _panel(
             continue
         evaluations = [training.evaluations for training in result.trainings]
         marked = {"marker": "o", "markersize": 3} if len(evaluations[0]) <= MARKED else {}
-        label = curve.label + (SAMPLED if result.sampled(curve.figure) else "")
-        style = {"color": curve.color, "label": label, "linewidth": 1.3, **marked}
+        style = {"color": curve.color, "label": curve.label, "linewidth": 1.3, **marked}
         seen = evaluations[0][unit]
         drawn += _line(axes, seen, [rows[curve.figure] for rows in evaluations], **style)
         if curve.figure in result.figures:

@@ -33,8 +33,7 @@ def _figures(result: Result) -> list[tuple[str, str]]:
     if "best_loss" in figures:
         step = f"at step {figures['best_step']:,.0f}"
         best = f"{_spread(result, 'best_loss')} {step}"
-        part = ", on a part of the text" if result.sampled("loss") else ""
-        rows.append((f"best held-out loss during training{part}", best))
+        rows.append(("best held-out loss during training", best))
     epochs = counted(significant(figures["epochs"]), "epoch")
     rows += [
         ("steps", f"{figures['steps']:,}, batches of {figures['batch_size']:,}"),

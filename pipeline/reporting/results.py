@@ -1,6 +1,5 @@
 """Reads the outputs of the stages of one model."""
 
-import math
 import statistics
 from dataclasses import dataclass
 from typing import Any
@@ -54,17 +53,6 @@ class Result:
     def values(self, key: str) -> list[float]:
         """A metric for each seed."""
         return [training.figures[key] for training in self.trainings]
-
-    def sampled(self, key: str) -> bool:
-        """Whether evaluations during training measure `key` on a part of the data only. Then the
-        last one differs from the final result, which is of the same weights."""
-        training = self.trainings[0]
-        if key not in training.figures or key not in training.evaluations:
-            return False
-        # Another batch size may change the last digits.
-        return not math.isclose(
-            training.evaluations[key].iloc[-1], training.figures[key], rel_tol=1e-5
-        )
 
 
 def load(name: str, seeds: list[int]) -> Result:

@@ -67,9 +67,12 @@ class TrainedModel:
         summary = read_json(self.folder / "summary.json")
         tracker.model(self.folder, data_dir(self.name))
         figures = {key: summary[key] for key in SUMMARY if key in summary}
-        closing = {k: v for k, v in summary.items() if k.startswith(("closing_", BEST))}
-        closing.pop("closing_steps", None)
-        tracker.metrics(figures | closing)
+        best = {key: value for key, value in summary.items() if key.startswith(BEST)}
+        tracker.metrics(figures | best)
+        # They end a curve: evaluations during training log them, too.
+        closing = {key: value for key, value in summary.items() if key.startswith("closing_")}
+        del closing["closing_steps"]
+        tracker.metrics(closing, step=summary["steps"])
         tracker.tags({WEIGHTS_TAG: summary["weights_sha256"]})
 
     def log_evaluation(self, tracker: Tracker) -> None:

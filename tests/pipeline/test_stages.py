@@ -13,6 +13,7 @@ from pipeline.paths import model_dir, prediction_dir, read_json
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
+from pipeline.tracking.store import EXPERIMENT
 
 
 @pytest.fixture
@@ -41,10 +42,31 @@ def test_the_stages_leave_what_dvc_expects(trained, project):
 
 def test_the_final_validation_is_the_evaluation(trained, project):
     """The loop's last evaluation and that of the saved model give the same numbers."""
-    for name in ("gpt", "vit"):
-        validation = pd.read_csv(project / "reports" / name / "validation.csv")
+    common = {}
+    for name in MODELS:
+        last = pd.read_csv(project / "reports" / name / "validation.csv").iloc[-1]
         figures = read_json(prediction_dir(name, 0) / "figures.json")
-        assert validation["loss"].iloc[-1] == pytest.approx(figures["loss"], rel=1e-5)
+        common[name] = figures.keys() & last.keys()
+        expected = {key: figures[key] for key in common[name]}
+        assert last[list(expected)].to_dict() == pytest.approx(expected, rel=1e-5)
+    assert common == {
+        "bert": {"train_loss", "loss", "top1"},
+        "gpt": {"train_loss", "loss"},
+        "vit": {"loss", "accuracy", "batch_loss", "batch_accuracy"},
+    }
+
+
+def test_a_curve_in_mlflow_has_one_value_at_each_step(trained, project):
+    """The final evaluation and the last one during training have the same name and step."""
+    mlflow.set_tracking_uri(f"sqlite:///{project}/mlflow.db")
+    client = mlflow.MlflowClient()
+    for run in mlflow.search_runs(experiment_names=[EXPERIMENT], output_format="list"):
+        name = run.data.tags["model"]
+        validation = pd.read_csv(project / "reports" / name / "validation.csv")
+        for key in validation.columns[2:]:
+            points = client.get_metric_history(run.info.run_id, f"{name}.{key}")
+            found = {(point.step, round(point.value, 6)) for point in points}
+            assert [step for step, _ in sorted(found)] == validation["step"].tolist(), key
 
 
 def test_a_second_training_gives_the_same_bytes(trained, project):
@@ -59,7 +81,7 @@ def test_a_second_training_gives_the_same_bytes(trained, project):
 
 def test_one_mlflow_run_per_model_with_series_data_and_a_model_that_predicts(trained, project):
     mlflow.set_tracking_uri(f"sqlite:///{project}/mlflow.db")
-    runs = mlflow.search_runs(experiment_names=["transformer-benchmark"], output_format="list")
+    runs = mlflow.search_runs(experiment_names=[EXPERIMENT], output_format="list")
     assert sorted(run.info.run_name for run in runs) == sorted(MODELS)
     client = mlflow.MlflowClient()
     inputs = {

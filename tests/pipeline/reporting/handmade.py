@@ -6,7 +6,7 @@ import pandas as pd
 from pipeline.reporting.results import Result, Training, mean_of
 
 EVALUATED = {
-    "bert": ["train_loss", "loss", "accuracy"],
+    "bert": ["train_loss", "loss", "top1"],
     "gpt": ["train_loss", "loss", "accuracy"],
     "vit": [
         "closing_cross_entropy", "closing_accuracy", "loss", "accuracy", "batch_loss",

@@ -1,14 +1,12 @@
 """Learning curves: contents and readability."""
 
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
 from pipeline import MODELS
-from pipeline.reporting import curves, models, targets
+from pipeline.reporting import curves, targets
 from tests.conftest import ROOT
 from tests.pipeline.reporting.handmade import result
 
@@ -133,18 +131,8 @@ def test_what_the_verdict_compares_is_marked_and_named(drawn):
     assert f"ours {final:.4f}" in [text.get_text() for text in axes.texts]
 
 
-def test_a_final_result_of_more_data_than_the_curve_is_explained(drawn):
-    made = result("bert")
-    assert "held-out text" in legend(drawn(made))
-    made.trainings[0].figures["loss"] *= 1.001  # of the whole text
-    assert "held-out text; dots: a part of it" in legend(drawn(made))
-    assert "best held-out loss during training, on a part of the text" in models.section(
-        made, [Path("bert.png")]
-    )
-
-
 def test_a_text_without_a_held_out_part_has_no_such_curve(drawn):
-    figure = drawn(result("bert", without=("loss", "accuracy")))
+    figure = drawn(result("bert", without=("loss", "top1")))
     assert "held-out text" not in legend(figure)
     assert "training text, measured like the target" in legend(figure)
 
