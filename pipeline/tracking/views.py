@@ -117,7 +117,8 @@ def _charts(name: str, figures: list[str], logged: set[str]) -> list[dict[str, A
     for key in figures:
         training, evaluations = f"{name}/training/{key}", f"{name}.{key}"
         if training in logged:
-            both = {"selectedMetricKeys": [training, evaluations]}
+            # The title of the chart: a narrow one shows its beginning, '<model>.<figure>'.
+            both = {"selectedMetricKeys": [evaluations, training]}
             curves.append(_chart("LINE", training) | LINE | both)
     return curves + [_chart("BAR", f"{name}.{key}") for key in figures]
 

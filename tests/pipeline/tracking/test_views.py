@@ -41,7 +41,7 @@ def test_the_first_columns_are_those_of_dvc_exp_show(experiment):
         "metrics.`gpt.loss`", "tags.`dvc_experiment`", "params.`gpt.train.lr`"
     ]  # fmt: skip
     loss, *bars = gpt["compareRunCharts"]
-    assert loss["selectedMetricKeys"] == ["gpt/training/loss", "gpt.loss"]
+    assert loss["selectedMetricKeys"] == ["gpt.loss", "gpt/training/loss"]
     assert [chart["metricKey"] for chart in bars] == ["gpt.loss"]
     everything = state(experiment[0], "all")["columnOrder"]
     assert everything[1:5] == [
