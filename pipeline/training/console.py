@@ -19,10 +19,11 @@ class Console(Protocol):
     def __exit__(self, *exception: object) -> None: ...
 
     def update(self, step: int, loss: float, rate: float, left: float) -> None:
-        """Show the step, its loss, the throughput in units per second, and the seconds left."""
+        """Show the step, its loss, the throughput in units per second, and the seconds until
+        the last `train` stage ends."""
 
     def line(self, text: str, left: float = 0.0) -> None:
-        """Print a line of the log, with the seconds left, if any."""
+        """Print a line of the log, with the same seconds, if any."""
 
 
 class Lines:
@@ -48,7 +49,8 @@ class Lines:
 
 
 class LiveBar:
-    """For a terminal: a progress bar with loss, throughput and time left, below the lines."""
+    """For a terminal: a progress bar with loss, throughput and training time left, below the
+    lines."""
 
     def __init__(self, title: str, prefix: str, steps: int, start: int, unit: str):
         self._prefix, self._unit = prefix, unit
@@ -69,7 +71,7 @@ class LiveBar:
         self._progress.stop()
 
     def update(self, step: int, loss: float, rate: float, left: float) -> None:
-        state = f"loss {loss:.3f} {rate:,.0f} {self._unit}/s {duration(left)} left"
+        state = f"loss {loss:.3f} {rate:,.0f} {self._unit}/s {duration(left)} to train"
         self._progress.update(self._task, completed=step, state=state)
 
     def line(self, text: str, left: float = 0.0) -> None:
@@ -102,4 +104,4 @@ def alive(doing: str) -> Iterator[None]:
 
 
 def _line(prefix: str, text: str, left: float) -> str:
-    return prefix + text + (f" | {duration(left)} left" if left >= 0.5 else "")
+    return prefix + text + (f" | {duration(left)} to train" if left >= 0.5 else "")

@@ -1,4 +1,4 @@
-"""Estimates how much training follows the current one, for the remaining time on the console."""
+"""Estimates how much training follows the current one, for the time left on the console."""
 
 from typing import Any
 

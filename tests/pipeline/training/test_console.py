@@ -30,16 +30,17 @@ def test_there_is_no_loss_before_the_first(bar):
 def test_the_bar_is_one_line_of_80_columns_with_all_its_figures(bar):
     bar[0].update(9_990, 10.1234, 14_136, 3765)
     (line,) = shown(*bar).splitlines()
-    for part in ("bert, seed 12", "9,990/10,000", "loss 10.123", "14,136 tokens/s", "1:02:45 left"):
+    speed = "loss 10.123 14,136 tokens/s 1:02:45 to train"
+    for part in ("bert, seed 12", "9,990/10,000", speed):
         assert part in line
 
 
-def test_lines_tell_the_seed_and_the_time_left(capsys):
+def test_lines_tell_the_seed_and_the_training_time_left(capsys):
     lines = Lines("seed 12 | ")
     lines.line("Epoch: 142 | train_loss: 1.1000 | train_acc: 0.5000", 3765)
     lines.line("after step 99999 | test_loss: 1.0538 | test_acc: 0.5417")
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("seed 12 | Epoch: 142 | ") and first.endswith(" | 1:02:45 left")
+    assert first.startswith("seed 12 | Epoch: 142 | ") and first.endswith(" | 1:02:45 to train")
     assert second == "seed 12 | after step 99999 | test_loss: 1.0538 | test_acc: 0.5417"
     assert max(len(first), len(second)) <= 80
 

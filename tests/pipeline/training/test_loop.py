@@ -249,4 +249,4 @@ def test_lines_fit_80_columns_and_tell_the_seed(small, capsys, monkeypatch, name
     for seed in (10, 11):
         assert sum(line.startswith(f"seed {seed} | ") for line in lines) >= 4
     assert sum("Δw: sum of" in line for line in lines) == (name == "bert")  # printed once
-    assert any(line.endswith(":00:00 left") for line in lines)
+    assert any(line.endswith(":00:00 to train") for line in lines)
