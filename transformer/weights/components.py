@@ -100,6 +100,20 @@ def unmodified(model: nn.Module, harmless: tuple[str, ...] = ()) -> None:
         require(allowed, name or "the model", "a forward hook")
 
 
+def without_gradient_hooks(model: nn.Module) -> None:
+    """Require that no module and no parameter has a hook on its gradients.
+
+    Raises:
+        ValueError: one has.
+    """
+    for name, module in model.named_modules():
+        hooks = (*module._backward_pre_hooks, *module._backward_hooks)
+        require(not hooks, name or "the model", "a backward hook")
+    for name, parameter in model.named_parameters():
+        hooks = parameter._backward_hooks or parameter._post_accumulate_grad_hooks
+        require(not hooks, name, "a gradient hook")
+
+
 def linear(theirs: Any, where: str) -> nn.Linear:
     """A linear layer, with or without a bias.
 
@@ -235,4 +249,14 @@ def tensors(model: nn.Module) -> dict[str, Tensor]:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         first = names.setdefault(parameter, name)
         require(first == name, name, f"a parameter shared with {first}")
-    return {name.replace("in_proj_", "in_proj."): t for name, t in model.state_dict().items()}
+    return {_spelled(name): tensor for name, tensor in model.state_dict().items()}
+
+
+def frozen(model: nn.Module) -> set[str]:
+    """The names that `tensors` gives to parameters with `requires_grad=False`."""
+    parameters = model.named_parameters()
+    return {_spelled(name) for name, parameter in parameters if not parameter.requires_grad}
+
+
+def _spelled(name: str) -> str:
+    return name.replace("in_proj_", "in_proj.")

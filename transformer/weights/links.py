@@ -94,6 +94,14 @@ def load(model: nn.Module, tensors: dict[str, Tensor], links: Iterable[Link]) ->
         raise ValueError(f"tensors that the model does not have: {_some(sorted(left))}")
 
 
+def freeze(model: nn.Module, frozen: set[str], links: Iterable[Link]) -> None:
+    """Freeze the parameters of `model` that are made of the tensors `frozen`."""
+    parameters = dict(model.named_parameters())
+    for ours, theirs, _ in _pairs(parameters, links):
+        if not frozen.isdisjoint(theirs):
+            parameters[ours].requires_grad_(False)
+
+
 def dump(values: dict[str, Tensor], links: Iterable[Link]) -> dict[str, Tensor]:
     """The reverse: our parameters, or their gradients, under the names of the other library.
 

@@ -14,7 +14,7 @@ from transformer.positions import LearnedPositions, NoPositions
 from transformer.stems import patch_projection
 from transformer.weights import components
 from transformer.weights.components import is_nothing, linear, named, require
-from transformer.weights.links import Link, in_blocks, load
+from transformer.weights.links import Link, freeze, in_blocks, load
 from transformer.weights.resizing import pair, resize, sizes
 
 # Modules of timm's classes; some have moved between versions.
@@ -46,7 +46,7 @@ BLOCK = (
 
 
 def from_timm(model: Any, image_size: int | tuple[int, int] | None = None) -> Transformer:
-    """A copy of timm's `model` as a Transformer, in evaluation mode.
+    """A copy of timm's `model` as a Transformer, in evaluation mode; frozen parameters stay frozen.
 
     image_size: if the images have another size than in training; interpolates positions as timm
         does.
@@ -56,6 +56,7 @@ def from_timm(model: Any, image_size: int | tuple[int, int] | None = None) -> Tr
     """
     components.require_class(model, f"{MODELS}.VisionTransformer")
     components.unmodified(model)
+    components.without_gradient_hooks(model)
     _check(model)
     patches = components.patches(model.patch_embed.proj, "patch_embed.proj")
     trained = pair(model.patch_embed.img_size, "img_size")
@@ -78,7 +79,9 @@ def from_timm(model: Any, image_size: int | tuple[int, int] | None = None) -> Tr
     tensors = components.tensors(model)
     if learned:
         tensors["pos_embed"] = resize(tensors["pos_embed"], prefix, old, new, antialias=True)
-    load(ours, tensors, [*LINKS, *in_blocks(BLOCK, "blocks.", len(blocks))])
+    links = [*LINKS, *in_blocks(BLOCK, "blocks.", len(blocks))]
+    load(ours, tensors, links)
+    freeze(ours, components.frozen(model), links)
     return ours.eval()
 
 

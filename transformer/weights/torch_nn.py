@@ -20,7 +20,7 @@ from transformer.layers import (
 from transformer.model import Transformer
 from transformer.patterns import AttentionPattern, Bidirectional
 from transformer.weights import components
-from transformer.weights.links import Link, in_blocks, load
+from transformer.weights.links import Link, freeze, in_blocks, load
 
 LAYERS = {
     nn.TransformerEncoder: nn.TransformerEncoderLayer,
@@ -48,7 +48,7 @@ def from_torch(
     model: nn.TransformerEncoder | nn.TransformerDecoder | nn.Transformer,
     pattern: AttentionPattern | None = None,
 ) -> Transformer:
-    """A copy of `model` as a Transformer, in evaluation mode.
+    """A copy of `model` as a Transformer, in evaluation mode; frozen parameters stay frozen.
 
     The `memory` of torch's decoder is the `source` of ours. With `nn.GELU("tanh")`, torch's
     encoder computes the exact GELU in its fast path; ours never does.
@@ -65,6 +65,7 @@ def from_torch(
             f"{type(model).__name__}"
         )
     components.unmodified(model)
+    components.without_gradient_hooks(model)
     pattern = pattern or Bidirectional()
     if type(model) is nn.Transformer:
         components.exactly(model.encoder, nn.TransformerEncoder, "encoder")
@@ -81,6 +82,7 @@ def from_torch(
     else:
         ours, links = _stack(model, pattern, ""), _links(model, "", "")
     load(ours, _tensors(model), links)
+    freeze(ours, {part for name in components.frozen(model) for part in _parts(name)}, links)
     return ours.eval()
 
 
@@ -126,13 +128,17 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
     """Their tensors, with the projections of cross-attention split as in ours."""
     tensors = {}
     for name, tensor in components.tensors(model).items():
-        if "multihead_attn.in_proj." in name:
-            q, kv = tensor.split([len(tensor) // 3, len(tensor) // 3 * 2])
-            tensors[name.replace("in_proj", "q")] = q
-            tensors[name.replace("in_proj", "kv")] = kv
-        else:
-            tensors[name] = tensor
+        third, parts = len(tensor) // 3, _parts(name)
+        split = tensor.split([third, 2 * third]) if len(parts) == 2 else [tensor]
+        tensors |= zip(parts, split, strict=True)
     return tensors
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """Our names of the tensor `name`."""
+    if "multihead_attn.in_proj." in name:
+        return name.replace("in_proj", "q"), name.replace("in_proj", "kv")
+    return (name,)
 
 
 def _links(model: nn.Module, ours: str, theirs: str) -> list[Link]:

@@ -13,7 +13,7 @@ from transformer.patterns import Bidirectional
 from transformer.positions import LearnedPositions
 from transformer.stems import patch_projection
 from transformer.weights import components
-from transformer.weights.links import Link, in_blocks, load
+from transformer.weights.links import Link, freeze, in_blocks, load
 from transformer.weights.resizing import pair, resize, sizes
 
 MODELS = "torchvision.models.vision_transformer"
@@ -36,7 +36,8 @@ BLOCK = (
 
 
 def from_torchvision(model: Any, image_size: int | tuple[int, int] | None = None) -> Transformer:
-    """A copy of torchvision's `model` as a Transformer, in evaluation mode.
+    """A copy of torchvision's `model` as a Transformer, in evaluation mode; frozen parameters stay
+    frozen.
 
     image_size: if the images have another size than in training; interpolates positions as
         torchvision's `interpolate_embeddings` does.
@@ -46,6 +47,7 @@ def from_torchvision(model: Any, image_size: int | tuple[int, int] | None = None
     """
     components.require_class(model, f"{MODELS}.VisionTransformer")
     components.unmodified(model)
+    components.without_gradient_hooks(model)
     stem = type(model.conv_proj) is nn.Sequential
     components.require(not stem, "conv_proj", "a convolutional stem")
     patches = components.patches(model.conv_proj, "conv_proj")
@@ -75,7 +77,9 @@ def from_torchvision(model: Any, image_size: int | tuple[int, int] | None = None
     tensors = components.tensors(model)
     tensors[POSITIONS] = resize(tensors[POSITIONS], 1, old, new, align_corners=True)
     head = Link("head.classifier", "heads" if isinstance(model.heads, nn.Linear) else "heads.head")
-    load(ours, tensors, [*LINKS, *in_blocks(BLOCK, LAYERS, len(blocks)), head])
+    links = [*LINKS, *in_blocks(BLOCK, LAYERS, len(blocks)), head]
+    load(ours, tensors, links)
+    freeze(ours, components.frozen(model), links)
     return ours.eval()
 
 

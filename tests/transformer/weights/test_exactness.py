@@ -1,6 +1,7 @@
 """Import and export accept only exactly known classes; the error names any other part."""
 
 import copy
+import re
 from collections.abc import Callable
 
 import pytest
@@ -101,6 +102,53 @@ def test_a_matrix_that_does_more_is_refused_by_name(way, change):
     model = make()
     change(model.get_submodule(MATRICES[way]))
     assert MATRICES[way] in refusal(convert, model)
+
+
+def hooked_backward(part: nn.Module) -> None:
+    part.register_full_backward_hook(lambda module, inputs, outputs: inputs)
+
+
+def hooked_before_backward(part: nn.Module) -> None:
+    part.register_full_backward_pre_hook(lambda module, outputs: outputs)
+
+
+def hooked_gradient(part: nn.Module) -> None:
+    part.weight.register_hook(lambda gradient: 2 * gradient)
+
+
+def hooked_sum_of_gradients(part: nn.Module) -> None:
+    part.weight.register_post_accumulate_grad_hook(lambda weight: None)
+
+
+IMPORTED = [way for way in MATRICES if not way.startswith("our")]
+
+
+@pytest.mark.parametrize(
+    "change", [hooked_backward, hooked_before_backward, hooked_gradient, hooked_sum_of_gradients]
+)
+@pytest.mark.parametrize("way", IMPORTED)
+def test_a_hook_on_gradients_is_refused_by_name(way, change):
+    make, convert = WAYS[way]
+    model = make()
+    change(model.get_submodule(MATRICES[way]))
+    said = refusal(convert, model)
+    assert MATRICES[way] in said and " hook is not supported" in said
+
+
+@pytest.mark.parametrize("way", ["timm", "torchvision", "torch"])
+def test_frozen_parameters_stay_frozen(way):
+    """All but those of the last block and of what follows it, as in fine-tuning."""
+    make, convert = WAYS[way]
+    model = make()
+    assert all(parameter.requires_grad for parameter in convert(model).parameters())
+    for name, parameter in model.named_parameters():
+        last = re.search(r"(layers?|blocks)[._](encoder_layer_)?1\.|norm\.|ln\.|\bhead", name)
+        parameter.requires_grad_(bool(last))
+    ours = dict(convert(model).named_parameters())
+    kept = {name for name, parameter in ours.items() if parameter.requires_grad}
+    assert kept == {n for n in ours if re.search(r"blocks\.1\.|(^|encoder\.)norm\.|head\.", n)}
+    theirs = (parameter for parameter in model.parameters() if parameter.requires_grad)
+    assert sum(p.numel() for p in theirs) == sum(ours[name].numel() for name in kept)
 
 
 @pytest.mark.parametrize("way", MATRICES)

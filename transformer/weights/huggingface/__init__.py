@@ -41,6 +41,8 @@ def from_huggingface(
 ) -> Transformer:
     """Import a model of transformers, in evaluation mode and with torch's default type.
 
+    All parameters are trainable, as after `from_pretrained`, also those frozen in an object.
+
     source: a folder; or the model as an object, unchanged since its class made it.
     image_size: for a ViT, if its images have another size than in training: its positions are
         interpolated as transformers does.

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from transformer.weights.components import path, require, unmodified
+from transformer.weights.components import path, require, unmodified, without_gradient_hooks
 
 # Numbers that change no output; the tensors show the vocabulary size.
 WITHOUT_EFFECT = ("training", "gradient_checkpointing", "vocab_size")
@@ -20,6 +20,7 @@ def unchanged(model: nn.Module) -> None:
         ValueError: a part differs; the message names it.
     """
     unmodified(model, harmless=("transformers.",))  # its hooks only collect outputs
+    without_gradient_hooks(model)
     with torch.device("meta"):
         made = dict(type(model)(copy.deepcopy(model.config)).named_modules())
     for name, part in model.named_modules():
