@@ -44,8 +44,8 @@ class Attention(nn.Module):
         self.rotation = rotation or NoRotation()
         self.scale = scale
 
-    def attend_to_oneself(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
-        """Self-attention: like `attend`, with the keys and values of the KV cache included."""
+    def self_attention(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
+        """Like `attend`, after the query-key norm and rotation, and with the KV cache."""
         q, k = self.qk_norm(q), self.qk_norm(k)
         q, k = (self.rotation(each, context.position_ids) for each in (q, k))
         if context.cache is not None:
@@ -87,7 +87,7 @@ class SelfAttention(Attention):
         """(B, T, d_model) to (B, T, d_model)."""
         B, T, _ = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)
-        return self.attend_to_oneself(*qkv.unbind(), context)  # each (B, n_head, T, d_head)
+        return self.self_attention(*qkv.unbind(), context)  # each (B, n_head, T, d_head)
 
 
 class GroupedQueryAttention(Attention):
@@ -120,7 +120,7 @@ class GroupedQueryAttention(Attention):
         """(B, T, d_model) to (B, T, d_model)."""
         q = _heads(self.q(x), self.n_head)
         k, v = (_heads(part, self.n_kv_head) for part in self.kv(x).chunk(2, dim=-1))
-        return self.attend_to_oneself(q, k, v, context)
+        return self.self_attention(q, k, v, context)
 
 
 class CrossAttention(Attention):
