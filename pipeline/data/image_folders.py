@@ -24,7 +24,8 @@ LITTER = (
 ROLES = {
     "train": "train", "training": "train",
     "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
-    "test": "test", "testing": "test",
+    "eval": "validation", "evaluation": "validation",
+    "test": "test", "testing": "test", "holdout": "test",
 }  # fmt: skip
 SUFFIX = re.compile(r"[ _-]?(set|data|images|split)$")
 
@@ -87,6 +88,11 @@ def _split_folders(folder: Path) -> tuple[Path, Path | None]:
     # A folder `train` with images, and without a test or val folder beside it, is a class.
     certain = bool({"validation", "test"} & set(named.values()))
     splits = [path for path in named if _folders(path) and (certain or not _images(path))]
+    if not named and (inner := _inner(folder)) != folder:
+        raise UserError(
+            f"{folder}: its only folder is {directories[0].name}/, and the classes or splits are "
+            f"deeper: use {inner}"
+        )
     if not splits and certain:
         names = ", ".join(f"{path.name}/" for path in named)
         raise UserError(
@@ -107,8 +113,8 @@ def _split_folders(folder: Path) -> tuple[Path, Path | None]:
     test = found.get("test") or found.get("validation")
     if test is None and set(directories) - named.keys():
         raise UserError(
-            f"{folder}: {found['train'].name}/ is the name of a split, but {', '.join(rest)} are "
-            "not: call the held-out split test/ or val/, and put classes inside the splits"
+            f"{folder}: {found['train'].name}/ is the name of a split, but not {', '.join(rest)}: "
+            "call the held-out split test/ or val/, and put classes inside the splits"
         )
     if {"test", "validation"} <= found.keys():
         rest.append(f"{found['validation'].name}/")
@@ -116,6 +122,14 @@ def _split_folders(folder: Path) -> tuple[Path, Path | None]:
         used = f"{found['train'].name}/" + (f" and {test.name}/" if test else "")
         print(wrapped(f"note: {folder}: using {used}, ignoring {', '.join(sorted(rest))}"))
     return found["train"], test
+
+
+def _inner(folder: Path) -> Path:
+    """The folder of classes or splits inside an extra folder, as in many archives; or `folder`."""
+    inner = folder
+    while len(found := _folders(inner)) == 1 and not _images(found[0]):
+        (inner,) = found
+    return inner if len(found) > 1 else folder
 
 
 def _role(name: str) -> str | None:

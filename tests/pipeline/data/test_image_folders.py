@@ -141,6 +141,9 @@ def test_too_large_an_image_size_of_known_images_is_refused(project, count):
         ("TRAIN", "dev"),
         ("training_set", "test_set"),
         ("train-images", "val images"),
+        ("train", "eval"),
+        ("train", "Evaluation_set"),
+        ("train", "holdout"),
     ],
 )
 def test_splits_under_their_usual_names_are_understood(project, train, test):
@@ -153,14 +156,15 @@ def test_splits_under_their_usual_names_are_understood(project, train, test):
     assert found.test[1] == ["a"] * 2 + ["b"] * 2
 
 
-def test_of_three_splits_the_validation_is_left_out_and_said_to_be(project, capsys):
-    for number, split in enumerate(("train", "val", "test")):
+@pytest.mark.parametrize("validation", ["val", "eval"])
+def test_of_three_splits_the_validation_is_left_out_and_said_to_be(project, capsys, validation):
+    for number, split in enumerate(("train", validation, "test")):
         for name in ("a", "b"):
             picture(project / "own" / split / name / "1.png", 100 * number)
     found = read_folder(project / "own", 8)
     assert [image[0, 0, 0] for image in found.test[0]] == [200, 200]
     said = " ".join(capsys.readouterr().out.split())
-    assert said == f"note: {project / 'own'}: using train/ and test/, ignoring val/"
+    assert said == f"note: {project / 'own'}: using train/ and test/, ignoring {validation}/"
 
 
 def test_what_lies_beside_the_splits_is_left_out_and_said_to_be(project, capsys):
@@ -188,7 +192,11 @@ def test_a_training_split_by_itself_is_split(project):
     [
         (("train/1.png", "val/2.png"), "train/, val/: the name of a split, but without folders"),
         (("a/1.png", "b/1.png", "val/2.png"), "val/: the name of a split, but without folders"),
-        (("train/a/1.png", "holdout/a/1.png"), "train/ is the name of a split, but holdout"),
+        (("train/1.png", "eval/2.png"), "eval/, train/: the name of a split, but without folders"),
+        (("train/a/1.png", "b/1.png", "c/1.png"), "the name of a split, but not b/, c/: call the"),
+        (("imgs/train/a/1.png", "imgs/test/a/1.png"), "only folder is imgs/, .*: use .*own/imgs$"),
+        (("x/imgs/a/1.png", "x/imgs/b/1.png"), "only folder is x/, .*: use .*own/x/imgs$"),
+        (("dataset/a/1.png", "dataset/b/1.png"), "only folder is dataset/, .*: use .*/dataset$"),
         (("test/a/1.png", "val/a/1.png"), "test/, val/ without a train/"),
         (("test/a/1.png", "test/b/1.png"), "test/ without a train/"),
         (("train/a/1.png", "Training/a/1.png", "val/a/1.png"), "are names of the same split"),
