@@ -11,13 +11,24 @@ CREDENTIALS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 USER = re.compile(r"(?<=://)[^\s/@]*(?:@[^\s/@]*)*@")
 # password=... in the options of a database.
 OPTION = re.compile(r"((?:password|passwd|pwd|token|secret)=)([^&;,\s'\"]+)", re.IGNORECASE)
+# In characters. A shorter password may be a part of usual words: 'p' of 'http'.
+SHORT = 6
 
 
 def hide(text: str) -> str:
     """`text` with *** for passwords in addresses, and for those in MLflow's variables."""
+    text = USER.sub(f"{HIDDEN}@", text)
     for secret in sorted(_in_use(), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
+        text = _pattern(secret).sub(HIDDEN, text)
+    # Again: an address whose password has a '/' matches only now.
     return OPTION.sub(rf"\1{HIDDEN}", USER.sub(f"{HIDDEN}@", text))
+
+
+def _pattern(secret: str) -> re.Pattern:
+    """Finds `secret` anywhere; a short one only as a whole word, and not as the scheme of an
+    address."""
+    anywhere = re.escape(secret)
+    return re.compile(anywhere if len(secret) >= SHORT else rf"(?<!\w){anywhere}(?!\w|://)")
 
 
 def _in_use() -> set[str]:
