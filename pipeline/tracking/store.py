@@ -2,6 +2,8 @@
 
 import os
 import shlex
+import socket
+import ssl
 from pathlib import Path
 
 from filelock import FileLock
@@ -11,6 +13,7 @@ from pipeline.paths import root
 from pipeline.tracking.relocation import relocate
 from pipeline.tracking.secrets import hide
 
+NETWORK = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
 EXPERIMENT = "transformer-benchmark"
 # Without this tag, MLflow's pages show the runs as those of an agent.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
@@ -58,10 +61,20 @@ def uri() -> str:
 
 def failure(error: BaseException) -> str:
     """An error of MLflow as one line, without passwords."""
+    where, cause = f"MLflow at {hide(uri())}", _first_cause(error)
+    if isinstance(cause, NETWORK):
+        return f"{where} cannot be reached: {hide(cause.strerror or first_line(cause))}"
     message = hide(first_line(error))
     # MLflow's errors may contain whole pages; ours has a command to copy.
     shown = message if isinstance(error, UserError) else message[:400]
-    return f"MLflow at {hide(uri())} failed: {shown}"
+    return f"{where} failed: {shown}"
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """The error at the beginning of the chain: MLflow's own has a long address and class names."""
+    while earlier := error.__cause__ or error.__context__:
+        error = earlier
+    return error
 
 
 def experiment_id() -> str:
@@ -96,4 +109,4 @@ def _deleted(identifier: str, local: bool) -> str:
     command = f"python -m mlflow experiments restore --experiment-id {identifier}"
     if local:
         command = f"MLFLOW_TRACKING_URI={shlex.quote(default())} {command}"
-    return f"the experiment '{EXPERIMENT}' is deleted; restore it with `{command}`"
+    return f"the MLflow experiment '{EXPERIMENT}' is deleted; restore it with `{command}`"

@@ -142,7 +142,7 @@ def test_the_error_about_a_deleted_experiment_has_a_command_to_restore_it(small,
     with Tracker("train", small, "gpt", 0) as tracker:
         tracker.steps(ROWS)
     warning = capsys.readouterr().err
-    assert "the experiment 'transformer-benchmark' is deleted; restore it with `" in warning
+    assert "the MLflow experiment 'transformer-benchmark' is deleted; restore it with `" in warning
     with pytest.raises(UserError) as failure:
         outbox.sync()
     first, last = str(failure.value).splitlines()
