@@ -335,7 +335,9 @@ def _describe(error: dict[str, Any], raw: dict[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{path}: missing"
     message = error["msg"][0].lower() + error["msg"][1:]
-    return f"{path}: {message.replace('input ', '')}, found {_kind(error['input'])}"
+    for word in ("input ", " after validation"):
+        message = message.replace(word, "")
+    return f"{path}: {message}, found {_kind(error['input'])}"
 
 
 def _known_keys(location: tuple[str | int, ...]) -> list[str]:

@@ -22,6 +22,7 @@ from pipeline.paths import (
     read_json,
     write_json,
 )
+from pipeline.wording import listed
 from pipeline.yaml_file import flatten
 
 DATA = "data"  # key of a model's config.json
@@ -79,7 +80,7 @@ def check_model(name: str, folder: Path) -> None:
     if differing:
         raise UserError(
             f"{folder} was trained on other data than is now in {data_dir(name)} (different "
-            f"{' and '.join(differing)}): run `dvc repro train@{name}` to make them match"
+            f"{listed(differing)}): run `dvc repro train@{name}` to make them match"
         )
 
 

@@ -3,6 +3,7 @@
 import math
 import re
 import textwrap
+from collections.abc import Sequence
 
 WIDTH = 80  # columns of a terminal
 COMMAND = re.compile(r"`[^`]+`")
@@ -42,6 +43,11 @@ def counted(count: int | str, noun: str) -> str:
     """'1 target', '2 targets'; the count may already be formatted."""
     text = f"{count:,}" if isinstance(count, int) else count
     return f"{text} {noun}" + ("" if text == "1" else "s")
+
+
+def listed(words: Sequence[str]) -> str:
+    """'loss', 'loss and accuracy', 'loss, accuracy and time'."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def duration(seconds: float) -> str:

@@ -9,7 +9,7 @@ from pipeline.reporting.results import Result
 from pipeline.reporting.targets import ModelTargets
 from pipeline.reporting.time_to_target import Moment
 from pipeline.reporting.verdicts import Verdict, tally
-from pipeline.wording import counted, number, prefixed, significant
+from pipeline.wording import counted, listed, number, prefixed, significant
 
 TITLES = {"bert": "BERT", "gpt": "GPT", "vit": "ViT"}
 LIKE_FOR_LIKE = "dvc exp run -S +profile=record"
@@ -106,8 +106,7 @@ def _certainty(result: Result, verdicts: Sequence[Verdict]) -> list[str]:
     elif len(undecided) == 1:
         sure = f"the 95% confidence interval of the {undecided[0]} includes the target"
     else:
-        names = f"{', '.join(undecided[:-1])} and {undecided[-1]}"
-        sure = f"the 95% confidence intervals of {names} include their targets"
+        sure = f"the 95% confidence intervals of {listed(undecided)} include their targets"
     return [f"{count} seeds; {sure}."]
 
 

@@ -135,6 +135,13 @@ def test_an_absurd_size_is_refused_with_its_bound(raw, path, value, bound):
     assert re.search(rf"^  {re.escape(path)}: .*{bound}", errors(raw), re.MULTILINE)
 
 
+def test_a_list_of_another_length_is_refused_in_plain_words(raw):
+    raw["seeds"], raw["bert"]["train"]["betas"] = [], [0.1, 0.2, 0.3]
+    message = errors(raw)
+    assert "  seeds: list should have at least 1 item, not 0, found list []" in message
+    assert "  bert.train.betas: list should have at most 2 items, not 3, found list" in message
+
+
 def test_sizes_that_are_absurd_together(raw):
     raw["gpt"]["model"] |= {"n_layer": 256, "d_model": 65536, "d_mlp": 262144}
     raw["bert"]["data"]["sequence_length"] = 131072

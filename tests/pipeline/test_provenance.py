@@ -8,7 +8,7 @@ import pytest
 from pipeline import MODELS
 from pipeline.errors import UserError
 from pipeline.params import Params, validate
-from pipeline.paths import model_dir, prediction_dir, read_json
+from pipeline.paths import model_dir, prediction_dir, read_json, write_json
 from pipeline.stages import train as train_stage
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
@@ -67,6 +67,13 @@ def test_a_text_that_is_prepared_anew_is_neither_evaluated_nor_reported(finished
         report(finished)
     evaluate(finished, "gpt")
     report(finished)
+
+
+def test_all_data_that_differ_are_listed(finished):
+    file = model_dir("vit", 0) / "config.json"
+    write_json(read_json(file) | {"data": {}}, file)
+    with pytest.raises(UserError, match=r"\(different images, classes and normalization\): run"):
+        evaluate(finished, "vit")
 
 
 @pytest.mark.parametrize(

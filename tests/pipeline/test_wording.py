@@ -2,7 +2,16 @@
 
 import pytest
 
-from pipeline.wording import WIDTH, counted, duration, number, prefixed, significant, wrapped
+from pipeline.wording import (
+    WIDTH,
+    counted,
+    duration,
+    listed,
+    number,
+    prefixed,
+    significant,
+    wrapped,
+)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +80,13 @@ def test_one_is_singular(count, text):
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("words", "text"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
+)
+def test_a_list_has_commas_and_one_and(words, text):
+    assert listed(words) == text
 
 
 def test_long_text_fits_a_terminal_but_for_what_has_no_spaces():
