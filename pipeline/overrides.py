@@ -18,7 +18,7 @@ def check_command(arguments: list[str]) -> None:
     arguments: of `dvc`.
 
     Raises:
-        ParamsError: the parameters are not valid, or need data or a GPU that is missing.
+        ParamsError: the parameters are not valid, or something that they need is missing.
     """
     if not {"repro", "run"} & set(arguments):
         return  # without importing DVC
@@ -37,8 +37,8 @@ def check(overrides: list[str], hydra: bool = True) -> None:
         configuration enables that.
 
     Raises:
-        ParamsError: params.yaml, an override, or the result is not valid, or needs data or a GPU
-            that is missing.
+        ParamsError: params.yaml, an override, or the result is not valid, or something that it
+            needs is missing: see `prerequisites.check`.
     """
     from dvc.utils.cli_parse import to_path_overrides
 

@@ -1,4 +1,4 @@
-"""Checks what parameters need on this machine: data files, folders and a GPU.
+"""Checks what parameters need on this machine: data files, folders, a GPU and a compiler.
 
 The stages check the same, but DVC removes the old outputs of a stage before it runs.
 """
@@ -21,20 +21,21 @@ def check(params: Params) -> None:
     """Check values that no stage in dvc.lock was run with. With the others nothing may have to run.
 
     Raises:
-        ParamsError: data are missing, or there is no GPU; the message lists all errors.
+        ParamsError: data, a GPU or a compiler is missing; the message lists all errors.
     """
     used = _used()
-    errors = [
-        f"  {key}: {said}"
-        for key, said in _missing(params)
-        if flatten(params.model_dump())[key] not in used.get(key, ())
-    ]
+    values = flatten(params.model_dump())
+    new = {key for key, value in values.items() if value not in used.get(key, ())}
+    errors = [f"  {key}: {said}" for key, said in _missing(params, new) if key in new]
     if errors:
         raise ParamsError("\n".join(["not on this machine:", *errors]))
 
 
-def _missing(params: Params) -> Iterator[tuple[str, str]]:
-    """The key and the error of each value that needs something that is missing."""
+def _missing(params: Params, new: set[str]) -> Iterator[tuple[str, str]]:
+    """The key and the error of each value that needs something that is missing.
+
+    new: the keys to check, for a check that takes seconds.
+    """
     from pipeline.data.registry import IMAGES, TEXTS
 
     for name in MODELS:
@@ -51,6 +52,16 @@ def _missing(params: Params) -> Iterator[tuple[str, str]]:
 
         if not cuda.is_available():
             yield "device", "cuda, but torch sees no CUDA GPU; use auto or cpu"
+            return
+    compiled = [name for name in MODELS if params.section(name).train.compile]
+    if keys := new & {f"{name}.train.compile" for name in compiled}:
+        from torch import cuda, device
+
+        from pipeline.training.compilation import missing_compiler
+
+        kind = "cuda" if params.device != "cpu" and cuda.is_available() else "cpu"
+        if missing := missing_compiler(device(kind)):
+            yield from ((key, missing) for key in sorted(keys))
 
 
 def _hint(value: str, known: list[str]) -> str:

@@ -1,6 +1,10 @@
 """Overrides are checked as DVC will apply them, before it removes anything."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -73,6 +77,21 @@ def test_what_this_machine_lacks_is_told_at_once(clone, monkeypatch):
         overrides.check(["device=cuda", "bert.data.text=data/own"])
     assert "device: cuda, but torch sees no CUDA GPU" in str(error.value)
     assert "bert.data.text: no file 'data/own'" in str(error.value)
+
+
+def test_a_missing_compiler_is_told_at_once(clone):
+    """Only where the value is new: with the old one nothing may have to run."""
+    cache = {"TORCHINDUCTOR_CACHE_DIR": str(clone / "inductor")}
+    environment = os.environ | cache | {"CXX": "no-such-compiler", "PYTHONPATH": str(ROOT)}
+    code = "from pipeline.overrides import check; check(['bert.train.compile=true'])"
+    command = [sys.executable, "-c", code]
+    options = {"cwd": clone, "env": environment, "capture_output": True, "text": True}
+    done = subprocess.run(command, **options)
+    assert "bert.train.compile: true, but torch cannot compile here (" in done.stderr
+    assert "gpt.train" not in done.stderr
+    used = {"params.yaml": {"bert.train": {"compile": True}}}
+    (clone / "dvc.lock").write_text(json.dumps({"stages": {"train@bert": {"params": used}}}))
+    assert subprocess.run(command, **options).returncode == 0
 
 
 def test_a_result_of_data_that_are_gone_stays_usable(clone):
