@@ -1,14 +1,12 @@
 """params.yaml: all errors at once, each with its path and the expected value."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from pipeline.errors import ParamsError
 from pipeline.params import load, validate
-
-ROOT = Path(__file__).parents[2]
+from tests.conftest import ROOT, with_profile
 
 
 def errors(raw) -> str:
@@ -23,16 +21,9 @@ def test_the_committed_file_is_valid():
 
 @pytest.mark.parametrize("profile", ["record", "reference", "smoke"])
 def test_every_profile_is_valid_over_the_default(raw, profile):
-    from ruamel.yaml import YAML
-
-    def merge(base: dict, over: dict) -> dict:
-        for key, value in over.items():
-            base[key] = merge(base[key], value) if isinstance(value, dict) else value
-        return base
-
     text = (ROOT / "profile" / f"{profile}.yaml").read_text()
     assert text.startswith("# @package _global_\n")  # else Hydra nests it under `profile`
-    params = validate(merge(raw, YAML(typ="safe", pure=True).load(text)))
+    params = validate(with_profile(raw, profile))
     assert params.profile == profile
 
 
