@@ -10,7 +10,6 @@ cores and needs the photographs (see docs/data.md).
 """
 
 import argparse
-import json
 import re
 import statistics
 import sys
@@ -21,17 +20,14 @@ from typing import Any
 
 import torch
 from ruamel.yaml import YAML
-from safetensors.numpy import save_file
 
 from pipeline import params as parameters
-from pipeline import records
 from pipeline.data import images
-from pipeline.objectives import build
 from pipeline.params import Params
-from pipeline.training import device as devices
-from pipeline.training.checkpoint import NoCheckpoint
-from pipeline.training.cost import flops_per_step
-from pipeline.training.loop import train
+from pipeline.running import records
+from pipeline.running.watch import Watch
+from pipeline.tasks.assembly import assemble
+from pipeline.training.loop import NoCheckpoint
 from pipeline.training.randomness import fixed_generator
 from pipeline.yaml_file import flatten
 
@@ -112,19 +108,15 @@ def evaluate(recipe: dict[str, Any], fold: int, epochs: int | None = None) -> Fo
         data = Path(temporary)
         count = write_fold(fold, data / "images")
         params = load(recipe, data / "images", epochs)
-        tensors, meta = images.encode(params.vit.data)
-        save_file(tensors, data / "images.safetensors")
-        (data / "meta.json").write_text(json.dumps(meta))
-        objective = build("vit", params, fold, data, devices.prepare(params))
-    model = objective.build_model().to(objective.device)
-    settings = params.vit.train
-    per_image = flops_per_step(model, objective, settings) / settings.batch_size
-    history, _ = train(
-        f"fold {fold}", model, objective, settings, NoCheckpoint(), lambda *_: None
-    )
-    found = objective.evaluate(model.eval())
-    closing = history.evaluations[-1]["closing_cross_entropy"]
-    return Fold(found["accuracy"], found["loss"], closing, per_image * count * settings.epochs)
+        images.prepare(params.section("vit")).write(data / "prepared")
+        training = assemble(params, "vit", fold, data / "prepared")
+    with Watch(f"fold {fold}", training.task) as watch:
+        trained = training.train(NoCheckpoint(), watch)
+    found = training.task.evaluate(trained.model.eval())
+    closing = trained.history.evaluations[-1]["closing_cross_entropy"]
+    per_image = trained.step_flops / training.settings.batch_size
+    flops = per_image * count * training.settings.epochs
+    return Fold(found["accuracy"], found["loss"], closing, flops)
 
 
 def row(name: str, recipe: dict[str, Any], trained: list[Fold]) -> str:

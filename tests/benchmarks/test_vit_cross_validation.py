@@ -130,4 +130,4 @@ def test_the_recipes_are_valid(tmp_path):
     recipes = YAML(typ="safe", pure=True).load(study.RECIPES.read_text())
     for recipe in recipes.values():
         params = study.load(recipe or {}, tmp_path)
-        assert (params.profile, params.vit.data.images) == ("record", str(tmp_path))
+        assert (params.profile, params.section("vit").data.images) == ("record", str(tmp_path))
