@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
 import shutil
+import statistics
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -28,7 +31,12 @@ SMALL = {"n_layer": 1, "n_head": 2, "d_model": 16, "d_mlp": 32}
 TINY = {
     "seeds": SEEDS,
     "model": SMALL,
-    "bert": {"model": SMALL, "train": {"steps": 1015, "batch_size": 2, "evaluate_every": 500}},
+    # english.txt has fewer words than t8.shakespeare.txt, which makes the steps faster.
+    "bert": {
+        "data": {"text": "english", "examples": "anywhere"},
+        "model": SMALL,
+        "train": {"steps": 1015, "batch_size": 2, "evaluate_every": 1000},
+    },
     "gpt": {
         "model": {"n_layer": 1, "n_head": 2},
         "train": {"steps": 6, "batch_size": 4, "evaluate_every": 3},
@@ -57,6 +65,7 @@ def run(tmp_path_factory):
             for stage in (prepare, train, evaluate):
                 stage(params.load(), name)
         main(["collect", "--commit", "abc"])
+        main(["page"])
         yield folder
 
 
@@ -132,3 +141,100 @@ def test_a_constant_vit_is_recognised(run):
         rounded = {name: round(value, 4) for name, value in training["always"].items()}
         assert rounded == {"pizza": 0.2604, "steak": 0.1979, "sushi": 0.5417}
         assert training["git_commit"] == "abc"
+
+
+def page(run) -> str:
+    return (run / "reports" / "reference-run" / "README.md").read_text()
+
+
+def cells(text: str, first: str) -> list[str]:
+    """The cells of a table's row after its first one."""
+    (row,) = (line for line in text.splitlines() if line.startswith(f"| {first} |"))
+    return [cell.strip() for cell in row.strip("|").split("|")[1:]]
+
+
+def test_the_page_compares_the_last_hundred_logged_iterations(run):
+    columns = [
+        pd.read_csv(run / model_dir("bert", seed) / "history.csv").iloc[::10].tail(100)
+        for seed in SEEDS
+    ]
+    columns.append(pd.read_csv(ROOT / "reports" / "reference" / "bert.csv"))
+    means = [float(cell) for cell in cells(page(run), "loss, mean of 100")]
+    assert means == pytest.approx([c["loss"].mean() for c in columns], abs=6e-5)
+    assert means[-1] == 4.3965
+    deviations = [float(cell) for cell in cells(page(run), "loss, standard deviation")]
+    assert deviations == pytest.approx([c["loss"].std() for c in columns], abs=6e-5)
+    assert cells(page(run), "Δw, lowest to highest")[-1] == "11.20 to 13.89"
+    ours = statistics.fmean(means[:-1])
+    assert f"BERT ends at {ours:.3f}" in page(run)
+    (difference,) = re.findall(r"The difference, \+([\d.]+), is more than", page(run))
+    assert float(difference) == pytest.approx(ours - 4.3965, abs=2e-4)
+
+
+def test_the_page_has_each_loss_with_its_spread(run):
+    for text, where in (("ten batches", "ten random batches"), ("whole", "the whole text")):
+        for mask, words in (("causal", "with the causal mask"), ("none", "without a mask")):
+            values = [
+                next(r["loss"] for r in t["masks"] if (r["mask"], r["text"]) == (mask, text))
+                for t in collected(run, "gpt")
+            ]
+            mean, between, another = cells(page(run), f"{where}, {words}")[3:]
+            middle = statistics.fmean(values)
+            assert float(mean.split(" ± ")[0]) == pytest.approx(middle, abs=6e-5)
+            assert between == f"{min(values):.4f} to {max(values):.4f}"
+            low, high = map(float, another.split(" to "))
+            # Student's t for 95% and one degree of freedom is 12.706.
+            width = 12.706 * statistics.stdev(values) * 1.5**0.5
+            assert (low, high) == pytest.approx((middle - width, middle + width), abs=2e-4)
+
+
+def losses(run: Path, folder: Path, training: float, validation: float) -> str:
+    """The page, with GPT's losses without a mask around these."""
+    shutil.copytree(
+        run, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow*", "data", "models")
+    )
+    file = folder / "reports" / "reference-run" / "gpt.json"
+    content = json.loads(file.read_text())
+    for shift, each in zip((-0.01, 0.01), content["trainings"], strict=True):
+        for row in each["masks"]:
+            if row["mask"] == "none":
+                row |= {"train_loss": training + shift, "loss": validation + shift}
+    file.write_text(json.dumps(content))
+    main(["page"])
+    return page(folder)
+
+
+@pytest.mark.parametrize(
+    ("training", "validation", "verdict"),
+    [
+        (0.23, 7.03, "without a mask both losses"),
+        (0.23, 8.0, "without a mask only the training loss"),
+        (0.5, 7.03, "without a mask only the validation loss"),
+        (0.5, 8.0, "without a mask neither loss"),
+    ],
+)
+def test_the_page_says_which_of_the_pair_is_reproduced(
+    run, tmp_path, monkeypatch, training, validation, verdict
+):
+    monkeypatch.chdir(tmp_path)
+    found = losses(run, tmp_path, training, validation)
+    assert f"GPT reproduces with the causal mask neither loss, {verdict}." in found
+
+
+def test_the_page_names_what_differs_from_the_profile(run):
+    assert "It differs from the profile in `bert.model.d_mlp=32`, " in page(run)
+    assert "`vit.train.epochs=2`" in page(run)
+    assert "lr" not in page(run).split("The reference's results")[0]
+
+
+def test_the_page_counts_constant_predictors(run):
+    constant = sum(len(training["classes"]) == 1 for training in collected(run, "vit"))
+    assert f"**{constant} of 2 ViTs" in page(run)
+    assert "23 of 23 logged" in page(run)
+
+
+def test_a_missing_model_is_reported(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["page"])
+    assert "bert.json is missing: run `./run python -m benchmarks" in capsys.readouterr().err
