@@ -57,7 +57,7 @@ def _opening(runs: dict[str, Collected]) -> str:
             for name, length in lengths.items()
         ]
     )
-    changes = [change for run in runs.values() for change in run.changes()]
+    changes = dict.fromkeys(change for run in runs.values() for change in run.changes())
     but = (
         f" It differs from the profile in {', '.join(f'`{c}`' for c in changes)}."
         if changes
