@@ -32,10 +32,14 @@ def bert_finding(run: Collected) -> str:
     mean, batch = statistics.fmean(each.mean() for each in ours), theirs.std()
     difference = mean - theirs.mean()
     size = "less" if abs(difference) < batch else "more"
+    delta_w = pd.concat([run.of(seed)["delta_w"].tail(LOGGED) for seed in run.seeds])
+    their_delta_w = targets.curve("bert")["delta_w"]
     return (
         f"- **BERT ends at {number(mean)}, the reference at {number(theirs.mean())}** (means of "
         f"the last {LOGGED} logged losses). The difference, {number(difference, '+')}, is {size} "
-        f"than the standard deviation of one batch, {number(batch)}."
+        f"than the standard deviation of one batch, {number(batch)}. Their Δw: ours "
+        f"{delta_w.min():.2f} to {delta_w.max():.2f}, the reference's {their_delta_w.min():.2f} to "
+        f"{their_delta_w.max():.2f}."
     )
 
 
@@ -46,15 +50,20 @@ def gpt_finding(run: Collected) -> str:
         verdict = "One seed cannot tell whether GPT's pair is reproduced"
     else:
         parts = []
-        for mask, words in MASKS.items():
+        for mask in MASKS:
             hits = [
                 name
                 for figure, name in pair.items()
                 if reproduced(target("gpt", name), masked(run, mask, "ten batches", figure))
             ]
             which = {0: "neither loss", 1: f"only the {hits[0]}" if hits else "", 2: "both losses"}
-            parts.append(f"{words} {which[len(hits)]}")
-        verdict = f"GPT reproduces {parts[0]}, {parts[1]}"
+            parts.append(which[len(hits)])
+        with_mask, without = MASKS.values()
+        verdict = (
+            f"GPT reproduces {parts[0]}, {with_mask} and without it"
+            if parts[0] == parts[1]
+            else f"GPT reproduces {with_mask} {parts[0]}, {without} {parts[1]}"
+        )
     figures = [
         f"{words} "
         + " and ".join(spread(masked(run, mask, "ten batches", figure)) for figure in pair)
