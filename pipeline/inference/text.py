@@ -112,7 +112,7 @@ def fillings(masked: str, source: Path | None, top: int) -> tuple[str, list[list
     tokens = torch.tensor([ids])
     places = (tokens[0] == mask).nonzero()[:, 0]
     with torch.inference_mode():
-        chances = text.model(tokens, head_inputs={"positions": places}).softmax(-1)
+        chances = text.model(tokens, head_inputs={"indices": places}).softmax(-1)
     chances, words = chances.topk(min(top, chances.shape[1]))
     return name, [
         [

@@ -11,6 +11,7 @@ from transformer.layers import MLP, PreNormBlock
 from transformer.model import Transformer
 from transformer.patterns import Causal
 from transformer.positions import LearnedPositions
+from transformer.weights.components import is_nothing
 from transformer.weights.huggingface.config import Config
 from transformer.weights.huggingface.inspection import Inspection
 from transformer.weights.huggingface.tensors import (
@@ -133,6 +134,8 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     matrices = [m for m in model.blocks.modules() if isinstance(m, nn.Linear)]
     found.biases([*matrices, *found.norms(model)], True, "bias: parts without one")
     found.biases([model.head.decoder], False, "a head with a bias")
+    direct = is_nothing(model.head.transform)
+    found.require(direct, "prediction_transform: a head with a transform")
     found.finish()
     scaled, by_depth = flags
     config = {
