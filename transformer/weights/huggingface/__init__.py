@@ -118,12 +118,13 @@ def _family(model: Transformer) -> Any:
     """The family with the head of the model; causal models with rotary positions are Llama."""
     if not len(model.blocks):
         raise ValueError("every family of transformers needs at least one block")
-    if isinstance(model.head, MaskedLanguageModelHead):
+    head = type(model.head)
+    if head is MaskedLanguageModelHead:
         return bert
-    if isinstance(model.head, ClassificationHead):
+    if head is ClassificationHead:
         return vit
-    if not isinstance(model.head, LanguageModelHead):
-        raise ValueError(f"no family of transformers has the head {type(model.head).__name__}")
+    if head is not LanguageModelHead:
+        raise ValueError(f"no family of transformers has the head {head.__name__}")
     attention = getattr(model.blocks[0], "attention", None)
     rotary = isinstance(getattr(attention, "rotation", None), Rotary)
     return llama if rotary or isinstance(attention, GroupedQueryAttention) else gpt2

@@ -100,8 +100,10 @@ class Inspection:
             self.require(type(each.mlp) is mlp, f"mlp: {type(each.mlp).__name__}")
             scales = (each.attention_scale, each.mlp_scale)
             self.require(all(map(is_nothing, scales)), "layer_scale")
+        # A subclass, such as one of another family, may compute something else.
+        known = attention if isinstance(attention, tuple) else (attention,)
         for each in attentions:
-            self.require(isinstance(each, attention), f"n_kv_head: {type(each).__name__}")
+            self.require(type(each) in known, f"n_kv_head: {type(each).__name__}")
             plain = is_nothing(each.qk_norm)
             self.require(plain, "qk_norm: normalised queries and keys")
             right = type(each.rotation) is (Rotary if rotary else NoRotation)
