@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline import models
 from pipeline.errors import UserError
 from pipeline.inference.settings import Settings
-from transformer.generate import Sampling
+from transformer.generation import Sampling
 
 FILE = "generation_config.json"
 DEFAULT_SAMPLING = Sampling(temperature=0.8)

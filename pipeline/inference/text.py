@@ -13,7 +13,7 @@ from pipeline.errors import UserError
 from pipeline.inference.loading import text_model
 from pipeline.prompts import Prompt, silent_tokens
 from pipeline.wording import wrapped
-from transformer.generate import Sampling, stream
+from transformer.generation import Sampling, stream
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pipeline.params import Params
 from pipeline.prompts import decode
 from pipeline.training.randomness import fixed_generator
 from transformer import Transformer
-from transformer.generate import Sampling, generate
+from transformer.generation import Sampling, generate
 
 EVALUATION_BATCH = 32
 SAMPLES, PROMPT_TOKENS, CONTINUATION_TOKENS, TEMPERATURE = 3, 16, 48, 0.8
