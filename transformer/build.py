@@ -1,6 +1,11 @@
 """Functions that build BERT, GPT, ViT and an encoder-decoder from the one Transformer class."""
 
 import math
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+from inspect import signature
+from typing import ParamSpec
 
 from torch import Generator, nn
 
@@ -59,7 +64,26 @@ POSITIONS = {
 }
 POOLING = {"cls": ClassToken, "mean": MeanPooling}
 
+P = ParamSpec("P")
 
+
+def _remembered(builder: Callable[P, Transformer]) -> Callable[P, Transformer]:
+    """The same function; its models keep the function's name and arguments as `config`."""
+
+    @wraps(builder)
+    def build(*args: P.args, **kwargs: P.kwargs) -> Transformer:
+        model = builder(*args, **kwargs)
+        call = signature(builder).bind(*args, **kwargs)
+        call.apply_defaults()
+        arguments = {name: each for name, each in call.arguments.items() if name != "generator"}
+        arguments["architecture"] = asdict(arguments["architecture"])
+        model.config = {"kind": builder.__name__, **arguments}
+        return model
+
+    return build
+
+
+@_remembered
 def bert(
     architecture: Architecture,
     vocabulary_size: int,
@@ -90,6 +114,7 @@ def bert(
     return model
 
 
+@_remembered
 def gpt(
     architecture: Architecture,
     vocabulary_size: int,
@@ -109,6 +134,7 @@ def gpt(
     return model
 
 
+@_remembered
 def vit(
     architecture: Architecture,
     image_size: int,
@@ -147,6 +173,7 @@ def vit(
     return model
 
 
+@_remembered
 def encoder_decoder(
     architecture: Architecture,
     source_vocabulary_size: int,
