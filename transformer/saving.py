@@ -45,9 +45,7 @@ def save(model: Transformer, path: str | os.PathLike[str]) -> None:
             f"only a model built by {', '.join(BUILDERS)} can be saved; for an imported one see "
             "transformer.weights.to_huggingface"
         )
-    with torch.device("meta"):
-        fresh = build(model.config)
-    difference = _difference(model, fresh)
+    difference = _difference(model, _fresh(model.config))
     if difference:
         raise ValueError(f"{difference}: the model is not as its configuration describes it")
     torch.save({"config": model.config, "weights": model.state_dict()}, path)
@@ -62,12 +60,18 @@ def load(path: str | os.PathLike[str]) -> Transformer:
     saved = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(saved, dict) or saved.keys() != {"config", "weights"}:
         raise ValueError(f"{path}: expected a file of transformer.save")
-    with torch.random.fork_rng(devices=[]):  # the initial weights are not used
-        model = build(saved["config"])
+    model = _fresh(saved["config"])
     for name, parameter in model.named_parameters():
         parameter.data = parameter.data.to(saved["weights"][name].dtype)
     model.load_state_dict(saved["weights"])
     return model.eval()
+
+
+def _fresh(config: dict[str, Any]) -> Transformer:
+    """A model as `config` describes it, whose weights are not used: torch's generator stays as it
+    is."""
+    with torch.random.fork_rng(devices=[]):
+        return build(config)
 
 
 def _difference(model: nn.Module, fresh: nn.Module) -> str | None:
