@@ -93,7 +93,8 @@ class SelfAttention(Attention):
         B, T, _ = x.shape
         # (B, T, 3 * d_model) to (3, B, n_head, T, d_head)
         qkv = self.qkv(x).view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)
-        return self.self_attention(*qkv.unbind(), shared)
+        q, k, v = qkv.unbind()
+        return self.self_attention(q, k, v, shared)
 
 
 class GroupedQueryAttention(Attention):
@@ -166,6 +167,7 @@ class CrossAttention(Attention):
             if shared.cache is not None:
                 shared.cache.memory[self] = k, v
         else:
+            assert shared.cache is not None  # it has what the memory was
             k, v = shared.cache.memory[self]
         return self.attend(q, k, v, shared.memory_mask)
 

@@ -70,7 +70,7 @@ def beam_search(
     ended = torch.zeros(B, K, dtype=torch.bool, device=device)
     tokens = torch.empty(B, K, 0, dtype=torch.long, device=device)
     for step in range(count):
-        steps = logits.float().log_softmax(-1).unflatten(0, (B, K))  # (B, K, V)
+        steps = logits.float().log_softmax(-1).view(B, K, -1)  # (B, K, V)
         V = steps.shape[-1]
         # What has ended is a candidate once, as it is: with a token -1 at no cost.
         steps = steps.masked_fill(ended[..., None], float("-inf"))

@@ -129,18 +129,14 @@ class ClassificationHead(nn.Module):
         """(B, T, d_model) to logits (B, classes)."""
         return self.classifier(self.transform(self.pooling(hidden)))
 
-    def loss(
-        self, hidden: Tensor, labels: Tensor, *, smoothing: Tensor | None = None
-    ) -> Tensor:
+    def loss(self, hidden: Tensor, labels: Tensor, *, smoothing: Tensor | None = None) -> Tensor:
         """Mean cross entropy in nats.
 
         hidden: (B, T, d_model). labels: (B,).
         smoothing: (classes,) see `linear_cross_entropy`.
         """
         pooled, classifier = self.transform(self.pooling(hidden)), self.classifier
-        return linear_cross_entropy(
-            pooled, classifier.weight, classifier.bias, labels, smoothing
-        )
+        return linear_cross_entropy(pooled, classifier.weight, classifier.bias, labels, smoothing)
 
 
 class Pooler(nn.Module):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from transformer.attention import Attention, CrossAttention
 from transformer.patterns import BlockInputs
 
 
@@ -59,8 +60,8 @@ class Block(nn.Module):
 
     def __init__(
         self,
-        attention: nn.Module,
-        mlp: nn.Module,
+        attention: Attention,
+        mlp: MLP | GatedMLP,
         attention_norm: nn.Module,
         mlp_norm: nn.Module,
         dropout: float,
@@ -108,9 +109,9 @@ class DecoderBlock(Block):
 
     def __init__(
         self,
-        attention: nn.Module,
-        cross_attention: nn.Module,
-        mlp: nn.Module,
+        attention: Attention,
+        cross_attention: CrossAttention,
+        mlp: MLP | GatedMLP,
         attention_norm: nn.Module,
         cross_attention_norm: nn.Module,
         mlp_norm: nn.Module,

@@ -25,6 +25,11 @@ class Transformer(nn.Module):
         None for other models.
     """
 
+    # Modules of any class that have what is said above.
+    embedding: Any
+    blocks: Any
+    head: Any
+
     def __init__(
         self,
         embedding: nn.Module,
@@ -94,8 +99,10 @@ class Transformer(nn.Module):
             return None, {}
         if cache is not None and cache.memory:
             if source is not None or source_mask is not None:
-                raise ValueError("the cache has the encoder's output already: pass `source` with "
-                                 "the first tokens only")
+                raise ValueError(
+                    "the cache has the encoder's output already: pass `source` with "
+                    "the first tokens only"
+                )
             return None, cache.memory_mask
         if source is None:
             raise ValueError("this model has an encoder: pass its input as `source`")
@@ -111,7 +118,7 @@ class Transformer(nn.Module):
         attention_mask: Tensor | None = None,
         *,
         head_inputs: Mapping[str, Tensor] | None = None,
-        **encode_inputs: Tensor,
+        **encode_inputs: Any,
     ) -> Tensor:
         """Logits; the head determines their shape.
 

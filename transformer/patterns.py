@@ -68,6 +68,7 @@ class Bidirectional:
     """Every token sees every real token: BERT, ViT, and cross-attention."""
 
     def __call__(self, length: int, attention_mask: Tensor | None) -> MaskArguments:
+        """See AttentionPattern."""
         return {} if attention_mask is None else {"attn_mask": _keys(attention_mask)}
 
 
@@ -75,6 +76,7 @@ class Causal:
     """A token sees itself and the real tokens before it: GPT."""
 
     def __call__(self, length: int, attention_mask: Tensor | None) -> MaskArguments:
+        """See AttentionPattern."""
         if attention_mask is None:
             return {"is_causal": True}
         square = torch.ones(length, length, dtype=torch.bool, device=attention_mask.device)
@@ -95,9 +97,12 @@ class Packed:
         self.causal = causal
 
     def __call__(self, length: int, attention_mask: Tensor | None) -> MaskArguments:
+        """See AttentionPattern."""
         if attention_mask is None or attention_mask.dtype == torch.bool:
-            raise ValueError("a packed batch needs attention_mask: the number of each token's "
-                             "document as integers, 0 for padding")
+            raise ValueError(
+                "a packed batch needs attention_mask: the number of each token's "
+                "document as integers, 0 for padding"
+            )
         # (B, 1, T, 1) against (B, 1, 1, T): (B, 1, T, T)
         same = attention_mask[:, None, :, None] == attention_mask[:, None, None, :]
         visible = same & (attention_mask > 0)[:, None, None, :]
@@ -124,8 +129,10 @@ def _keys(attention_mask: Tensor) -> Tensor:
         ValueError: the mask is not bool; the kernel would add numbers to the attention scores.
     """
     if attention_mask.dtype != torch.bool:
-        raise ValueError("attention_mask must be bool, True at real tokens and False at padding, "
-                         f"not {attention_mask.dtype}: pass attention_mask.bool()")
+        raise ValueError(
+            "attention_mask must be bool, True at real tokens and False at padding, "
+            f"not {attention_mask.dtype}: pass attention_mask.bool()"
+        )
     return attention_mask[:, None, None, :]
 
 

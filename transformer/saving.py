@@ -4,6 +4,7 @@ For the files of other libraries, see `transformer.weights`.
 """
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,7 +14,12 @@ from transformer.build import bert, encoder_decoder, gpt, vit
 from transformer.config import Architecture
 from transformer.model import Transformer
 
-BUILDERS = {"bert": bert, "gpt": gpt, "vit": vit, "encoder_decoder": encoder_decoder}
+BUILDERS: dict[str, Callable[..., Transformer]] = {
+    "bert": bert,
+    "gpt": gpt,
+    "vit": vit,
+    "encoder_decoder": encoder_decoder,
+}
 
 
 def build(config: dict[str, Any], generator: torch.Generator | None = None) -> Transformer:
@@ -86,7 +92,7 @@ def _difference(model: nn.Module, fresh: nn.Module) -> str | None:
 
 def _facts(module: nn.Module) -> dict[str, Any]:
     """Type, numbers and names of a module, and the types of its other attributes."""
-    plain = bool | int | float | str | tuple | None
+    plain = (bool, int, float, str, tuple, type(None))
     facts = {
         name: value if isinstance(value, plain) else type(value)
         for name, value in vars(module).items()

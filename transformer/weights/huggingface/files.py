@@ -88,7 +88,8 @@ def folder_of(source: Path | str | Any) -> Iterator[Path]:
     elif isinstance(source, nn.Module) and path(source).startswith("transformers.models."):
         unchanged(source)
         with TemporaryDirectory() as folder:
-            source.save_pretrained(folder)
+            model: Any = source
+            model.save_pretrained(folder)
             yield Path(folder)
     else:
         kind = path(source) if isinstance(source, nn.Module) else type(source).__name__
