@@ -1,6 +1,6 @@
 """Compares imported models with their originals in other libraries; writes parity.md.
 
-    ./run python -m benchmarks.parity
+./run python -m benchmarks.parity
 """
 
 import importlib.metadata
@@ -27,9 +27,7 @@ def main() -> None:
             worst["outputs"] = max(worst["outputs"], outputs)
             worst["gradients"] = max([worst["gradients"], *gradients])
             shapes = ", ".join(dict.fromkeys(each.shape.split(",")[0] for each in found))
-            extras = dict.fromkeys(
-                word for each in found for word in each.shape.split(", ")[1:]
-            )
+            extras = dict.fromkeys(word for each in found for word in each.shape.split(", ")[1:])
             inputs = "; ".join([shapes, *([f"with {', '.join(extras)}"] if extras else [])])
             cells = [f"`{case.family}`", case.source, inputs, _short(outputs)]
             cells.append(_short(max(gradients)) if gradients else "")

@@ -58,8 +58,13 @@ def main() -> None:
 
 
 @main.command()
-@click.option("-S", "--set-param", "overrides", multiple=True,
-              help="An override, as for `dvc exp run -S`. Can be repeated.")
+@click.option(
+    "-S",
+    "--set-param",
+    "overrides",
+    multiple=True,
+    help="An override, as for `dvc exp run -S`. Can be repeated.",
+)
 @reports_errors
 def check(overrides: tuple[str, ...]) -> None:
     """Check params.yaml, or overrides of `dvc exp run -S`."""
@@ -115,10 +120,16 @@ def report(params: Params) -> None:
 
 @main.command()
 @click.option("--model", type=click.Choice(MODELS), help="One model only.  [default: all three]")
-@click.option("--steps", default=20, show_default=True, type=click.IntRange(min=1),
-              help="How many steps to train.")
-@click.option("--all", "whole", is_flag=True,
-              help="Train all steps; compare weights and figures too.")
+@click.option(
+    "--steps",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many steps to train.",
+)
+@click.option(
+    "--all", "whole", is_flag=True, help="Train all steps; compare weights and figures too."
+)
 @click.option(
     "--report",
     default=str(REPORTS),
@@ -196,8 +207,13 @@ def offline_plots() -> None:
 
 @main.command()
 @click.argument("row", required=False)
-@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535),
-              help="Port on 127.0.0.1.")
+@click.option(
+    "--port",
+    default=5000,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="Port on 127.0.0.1.",
+)
 @reports_errors
 def ui(row: str | None, port: int) -> None:
     """Open the MLflow UI, or print the link to its server.
@@ -212,17 +228,38 @@ def ui(row: str | None, port: int) -> None:
 
 @main.command()
 @click.option("--prompt", required=True, help="The beginning of the text.")
-@click.option("--tokens", type=click.IntRange(min=1), default=100, show_default=True,
-              help="How many tokens to write at most.")
-@click.option("--temperature", type=click.FloatRange(min=0), show_default="0.8, or the folder's",
-              help="0 always takes the most likely token.")
-@click.option("--top-k", type=click.IntRange(min=0), show_default="0, or the folder's",
-              help="Sample from the K most likely tokens; 0: from all.")
-@click.option("--top-p", type=click.FloatRange(min=0, max=1, min_open=True),
-              show_default="1, or the folder's",
-              help="Sample from the most likely tokens of this total probability.")
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True,
-              help="The same seed gives the same text.")
+@click.option(
+    "--tokens",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="How many tokens to write at most.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0),
+    show_default="0.8, or the folder's",
+    help="0 always takes the most likely token.",
+)
+@click.option(
+    "--top-k",
+    type=click.IntRange(min=0),
+    show_default="0, or the folder's",
+    help="Sample from the K most likely tokens; 0: from all.",
+)
+@click.option(
+    "--top-p",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    show_default="1, or the folder's",
+    help="Sample from the most likely tokens of this total probability.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    default=0,
+    show_default=True,
+    help="The same seed gives the same text.",
+)
 @click.option("--stop", multiple=True, help="A token to stop at. Can be repeated.")
 @from_option
 @reports_errors

@@ -1,7 +1,7 @@
 """The model in MLflow's format: this file, the two packages, and the weights as safetensors.
 
-    model = mlflow.pyfunc.load_model("runs:/<run id>/bert")
-    model.predict(["to be or not to [MASK]"])
+model = mlflow.pyfunc.load_model("runs:/<run id>/bert")
+model.predict(["to be or not to [MASK]"])
 """
 
 import json

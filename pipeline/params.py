@@ -41,8 +41,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 def _drawable(concentration: float) -> float:
     if 0 < concentration < 0.01:
-        raise ValueError("should be 0, which is off, or at least 0.01: below, numbers drawn from "
-                         "the Beta distribution underflow")
+        raise ValueError(
+            "should be 0, which is off, or at least 0.01: below, numbers drawn from "
+            "the Beta distribution underflow"
+        )
     return concentration
 
 

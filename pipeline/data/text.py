@@ -100,9 +100,7 @@ def _from_registry(name: str, text: Text) -> Corpus:
     if text.markdown:
         documents = [MARKDOWN_MARKS.sub("", document) for document in documents]
     files = [{"name": text.file.name, "sha256": text.file.sha256}]
-    return Corpus(
-        documents, name, text.title, text.licence, files, text.note
-    )
+    return Corpus(documents, name, text.title, text.licence, files, text.note)
 
 
 def _decode(name: str, content: bytes) -> str:

@@ -8,9 +8,7 @@ from pipeline.objectives.base import Objective
 from pipeline.params import Params
 
 
-def build(
-    name: str, params: Params, seed: int, data: Path, device: torch.device
-) -> Objective:
+def build(name: str, params: Params, seed: int, data: Path, device: torch.device) -> Objective:
     """The objective of the model `name` on the prepared data in the folder `data`.
 
     seed: random seed of the training.

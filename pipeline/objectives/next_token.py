@@ -80,9 +80,7 @@ class NextTokenPrediction(Objective):
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         hidden, labels = model.encode(batch["inputs"]), batch["labels"]
         candidates = self.sampler(labels)
-        return model.head.loss(
-            hidden, labels, smoothing=self.smoothing, candidates=candidates
-        ), {}
+        return model.head.loss(hidden, labels, smoothing=self.smoothing, candidates=candidates), {}
 
     def flops_per_step(self, model: Transformer) -> int:
         """As for all tasks; a sampled softmax counts the candidates of the first step."""

@@ -49,9 +49,7 @@ def _tally(verdicts: Sequence[Verdict]) -> str:
             "count, because data, measurement or budget differ from the reference's."
         )
     if not comparable:
-        lines.append(
-            f"To train on the reference's own data, like for like: `{LIKE_FOR_LIKE}`."
-        )
+        lines.append(f"To train on the reference's own data, like for like: `{LIKE_FOR_LIKE}`.")
     return " ".join(lines)
 
 

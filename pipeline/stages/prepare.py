@@ -66,9 +66,7 @@ def _is_watched(path: Path) -> bool:
     return here.is_relative_to(OWN) and not is_litter(here.relative_to(OWN))
 
 
-def _write(
-    folder: Path, kind: str, tensors: dict[str, np.ndarray], meta: dict[str, Any]
-) -> None:
+def _write(folder: Path, kind: str, tensors: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
     """Write tensors and meta.json, in place of an old output.
 
     Raises:

@@ -50,9 +50,7 @@ def report(params: Params) -> None:
     ]
     folder = REPORTS / "figures"
     shutil.rmtree(folder, ignore_errors=True)
-    pictures = {
-        name: figures.draw(found[name], reached.get(name), folder) for name in MODELS
-    }
+    pictures = {name: figures.draw(found[name], reached.get(name), folder) for name in MODELS}
     environment = {
         "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": records.machine(),

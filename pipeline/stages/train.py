@@ -105,9 +105,7 @@ def _train(
         write_json(summary, folder / "summary.json")
         tracking.TrainedModel(params, name, seed).log_training(tracker)
         rate = summary[objective.unit] / clock.seconds["train"]
-        tracker.metrics(
-            {"seconds": clock.seconds["train"], f"{objective.unit}_per_second": rate}
-        )
+        tracker.metrics({"seconds": clock.seconds["train"], f"{objective.unit}_per_second": rate})
         tracker.tags({"device": devices.name(device)})
         records.write(
             "train",

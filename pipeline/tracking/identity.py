@@ -80,9 +80,7 @@ def identity(
     )
 
 
-def _name(
-    again: Reproduction, model: str, seed: int, several: bool, experiment: str | None
-) -> str:
+def _name(again: Reproduction, model: str, seed: int, several: bool, experiment: str | None) -> str:
     """A name that distinguishes the run in tables and legends: 'gpt lr=0.01 · puffy-tune'.
 
     several: whether there are other seeds.

@@ -16,9 +16,7 @@ def registered_name(model: str) -> str:
     return f"{store.EXPERIMENT}-{model}"
 
 
-def register(
-    client: Any, run: Any, model: str, figure: str, value: float, comparable: str
-) -> None:
+def register(client: Any, run: Any, model: str, figure: str, value: float, comparable: str) -> None:
     """Register the model of a run if it is not registered yet, and set the two aliases.
 
     figure, value: name and value of the metric; lower is better.

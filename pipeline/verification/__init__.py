@@ -138,9 +138,7 @@ def _unchecked(steps: int | None) -> str:
     )
 
 
-def _verify(
-    params: Params, model: Model, folder: Path, name: str, steps: int | None
-) -> Findings:
+def _verify(params: Params, model: Model, folder: Path, name: str, steps: int | None) -> Findings:
     """Train the model `name` with all seeds, and compare with the report's curves in `folder`."""
     found = Findings()
     known = {file: recorded.curve(folder / file) for file in CURVES}
@@ -186,9 +184,7 @@ def _verify(
     return found
 
 
-def _train(
-    params: Params, name: str, seed: int, data: Path, steps: int | None
-) -> Retraining:
+def _train(params: Params, name: str, seed: int, data: Path, steps: int | None) -> Retraining:
     device, settings = devices.prepare(params), params.section(name).train
     if settings.compile:
         require_compiler(name, device)

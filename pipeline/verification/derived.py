@@ -103,13 +103,17 @@ def time_contradictions(
     reached: the targets; None if none apply to these data.
     again: the trainings repeated now.
     """
-    ours = {} if reached is None else {
-        key: [
-            moment and {"step": moment.step, "units": moment.units, "flops": moment.flops}
-            for moment in (time_to_target.first_moment(each, wanted) for each in again)
-        ]
-        for key, wanted in time_to_target.wanted(reached).items()
-    }
+    ours = (
+        {}
+        if reached is None
+        else {
+            key: [
+                moment and {"step": moment.step, "units": moment.units, "flops": moment.flops}
+                for moment in (time_to_target.first_moment(each, wanted) for each in again)
+            ]
+            for key, wanted in time_to_target.wanted(reached).items()
+        }
+    )
     theirs = {
         key: [moment and moment.model_dump() for moment in found]
         for key, found in model.time_to_target.items()
@@ -130,7 +134,7 @@ def curve_contradictions(
     history = History(steps.to_dict("records"), evaluations.to_dict("records"))
     try:
         ours = summary(history)
-    except (KeyError, IndexError, ValueError):  
+    except (KeyError, IndexError, ValueError):
         return ["the curves lack columns or rows that the figures need"]
     if len(model.trainings) > 1:
         ours = {key: value for key, value in ours.items() if key not in BEST}

@@ -121,8 +121,7 @@ def test_changes_become_flags(clone):
     change("bert.train.betas", [0.8, 0.9])
     change("model.qk_norm", True)
     expected = (
-        "dvc exp run -S model.n_layer=6 -S model.qk_norm=true "
-        "-S 'bert.train.betas=[0.8,0.9]'"
+        "dvc exp run -S model.n_layer=6 -S model.qk_norm=true -S 'bert.train.betas=[0.8,0.9]'"
     )
     assert printed() == expected
 

@@ -115,8 +115,7 @@ def test_a_wheel_with_another_hash_is_refused_even_if_pip_lets_it_through(
     pip = project / "fake" / "pip"
     pip.mkdir(parents=True)
     (pip / "__main__.py").write_text(
-        "import shutil, sys\n"
-        f"shutil.copy({str(made)!r}, sys.argv[sys.argv.index('--dest') + 1])\n"
+        f"import shutil, sys\nshutil.copy({str(made)!r}, sys.argv[sys.argv.index('--dest') + 1])\n"
     )
     (pip / "__init__.py").write_text("")
     monkeypatch.setenv("PYTHONPATH", str(project / "fake"))

@@ -55,7 +55,7 @@ def test_a_name_has_the_row_of_dvc_exp_show(raw, commit, monkeypatch):
     assert named(raw) == "gpt · puffy-tune"
 
 
-@pytest.mark.parametrize("text", ["data/own/it's \"mine\" `x`\\ % _.txt", "data/own/" + "x" * 300])
+@pytest.mark.parametrize("text", ['data/own/it\'s "mine" `x`\\ % _.txt', "data/own/" + "x" * 300])
 def test_a_name_is_short_and_safe_in_a_query(raw, commit, text):
     raw["gpt"]["data"]["text"] = text
     assert len(named(raw)) < 60

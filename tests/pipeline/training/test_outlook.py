@@ -34,8 +34,7 @@ def test_the_estimate_is_close_to_what_torch_counts(raw):
             return flops_per_step(getattr(transformer, name)(shape, **sizes), *inputs)
 
         expected = {
-            "bert": bert.steps
-            * counted("bert", words, places, vocabulary_size=23_268, length=20),
+            "bert": bert.steps * counted("bert", words, places, vocabulary_size=23_268, length=20),
             "gpt": gpt.steps * counted("gpt", pieces, vocabulary_size=30_522, length=64),
             "vit": vit.epochs
             * counted("vit", images, image_size=28, patch_size=7, channels=1, classes=10),

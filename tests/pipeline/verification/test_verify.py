@@ -203,9 +203,7 @@ def test_the_first_tensor_that_differs_is_named(reported, capsys):
     tensors[changed][0] += 0.5
     save_file(tensors, file)
     digest = records.sha256(file)
-    rewrite(
-        lambda c: c["models"]["vit"]["trainings"][1]["figures"].update(weights_sha256=digest)
-    )
+    rewrite(lambda c: c["models"]["vit"]["trainings"][1]["figures"].update(weights_sha256=digest))
     assert not verify(REPORT, ["vit"], None)
     out = printed(capsys)
     assert "vit   other weights (identical: 6 steps, 2 evaluations, weights with seed 0 (" in out

@@ -77,8 +77,12 @@ def errors(case: Case) -> Iterator[Errors]:
             # Import a copy of the reference whose parameters are its gradients.
             expected = dict(case.convert(with_gradients(theirs)).named_parameters())
             found = {name: p.grad for name, p in ours.named_parameters()}
-            gradients = relative(*(torch.cat([values[name].flatten() for name in found])
-                                   for values in (found, expected)))
+            gradients = relative(
+                *(
+                    torch.cat([values[name].flatten() for name in found])
+                    for values in (found, expected)
+                )
+            )
         yield Errors(call.shape, relative(*outputs), gradients)
 
 

@@ -161,8 +161,7 @@ def test_files_of_older_versions_hold_the_same(folder):
     def old_llama(tensors):
         frequencies = 1 / 50.0 ** (torch.arange(0, 6, 2) / 6)
         return tensors | {
-            f"model.layers.{i}.self_attn.rotary_emb.inv_freq": frequencies.half()
-            for i in range(2)
+            f"model.layers.{i}.self_attn.rotary_emb.inv_freq": frequencies.half() for i in range(2)
         }
 
     def old_gpt2(tensors):
