@@ -193,7 +193,8 @@ in several ways. Each fold is held out once, by a training on the other 150 phot
 of its own. Accuracy and loss are per image, on the fold that training does not see: a division has
 225 of them, so its accuracy has a standard error of about 3 points. The training loss is that of
 the last epoch, with dropout and augmentation, of mixed images against their mixed labels. TFLOP are
-of training on all 225. The 75 test photographs are not opened.
+of training on all 225. Recipes with one division and with three are not equally certain, so their
+order means little within the standard error. The 75 test photographs are not opened.
 
 {table(trained)}
 """

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 
 import pandas as pd
+from scipy import stats
 
 from benchmarks.reference_run.findings import (
     CLOSING,
@@ -155,7 +156,8 @@ def gpt(run: Collected) -> str:
     steps = ", ".join(str(step) for step in sorted(set(best["step"])))
     return (
         table(header, rows, "l" + "r" * 6)
-        + "\n'Another seed' is the 95% prediction interval (Student's t): where a run with "
+        + "\n± is the 95% confidence interval of the mean over seeds. "
+        "'Another seed' is the 95% prediction interval (Student's t): where a run with "
         "another seed is expected. Dropout is off. The public code of the exercise leaves out the "
         "causal mask when it evaluates, so that each token also sees the one that it should "
         "predict; but the model has never been trained to use it.\n\n"
@@ -297,9 +299,12 @@ def representative(bert: Collected, gpt: Collected, vit: Collected) -> str:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean, and standard deviation over seeds."""
-    mean = number(statistics.fmean(values))
-    return f"{mean} ± {number(statistics.stdev(values))}" if len(values) > 1 else mean
+    """Mean, and its 95% confidence interval over seeds (Student's t)."""
+    mean, count = number(statistics.fmean(values)), len(values)
+    if count == 1:
+        return mean
+    width = stats.t.ppf(0.975, count - 1) * statistics.stdev(values) / count**0.5
+    return f"{mean} ± {number(float(width))}"
 
 
 def _range(values: Sequence[float], decimals: int) -> str:

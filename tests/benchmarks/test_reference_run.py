@@ -182,10 +182,12 @@ def test_the_page_has_each_loss_with_its_spread(run):
             ]
             mean, between, another = cells(page(run), f"{where}, {words}")[3:]
             middle = statistics.fmean(values)
-            assert float(mean.split(" ± ")[0]) == pytest.approx(middle, abs=6e-5)
+            shown, margin = map(float, mean.split(" ± "))
+            assert shown == pytest.approx(middle, abs=6e-5)
+            # Student's t for 95% and one degree of freedom is 12.706.
+            assert margin == pytest.approx(12.706 * statistics.stdev(values) / 2**0.5, abs=1e-4)
             assert between == f"{min(values):.4f} to {max(values):.4f}"
             low, high = map(float, another.split(" to "))
-            # Student's t for 95% and one degree of freedom is 12.706.
             width = 12.706 * statistics.stdev(values) * 1.5**0.5
             assert (low, high) == pytest.approx((middle - width, middle + width), abs=2e-4)
 
