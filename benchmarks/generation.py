@@ -19,7 +19,7 @@ import torch
 import transformer
 from pipeline.running import records
 from transformer import Architecture
-from transformer.generate import Sampling, generate
+from transformer.generation import Sampling, generate
 from transformer.weights import to_huggingface
 
 VOCABULARY, PROMPT, NEW, CONTEXT = 30_522, 16, 256, 512

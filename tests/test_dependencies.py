@@ -125,10 +125,13 @@ def normal(distribution: str) -> str:
 
 
 def declared(*groups: str) -> set[str]:
-    """The distributions of pyproject.toml that a user installs, and those of further groups."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = project["project"]["dependencies"]
-    wanted += [each for group in groups for each in project["dependency-groups"][group]]
+    """The distributions of pyproject.toml that a user installs with all extras, and those of
+    further groups."""
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [*content["project"]["dependencies"]]
+    for extra in content["project"]["optional-dependencies"].values():
+        wanted += extra
+    wanted += [each for group in groups for each in content["dependency-groups"][group]]
     return {normal(re.match(r"[\w.-]+", each).group()) for each in wanted}
 
 

@@ -38,6 +38,7 @@ EXPERIMENT = "dvc exp run "
 NOT_RUN = {
     "python -m pipeline": "names the program; without a command it is a mistake",
     "./run pytest": "runs this test",
+    "pip install .": "installs into this environment; test_wheel.py installs into a folder",
     "TORCH_BUILD=cuda ./run": "installs gigabytes where the environment is missing",
     "dvc exp run -S +profile=record": "needs data of no package index",
     "dvc exp run -S +profile=reference -S bert.train.precision=bf16 -S bert.train.compile=true":

@@ -14,7 +14,7 @@ from pipeline.training.loop import NoCheckpoint
 from pipeline.training.observer import Observer
 from tests.conftest import ROOT, with_profile
 from transformer import Architecture, bert
-from transformer.patterns import Context
+from transformer.patterns import BlockInputs
 
 MIRROR = os.environ.get("DATA_MIRROR")
 
@@ -63,7 +63,7 @@ def test_its_blocks_are_torchs_own_with_the_norm_first(raw):
         }
     )
     x = torch.randn(3, 20, 128)
-    torch.testing.assert_close(block(x, Context()), theirs(x), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(block(x, BlockInputs()), theirs(x), rtol=1e-5, atol=1e-5)
     assert block.mlp.activation[1].p == theirs.dropout.p
     assert block.dropout.p == theirs.dropout1.p == theirs.dropout2.p
     assert block.attention.dropout == theirs.self_attn.dropout

@@ -1,11 +1,9 @@
 """Multi-head attention with PyTorch's fused kernel. Attention masks are in `patterns.py`."""
 
-from typing import Any
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transformer.patterns import Context
+from transformer.patterns import BlockInputs, MaskArguments
 from transformer.positions import NoRotation
 
 
@@ -44,22 +42,29 @@ class Attention(nn.Module):
         self.rotation = rotation or NoRotation()
         self.scale = scale
 
-    def self_attention(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
-        """Like `attend`, after the query-key norm and rotation, and with the KV cache."""
-        q, k = self.qk_norm(q), self.qk_norm(k)
-        q, k = (self.rotation(each, context.position_ids) for each in (q, k))
-        if context.cache is not None:
-            k, v = context.cache.extend(self, k, v)
-        return self.attend(q, k, v, context.visible)
+    def self_attention(self, q: Tensor, k: Tensor, v: Tensor, shared: BlockInputs) -> Tensor:
+        """Like `attend`, after the query-key norm and rotation, and with the KV cache.
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, visible: dict[str, Any]) -> Tensor:
-        """q: (B, n_head, T, d_head); k, v: (B, n_kv_head, S, d_head). Returns (B, T, d_model)."""
-        shared = q.shape[1] // k.shape[1]
-        if shared > 1:
-            k, v = k.repeat_interleave(shared, dim=1), v.repeat_interleave(shared, dim=1)
+        Returns (B, T, d_model).
+        """
+        q, k = self.qk_norm(q), self.qk_norm(k)
+        q, k = (self.rotation(each, shared.position_ids) for each in (q, k))
+        if shared.cache is not None:
+            k, v = shared.cache.extend(self, k, v)
+        return self.attend(q, k, v, shared.mask)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: MaskArguments) -> Tensor:
+        """Attention with a mask, and the output projection.
+
+        q: (B, n_head, T, d_head); k, v: (B, n_kv_head, S, d_head). Returns (B, T, d_model).
+        """
+        group = q.shape[1] // k.shape[1]  # query heads that share a head of keys and values
+        if group > 1:
+            # (B, n_kv_head, S, d_head) to (B, n_head, S, d_head)
+            k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=self.scale, **visible)
-        return self.out(y.transpose(1, 2).flatten(2))
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=self.scale, **mask)
+        return self.out(y.transpose(1, 2).flatten(2))  # y: (B, n_head, T, d_head)
 
 
 class SelfAttention(Attention):
@@ -83,11 +88,13 @@ class SelfAttention(Attention):
         self.qkv = StackedLinear(d_model, 3 * d_model, parts=3, bias=bias)
         self.out = nn.Linear(d_model, d_model, bias=out_bias)
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
+    def forward(self, x: Tensor, shared: BlockInputs) -> Tensor:
         """(B, T, d_model) to (B, T, d_model)."""
         B, T, _ = x.shape
+        # (B, T, 3 * d_model) to (3, B, n_head, T, d_head)
         qkv = self.qkv(x).view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)
-        return self.self_attention(*qkv.unbind(), context)  # each (B, n_head, T, d_head)
+        q, k, v = qkv.unbind()
+        return self.self_attention(q, k, v, shared)
 
 
 class GroupedQueryAttention(Attention):
@@ -116,11 +123,11 @@ class GroupedQueryAttention(Attention):
         self.kv = StackedLinear(d_model, 2 * n_kv_head * d_head, parts=2, bias=bias)
         self.out = nn.Linear(n_head * d_head, d_model, bias=out_bias)
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
+    def forward(self, x: Tensor, shared: BlockInputs) -> Tensor:
         """(B, T, d_model) to (B, T, d_model)."""
         q = _heads(self.q(x), self.n_head)
         k, v = (_heads(part, self.n_kv_head) for part in self.kv(x).chunk(2, dim=-1))
-        return self.self_attention(q, k, v, context)
+        return self.self_attention(q, k, v, shared)
 
 
 class CrossAttention(Attention):
@@ -146,11 +153,23 @@ class CrossAttention(Attention):
         self.kv = StackedLinear(d_model, 2 * d_kv, parts=2, bias=bias)
         self.out = nn.Linear(d_model, d_model, bias=bias)
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
-        """(B, T, d_model) to (B, T, d_model); attends to the memory (B, S, d_model)."""
-        q = _heads(self.q(x), self.n_head)
-        k, v = (_heads(part, self.n_kv_head) for part in self.kv(context.memory).chunk(2, dim=-1))
-        return self.attend(self.qk_norm(q), self.qk_norm(k), v, context.memory_visible)
+    def forward(self, x: Tensor, shared: BlockInputs) -> Tensor:
+        """(B, T, d_model) to (B, T, d_model); attends to the memory (B, S, d_model).
+
+        A KV cache keeps the memory's keys and values, so that they are computed once.
+        """
+        q = self.qk_norm(_heads(self.q(x), self.n_head))
+        if shared.memory is not None:
+            # (B, S, 2 * n_kv_head * d_head) to two of (B, n_kv_head, S, d_head)
+            parts = self.kv(shared.memory).chunk(2, dim=-1)
+            k, v = (_heads(part, self.n_kv_head) for part in parts)
+            k = self.qk_norm(k)
+            if shared.cache is not None:
+                shared.cache.memory[self] = k, v
+        else:
+            assert shared.cache is not None  # it has what the memory was
+            k, v = shared.cache.memory[self]
+        return self.attend(q, k, v, shared.memory_mask)
 
 
 def _heads(x: Tensor, count: int) -> Tensor:

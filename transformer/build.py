@@ -1,10 +1,15 @@
 """Functions that build BERT, GPT, ViT and an encoder-decoder from the one Transformer class."""
 
 import math
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+from inspect import signature
+from typing import ParamSpec
 
 from torch import Generator, nn
 
-from transformer.attention import CrossAttention, GroupedQueryAttention, SelfAttention
+from transformer.attention import Attention, CrossAttention, GroupedQueryAttention, SelfAttention
 from transformer.config import Architecture
 from transformer.embeddings import PatchEmbedding, TokenEmbedding
 from transformer.heads import (
@@ -38,28 +43,47 @@ from transformer.positions import (
 )
 from transformer.stems import STEMS
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
     "gelu_tanh": lambda: nn.GELU(approximate="tanh"),
     "relu": nn.ReLU,
     "silu": nn.SiLU,
 }
-NORMS = {
+NORMS: dict[str, Callable[[int, float, bool], nn.Module]] = {
     "layernorm": lambda d, eps, bias: nn.LayerNorm(d, eps, bias=bias),
     "rmsnorm": lambda d, eps, bias: nn.RMSNorm(d, eps),
 }
 BLOCKS = {"pre": PreNormBlock, "post": PostNormBlock}
 DECODER_BLOCKS = {"pre": PreNormDecoderBlock, "post": PostNormDecoderBlock}
-MLPS = {"plain": MLP, "gated": GatedMLP}
+MLPS: dict[str, type[MLP] | type[GatedMLP]] = {"plain": MLP, "gated": GatedMLP}
 # The position vectors that the embedding adds.
-POSITIONS = {
+POSITIONS: dict[str, Callable[[int, int], nn.Module]] = {
     "learned": LearnedPositions,
     "sinusoidal": SinusoidalPositions,
     "rotary": lambda length, d_model: NoPositions(),
 }
-POOLING = {"cls": ClassToken, "mean": MeanPooling}
+POOLING: dict[str, Callable[[], nn.Module]] = {"cls": ClassToken, "mean": MeanPooling}
+
+P = ParamSpec("P")
 
 
+def _remembered(builder: Callable[P, Transformer]) -> Callable[P, Transformer]:
+    """The same function; its models keep the function's name and arguments as `config`."""
+
+    @wraps(builder)
+    def build(*args: P.args, **kwargs: P.kwargs) -> Transformer:
+        model = builder(*args, **kwargs)
+        call = signature(builder).bind(*args, **kwargs)
+        call.apply_defaults()
+        arguments = {name: each for name, each in call.arguments.items() if name != "generator"}
+        arguments["architecture"] = asdict(arguments["architecture"])
+        model.config = {"kind": builder.__name__, **arguments}
+        return model
+
+    return build
+
+
+@_remembered
 def bert(
     architecture: Architecture,
     vocabulary_size: int,
@@ -90,6 +114,7 @@ def bert(
     return model
 
 
+@_remembered
 def gpt(
     architecture: Architecture,
     vocabulary_size: int,
@@ -109,6 +134,7 @@ def gpt(
     return model
 
 
+@_remembered
 def vit(
     architecture: Architecture,
     image_size: int,
@@ -125,6 +151,9 @@ def vit(
     inputs (B, channels, image_size, image_size); logits (B, classes).
     head_bias: whether the classifier has a bias.
     stem: from images to vectors of patches, a key of `stems.STEMS`.
+
+    Raises:
+        ValueError: the patches do not divide the image, or the stem does not allow their size.
     """
     if image_size % patch_size:
         raise ValueError(f"image_size {image_size} is not divisible by patch_size {patch_size}")
@@ -138,15 +167,14 @@ def vit(
         _embedding_norm(architecture),
         architecture.embedding_dropout,
     )
-    head = ClassificationHead(
-        architecture.d_model, classes, POOLING[pooling](), bias=head_bias
-    )
+    head = ClassificationHead(architecture.d_model, classes, POOLING[pooling](), bias=head_bias)
     blocks = _blocks(architecture, length)
     model = Transformer(embedding, blocks, _last_norm(architecture), head, Bidirectional())
     initialize(model, architecture.initialization, generator)
     return model
 
 
+@_remembered
 def encoder_decoder(
     architecture: Architecture,
     source_vocabulary_size: int,
@@ -245,7 +273,7 @@ def _decoder_block(architecture: Architecture, rotation: nn.Module) -> Block:
     )
 
 
-def _attention(architecture: Architecture, rotation: nn.Module) -> nn.Module:
+def _attention(architecture: Architecture, rotation: nn.Module) -> Attention:
     a = architecture
     qk_norm = _qk_norm(a)
     if a.n_kv_head in (0, a.n_head):
@@ -260,7 +288,7 @@ def _qk_norm(architecture: Architecture) -> nn.Module:
     return nn.RMSNorm(a.d_head, elementwise_affine=False) if a.qk_norm else nn.Identity()
 
 
-def _mlp(architecture: Architecture) -> nn.Module:
+def _mlp(architecture: Architecture) -> MLP | GatedMLP:
     a = architecture
     activation = ACTIVATIONS[a.activation]()
     if a.mlp_dropout:

@@ -1,57 +1,81 @@
 """The KV cache: keys and values of earlier tokens, so that a decoder processes each token once."""
 
-from typing import Any
+from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from transformer.patterns import AttentionPattern, MaskArguments
+
 
 class KeyValueCache:
-    """Space for `context` tokens in each row, allocated once; a token's slot is its position.
+    """Space for `capacity` tokens in each row, allocated once; a token's slot is its position.
 
     Rows may hold different numbers of tokens. A chunk of tokens passes through the model in three
-    steps: `place` gives its positions, each attention layer stores its keys and values with
-    `extend`, and the caller passes the number of real tokens in each row to `advance`. Keys and
-    values of padding are masked, and overwritten by the next chunk.
+    steps: `positions_and_mask` gives its positions, each attention layer stores its keys and values
+    with `extend`, and the caller passes the number of real tokens in each row to `advance`. Keys
+    and values of padding are masked, and overwritten by the next chunk.
 
-    lengths: (batch,) number of tokens in each row, on the CPU.
+    lengths: (B,) number of tokens in each row, on the CPU.
+    memory: keys and values (B, n_kv_head, S, d_head) of the encoder's output, by cross-attention
+        layer; empty until the first chunk of an encoder-decoder.
+    memory_mask: the mask of the encoder's output.
     """
 
-    def __init__(self, batch: int, context: int, device: torch.device | None = None):
-        self.context = context
+    def __init__(self, batch: int, capacity: int, device: torch.device | None = None):
+        self.capacity = capacity
         self.device = device
         self.lengths = torch.zeros(batch, dtype=torch.long)
+        self.memory: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+        self.memory_mask: MaskArguments = {}
         self._slots: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+        self._pattern: AttentionPattern | None = None
+        self._visible: Tensor | None = None
 
-    def place(self, count: int) -> tuple[Tensor, dict[str, Any]]:
-        """Positions of the next `count` tokens, (T,) or (B, T), and their attention mask.
+    def positions_and_mask(
+        self, count: int, pattern: AttentionPattern
+    ) -> tuple[Tensor, MaskArguments]:
+        """Positions of the next `count` tokens, (T,) or (B, T), and what they see: the same tokens
+        as in a forward pass over all tokens.
 
         Raises:
-            ValueError: the tokens do not fit into a row.
+            ValueError: the tokens do not fit into a row; or the pattern is not causal, or needs a
+                mask, which a cache cannot serve.
         """
+        if pattern is not self._pattern:
+            self._visible, self._pattern = _looking_back(pattern, self.capacity), pattern
         first, last = self.lengths.aminmax()
         self._end = int(last) + count
-        if self._end > self.context:
-            raise ValueError(f"{self._end} tokens do not fit into a cache of {self.context}")
-        # Rows of equal length, the usual case, need no mask and no scattered writes.
+        if self._end > self.capacity:
+            raise ValueError(f"{self._end} tokens do not fit into a cache of {self.capacity}")
+        # Rows of equal length, the usual case, need no scattered writes, and often no mask.
         self._even = bool(first == last)
         if self._even:
             self._positions = torch.arange(self._end - count, self._end, device=self.device)
-            if count == 1:
-                return self._positions, {}
-            if count == self._end:
-                return self._positions, {"is_causal": True}
         else:
             self._positions = (self.lengths[:, None] + torch.arange(count)).to(self.device)
+        return self._positions, self._mask(count)
+
+    def _mask(self, count: int) -> MaskArguments:
+        """The mask of the last `count` tokens of each row."""
+        if self._visible is not None:
+            # (H, T, S), or with rows of different lengths (H, B, T, S); H is n_head or 1.
+            visible = self._visible.to(self.device)[:, self._positions, : self._end]
+            return {"attn_mask": visible if self._even else visible.transpose(0, 1)}
+        if self._even and count == 1:
+            return {}
+        if self._even and count == self._end:
+            return {"is_causal": True}
         slots = torch.arange(self._end, device=self.device)
-        visible = slots <= self._positions[..., None]
-        return self._positions, {"attn_mask": visible if self._even else visible[:, None]}
+        visible = slots <= self._positions[..., None]  # (T, S) or (B, T, S)
+        return {"attn_mask": visible if self._even else visible[:, None]}
 
     def extend(self, attention: nn.Module, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store keys and values (B, n_kv_head, T, d_head) of `attention`; return all so far."""
+        """Store keys and values (B, n_kv_head, T, d_head) of `attention`; return all so far,
+        (B, n_kv_head, S, d_head)."""
         if attention not in self._slots:
             B, heads, _, width = k.shape
-            shape = (B, heads, self.context, width)
+            shape = (B, heads, self.capacity, width)
             self._slots[attention] = k.new_zeros(shape), v.new_zeros(shape)
         kept = self._slots[attention]
         for slots, new in zip(kept, (k, v), strict=True):
@@ -63,9 +87,45 @@ class KeyValueCache:
         return kept[0][:, :, : self._end], kept[1][:, :, : self._end]
 
     def advance(self, counts: Tensor) -> None:
-        """Add `counts` (batch,), the number of real tokens in the last chunk, to the lengths."""
+        """Add `counts` (B,), the number of real tokens in the last chunk, to the lengths."""
         self.lengths += counts
 
+    def select(self, rows: Tensor) -> None:
+        """Continue with these rows, in this order, some of them perhaps several times.
+
+        rows: (N,) indices of rows.
+        """
+        self.lengths = self.lengths[rows.cpu()]
+        rows = rows.to(self.device)
+        for kept in (self._slots, self.memory):
+            for attention, (k, v) in kept.items():
+                kept[attention] = k[rows], v[rows]
+        if "attn_mask" in self.memory_mask:
+            self.memory_mask = {"attn_mask": self.memory_mask["attn_mask"][rows]}
+
     def clear(self) -> None:
-        """Remove all tokens; the memory stays allocated."""
+        """Remove all tokens and the encoder's output; the space for tokens stays allocated."""
         self.lengths.zero_()
+        self.memory, self.memory_mask = {}, {}
+
+
+def _looking_back(pattern: AttentionPattern, length: int) -> Tensor | None:
+    """The mask of a causal pattern, (H, length, length); None if each token sees all before it.
+
+    Raises:
+        ValueError: the pattern is not causal, or needs a padding mask.
+    """
+    name = type(pattern).__name__
+    try:
+        mask = pattern(length, None)
+    except ValueError as error:
+        raise ValueError(f"a KV cache cannot serve the pattern {name}: {error}") from None
+    if mask.get("is_causal"):
+        return None
+    visible = mask.get("attn_mask")
+    future = torch.ones(length, length, dtype=torch.bool).triu(1)
+    if visible is not None:
+        seen = visible if visible.dtype == torch.bool else visible > float("-inf")
+        if not (seen.cpu() & future).any():
+            return visible.reshape(-1, length, length)
+    raise ValueError(f"only a causal pattern can generate: {name} also sees later tokens")

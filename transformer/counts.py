@@ -22,7 +22,8 @@ def flops_per_step(
     quoted; norms, activations and the optimizer are left out. The model is copied to torch's meta
     device, which propagates shapes without computing.
 
-    inputs, head_inputs: a batch for `Transformer.forward`; only shapes matter.
+    inputs: (B, T) tokens or (B, channels, H, W) images.
+    head_inputs: see `Transformer.forward`. Of both only the shapes matter.
     """
     meta = copy.deepcopy(model).to("meta").train()
     with FlopCounterMode(display=False) as counter:

@@ -1,5 +1,7 @@
 """From tokens or pixels to the residual stream: (B, T, d_model)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -33,7 +35,7 @@ class TokenEmbedding(nn.Module):
         self.scale = scale
 
     @property
-    def weight(self) -> nn.Parameter:
+    def weight(self) -> Tensor:
         """The token vectors: (vocabulary_size, d_model)."""
         return self.tokens.weight
 
@@ -71,6 +73,8 @@ class PatchEmbedding(nn.Module):
     class_token: whether to put a learned vector before the patches.
     """
 
+    patches: Any
+
     def __init__(
         self,
         image_size: tuple[int, int],
@@ -83,14 +87,14 @@ class PatchEmbedding(nn.Module):
         super().__init__()
         self.image_size = image_size
         self.patches = patches
-        d_model = len(patches.weight)
+        d_model = len(self.weight)
         self.class_token = nn.Parameter(torch.zeros(1, 1, d_model)) if class_token else None
         self.positions = positions
         self.norm = norm
         self.dropout = nn.Dropout(dropout)
 
     @property
-    def weight(self) -> nn.Parameter:
+    def weight(self) -> Tensor:
         """Of the stem's last layer, as (d_model, inputs, height, width)."""
         return self.patches.weight
 
@@ -102,8 +106,10 @@ class PatchEmbedding(nn.Module):
         """
         if images.shape[-2:] != self.image_size:
             height, width = images.shape[-2:]
-            raise ValueError(f"images of {height} x {width} pixels, but the model is for "
-                             f"{self.image_size[0]} x {self.image_size[1]}")
+            raise ValueError(
+                f"images of {height} x {width} pixels, but the model is for "
+                f"{self.image_size[0]} x {self.image_size[1]}"
+            )
         x = self.patches(images).flatten(2).transpose(1, 2)
         if self.class_token is not None:
             x = torch.cat((self.class_token.expand(len(x), -1, -1), x), dim=1)

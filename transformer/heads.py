@@ -1,47 +1,19 @@
-"""Heads: from the residual stream to predictions."""
+"""Heads: from the residual stream to predictions.
+
+Every head that predicts has the same `loss`: hidden states and labels, and by name what changes the
+mean over them. So a training loop needs only `model.head.loss(model.encode(inputs), labels)`.
+"""
 
 from torch import Tensor, nn
 
 from transformer.losses import Candidates, linear_cross_entropy
 
 
-class LanguageModelHead(nn.Module):
-    """Logits of the next token at every position.
+class TokenHead(nn.Module):
+    """Logits of the vocabulary at every token, or only at some.
 
     decoder: Linear to the vocabulary; may share the embedding's weight (weight tying, Press and
         Wolf 2017).
-    """
-
-    def __init__(self, decoder: nn.Linear):
-        super().__init__()
-        self.decoder = decoder
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(B, T, d_model) to logits (B, T, vocabulary_size)."""
-        return self.decoder(hidden)
-
-    def loss(
-        self,
-        hidden: Tensor,
-        labels: Tensor,
-        smoothing: Tensor | None = None,
-        candidates: Candidates | None = None,
-    ) -> Tensor:
-        """Mean cross entropy in nats.
-
-        labels: (B, T). smoothing, candidates: see `linear_cross_entropy`.
-        """
-        hidden, decoder = hidden.flatten(0, 1), self.decoder
-        return linear_cross_entropy(
-            hidden, decoder.weight, decoder.bias, labels.flatten(), smoothing, candidates
-        )
-
-
-class MaskedLanguageModelHead(nn.Module):
-    """Logits of the masked tokens, at the masked positions only.
-
-    At 15% masking this needs 15% of the product with the vocabulary, most of a small model's work.
-
     transform: PredictionTransform before the decoder, or none.
     """
 
@@ -50,36 +22,53 @@ class MaskedLanguageModelHead(nn.Module):
         self.transform = transform or nn.Identity()
         self.decoder = decoder
 
-    def forward(self, hidden: Tensor, positions: Tensor | None = None) -> Tensor:
+    def forward(self, hidden: Tensor, indices: Tensor | None = None) -> Tensor:
         """Logits.
 
         hidden: (B, T, d_model).
-        positions: (N,) indices into the flattened B * T positions; None for all.
-        Returns (N, vocabulary_size), or (B, T, vocabulary_size) without positions.
+        indices: (N,) which of the B * T tokens, counted row by row; None for all.
+        Returns (N, vocabulary_size), or (B, T, vocabulary_size) without indices.
         """
-        if positions is not None:
-            hidden = _at(hidden, positions)
+        if indices is not None:
+            hidden = hidden.flatten(0, 1).index_select(0, indices)  # (N, d_model)
         return self.decoder(self.transform(hidden))
 
     def loss(
         self,
         hidden: Tensor,
         labels: Tensor,
-        positions: Tensor,
+        *,
+        indices: Tensor | None = None,
+        smoothing: Tensor | None = None,
         candidates: Candidates | None = None,
     ) -> Tensor:
-        """Mean cross entropy in nats.
+        """Mean cross entropy in nats, over all tokens or those at `indices`.
 
-        labels: (N,) tokens at the N positions. candidates: see `linear_cross_entropy`.
+        hidden: (B, T, d_model). labels: (B, T), or (N,) with indices.
+        indices: as in `forward`; the other tokens, such as padding, cost nothing.
+        smoothing, candidates: see `linear_cross_entropy`.
         """
-        hidden, decoder = self.transform(_at(hidden, positions)), self.decoder
+        hidden = hidden.flatten(0, 1)  # (B * T, d_model)
+        if indices is not None:
+            hidden = hidden.index_select(0, indices)  # (N, d_model)
+        hidden, decoder = self.transform(hidden), self.decoder
         return linear_cross_entropy(
-            hidden, decoder.weight, decoder.bias, labels, candidates=candidates
+            hidden, decoder.weight, decoder.bias, labels.flatten(), smoothing, candidates
         )
 
 
-def _at(hidden: Tensor, positions: Tensor) -> Tensor:
-    return hidden.flatten(0, 1).index_select(0, positions)
+class LanguageModelHead(TokenHead):
+    """Logits of the next token at every position (GPT, and the decoder of an encoder-decoder)."""
+
+    def __init__(self, decoder: nn.Linear):
+        super().__init__(decoder)
+
+
+class MaskedLanguageModelHead(TokenHead):
+    """Logits of the masked tokens (BERT), at the masked tokens only if their indices are given.
+
+    At 15% masking this needs 15% of the product with the vocabulary, most of a small model's work.
+    """
 
 
 class PredictionTransform(nn.Sequential):
@@ -139,6 +128,15 @@ class ClassificationHead(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, T, d_model) to logits (B, classes)."""
         return self.classifier(self.transform(self.pooling(hidden)))
+
+    def loss(self, hidden: Tensor, labels: Tensor, *, smoothing: Tensor | None = None) -> Tensor:
+        """Mean cross entropy in nats.
+
+        hidden: (B, T, d_model). labels: (B,).
+        smoothing: (classes,) see `linear_cross_entropy`.
+        """
+        pooled, classifier = self.transform(self.pooling(hidden)), self.classifier
+        return linear_cross_entropy(pooled, classifier.weight, classifier.bias, labels, smoothing)
 
 
 class Pooler(nn.Module):

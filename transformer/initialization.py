@@ -22,8 +22,9 @@ def scaled_normal(model: Transformer, generator: Generator | None = None) -> Non
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Embedding | nn.Conv2d):
             nn.init.normal_(module.weight, std=STD, generator=generator)
-            if getattr(module, "bias", None) is not None:
-                nn.init.zeros_(module.bias)
+            bias = getattr(module, "bias", None)
+            if bias is not None:
+                nn.init.zeros_(bias)
     for part in model.modules():
         if isinstance(part, ConvolutionalStem):
             for layer in part.convolutions:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from transformer.patterns import Context
+from transformer.attention import Attention, CrossAttention
+from transformer.patterns import BlockInputs
 
 
 class MLP(nn.Module):
@@ -59,8 +60,8 @@ class Block(nn.Module):
 
     def __init__(
         self,
-        attention: nn.Module,
-        mlp: nn.Module,
+        attention: Attention,
+        mlp: MLP | GatedMLP,
         attention_norm: nn.Module,
         mlp_norm: nn.Module,
         dropout: float,
@@ -85,9 +86,9 @@ class Block(nn.Module):
 class PreNormBlock(Block):
     """Norm before each sublayer (GPT-2, ViT): the residual path stays an identity."""
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
+    def forward(self, x: Tensor, shared: BlockInputs) -> Tensor:
         """(B, T, d_model) to (B, T, d_model)."""
-        attended = self.attention(self.attention_norm(x), context)
+        attended = self.attention(self.attention_norm(x), shared)
         x = x + self.dropout(self.attention_scale(attended))
         return x + self.dropout(self.mlp_scale(self.mlp(self.mlp_norm(x))))
 
@@ -95,9 +96,9 @@ class PreNormBlock(Block):
 class PostNormBlock(Block):
     """Norm after each residual sum (Vaswani et al. 2017, section 3.1; BERT)."""
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
+    def forward(self, x: Tensor, shared: BlockInputs) -> Tensor:
         """(B, T, d_model) to (B, T, d_model)."""
-        attended = self.attention_scale(self.attention(x, context))
+        attended = self.attention_scale(self.attention(x, shared))
         x = self.attention_norm(x + self.dropout(attended))
         return self.mlp_norm(x + self.dropout(self.mlp_scale(self.mlp(x))))
 
@@ -108,9 +109,9 @@ class DecoderBlock(Block):
 
     def __init__(
         self,
-        attention: nn.Module,
-        cross_attention: nn.Module,
-        mlp: nn.Module,
+        attention: Attention,
+        cross_attention: CrossAttention,
+        mlp: MLP | GatedMLP,
         attention_norm: nn.Module,
         cross_attention_norm: nn.Module,
         mlp_norm: nn.Module,
@@ -135,11 +136,11 @@ class DecoderBlock(Block):
 class PreNormDecoderBlock(DecoderBlock):
     """Norm before each of the three sublayers."""
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
+    def forward(self, x: Tensor, shared: BlockInputs) -> Tensor:
         """(B, T, d_model) to (B, T, d_model)."""
-        attended = self.attention(self.attention_norm(x), context)
+        attended = self.attention(self.attention_norm(x), shared)
         x = x + self.dropout(self.attention_scale(attended))
-        attended = self.cross_attention(self.cross_attention_norm(x), context)
+        attended = self.cross_attention(self.cross_attention_norm(x), shared)
         x = x + self.dropout(self.cross_attention_scale(attended))
         return x + self.dropout(self.mlp_scale(self.mlp(self.mlp_norm(x))))
 
@@ -147,10 +148,10 @@ class PreNormDecoderBlock(DecoderBlock):
 class PostNormDecoderBlock(DecoderBlock):
     """Norm after each of the three residual sums."""
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
+    def forward(self, x: Tensor, shared: BlockInputs) -> Tensor:
         """(B, T, d_model) to (B, T, d_model)."""
-        attended = self.attention_scale(self.attention(x, context))
+        attended = self.attention_scale(self.attention(x, shared))
         x = self.attention_norm(x + self.dropout(attended))
-        attended = self.cross_attention_scale(self.cross_attention(x, context))
+        attended = self.cross_attention_scale(self.cross_attention(x, shared))
         x = self.cross_attention_norm(x + self.dropout(attended))
         return self.mlp_norm(x + self.dropout(self.mlp_scale(self.mlp(x))))

@@ -1,6 +1,7 @@
 """Cross entropy over a large vocabulary without storing all logits, or without computing them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,12 +20,12 @@ class Candidates:
     Model"; Jean et al. 2015, section 3.2).
 
     ids: (n,) the tokens, all labels among them.
-    places: (vocabulary,) the index of each candidate in `ids`; other entries are not read.
+    index: (vocabulary,) the index of each candidate in `ids`; other entries are not read.
     log_counts: (n,) the logarithm of how many tokens each candidate stands for.
     """
 
     ids: Tensor
-    places: Tensor
+    index: Tensor
     log_counts: Tensor
 
 
@@ -46,6 +47,7 @@ def linear_cross_entropy(
     smoothing: (vocabulary,) the part of the target distribution that is not on the label:
         nonnegative, sum below 1. Constant for label smoothing (Szegedy et al. 2016, section 7).
     candidates: to estimate the loss from the logits of these tokens; None computes all logits.
+    Returns a scalar.
     """
     if candidates is not None:
         return _sampled(hidden, weight, bias, labels, smoothing, candidates)
@@ -54,8 +56,7 @@ def linear_cross_entropy(
         loss = F.cross_entropy(logits, labels)
         if smoothing is None:
             return loss
-        share = smoothing.sum()
-        return (1 - share) * loss - (logits.log_softmax(1) * smoothing).sum(1).mean()
+        return (1 - smoothing.sum()) * loss - (logits.log_softmax(1) * smoothing).sum(1).mean()
     return _LinearCrossEntropy.apply(hidden, weight, bias, labels, smoothing)
 
 
@@ -74,7 +75,7 @@ def _sampled(
         hidden,
         weight.index_select(0, ids),
         log_counts if bias is None else bias.index_select(0, ids) + log_counts,
-        candidates.places[labels],
+        candidates.index[labels],
         smoothing,
     )
     # Smoothing is about the logits themselves, without the counts in their bias.
@@ -82,42 +83,65 @@ def _sampled(
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
+    """The loss and its gradients, ROWS tokens at a time; V is the size of the vocabulary.
+
+    Of one token, with hidden state h (d_model,), label y and logits z = W h + b (V,), the target
+    distribution is t = (1 - sum(s)) * onehot(y) + s, with the smoothing s (V,). Since sum(t) = 1,
+
+        loss     = -sum_j t_j log softmax(z)_j = logsumexp(z) - t . z
+        t . z    = (1 - sum(s)) * z_y + s . z
+        dloss/dz = softmax(z) - t = softmax(z) - s + (sum(s) - 1) * onehot(y)
+        dloss/dh = W' dloss/dz;  dloss/dW = dloss/dz h';  dloss/db = dloss/dz
+
+    With m the index of the highest logit, logsumexp(z) = z_m - log softmax(z)_m, so that one
+    softmax gives the loss and the gradient. The backward pass only scales the gradients that the
+    forward pass has computed.
+    """
+
     # Full precision under autocast too: CPUs are slow at bfloat16.
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
-    def forward(ctx, hidden, weight, bias, labels, smoothing):
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        labels: Tensor,
+        smoothing: Tensor | None,
+    ) -> Tensor:
         count = len(hidden)
         d_hidden, d_weight = torch.empty_like(hidden), torch.zeros_like(weight)
         d_bias = None if bias is None else torch.zeros_like(bias)
         total = hidden.new_zeros(())
-        share = 0.0 if smoothing is None else smoothing.sum().item()
+        smoothed = 0.0 if smoothing is None else smoothing.sum().item()
         for start in range(0, count, ROWS):
-            rows = hidden[start : start + ROWS]
-            label = labels[start : start + ROWS, None]
-            logits = F.linear(rows, weight, bias)
-            label_logit = logits.gather(1, label)
-            highest, where = logits.max(1, keepdim=True)
-            expected = (1 - share) * label_logit
+            rows = hidden[start : start + ROWS]  # (R, d_model), R = ROWS or fewer at the end
+            label = labels[start : start + ROWS, None]  # (R, 1)
+            logits = F.linear(rows, weight, bias)  # (R, V)
+            label_logit = logits.gather(1, label)  # (R, 1)
+            highest, highest_index = logits.max(1, keepdim=True)  # (R, 1) both
+            target_logit = (1 - smoothed) * label_logit  # t . z
             if smoothing is not None:
-                expected += logits @ smoothing[:, None]
-            chances = torch.softmax(logits, 1, out=logits)
-            # The highest probability is at least 1 / vocabulary, so its logarithm is finite.
-            normalizer = highest - chances.gather(1, where).log()
-            total += (normalizer - expected).sum()
-            # The gradient of the loss with respect to the logits: probabilities minus target.
-            chances.scatter_add_(1, label, torch.full_like(label_logit, share - 1))
+                target_logit += logits @ smoothing[:, None]
+            probabilities = torch.softmax(logits, 1, out=logits)  # (R, V), in place of the logits
+            # The highest probability is at least 1 / V, so its logarithm is finite.
+            log_sum_exp = highest - probabilities.gather(1, highest_index).log()
+            total += (log_sum_exp - target_logit).sum()
+            # In place, from probabilities to dloss/dz.
+            d_logits = probabilities
+            d_logits.scatter_add_(1, label, torch.full_like(label_logit, smoothed - 1))
             if smoothing is not None:
-                chances -= smoothing
-            torch.mm(chances, weight, out=d_hidden[start : start + ROWS])
-            d_weight.addmm_(chances.T, rows)
+                d_logits -= smoothing
+            torch.mm(d_logits, weight, out=d_hidden[start : start + ROWS])
+            d_weight.addmm_(d_logits.T, rows)
             if d_bias is not None:
-                d_bias += chances.sum(0)
+                d_bias += d_logits.sum(0)
         ctx.save_for_backward(d_hidden, d_weight, d_bias)
         ctx.count = count
         return total / count
 
     @staticmethod
     @torch.amp.custom_bwd(device_type="cpu")
-    def backward(ctx, gradient):
-        scale = gradient / ctx.count
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        scale = gradient / ctx.count  # a scalar: d(result) / d(loss) over the mean
         return *(None if d is None else d * scale for d in ctx.saved_tensors), None, None

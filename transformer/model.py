@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from typing import Any
 
 from torch import Tensor, nn
 
 from transformer.cache import KeyValueCache
-from transformer.patterns import AttentionPattern, Bidirectional, Context
+from transformer.patterns import AttentionPattern, Bidirectional, BlockInputs, MaskArguments
 
 
 class Transformer(nn.Module):
     """A stack of blocks between an embedding and a head; `build.py` builds BERT, GPT and ViT.
 
     embedding: input to (B, T, d_model); has a `weight`.
-    blocks: each (B, T, d_model) to (B, T, d_model), given the Context of the forward pass.
+    blocks: each (B, T, d_model) to (B, T, d_model), given the BlockInputs of the forward pass.
     norm: after the last block.
     head: (B, T, d_model) to logits.
     pattern: the attention mask: bidirectional, causal or packed.
     encoder: another Transformer, for cross-attention to its output; None without.
+
+    config: the function of `build.py` and the arguments that built this model (see `saving.py`);
+        None for other models.
     """
+
+    # Modules of any class that have what is said above.
+    embedding: Any
+    blocks: Any
+    head: Any
 
     def __init__(
         self,
@@ -38,6 +46,7 @@ class Transformer(nn.Module):
         self.norm = norm
         self.head = head
         self.pattern = pattern
+        self.config: dict[str, Any] | None = None
 
     def encode(
         self,
@@ -56,34 +65,52 @@ class Transformer(nn.Module):
         attention_mask: (B, T) bool, False at padding; None without padding.
         position_ids: (T,) or (B, T) positions of the tokens; None counts from zero.
         token_type_ids: (B, T), if the embedding has token types.
-        source, source_mask: inputs and attention_mask of the encoder.
+        source, source_mask: inputs and attention_mask of the encoder; with a cache, of the first
+            tokens only.
         cache: the KV cache of the earlier tokens, to which these are added; it sets positions and
             mask.
 
         Raises:
-            ValueError: a source without an encoder, or an encoder without a source; positions or
-                a mask together with a cache.
+            ValueError: a source without an encoder or an encoder without a source, also one that
+                the cache has already; positions or a mask together with a cache.
         """
-        if self.encoder is None and (source is not None or source_mask is not None):
-            raise ValueError("`source` needs an encoder, which this model does not have")
-        if self.encoder is not None and source is None:
-            raise ValueError("this model has an encoder: pass its input as `source`")
         if cache is not None:
             if attention_mask is not None or position_ids is not None:
                 raise ValueError("with a cache, position_ids and attention_mask must be None")
-            position_ids, visible = cache.place(inputs.shape[1])
+            position_ids, mask = cache.positions_and_mask(inputs.shape[1], self.pattern)
         given = {"position_ids": position_ids, "token_type_ids": token_type_ids}
         x = self.embedding(inputs, **{key: ids for key, ids in given.items() if ids is not None})
         if cache is None:
-            visible = self.pattern(x.shape[1], attention_mask)
-        context = Context(visible, position_ids, cache)
-        if self.encoder is not None:
-            memory = self.encoder.encode(source, source_mask)
-            seen = Bidirectional()(memory.shape[1], source_mask)
-            context = replace(context, memory=memory, memory_visible=seen)
+            mask = self.pattern(x.shape[1], attention_mask)
+        memory, memory_mask = self._memory(source, source_mask, cache)
+        shared = BlockInputs(mask, position_ids, cache, memory, memory_mask)
         for block in self.blocks:
-            x = block(x, context)
+            x = block(x, shared)
         return self.norm(x)
+
+    def _memory(
+        self, source: Tensor | None, source_mask: Tensor | None, cache: KeyValueCache | None
+    ) -> tuple[Tensor | None, MaskArguments]:
+        """The encoder's output (B, S, d_model), or None if the cache has it or there is no encoder;
+        and its mask."""
+        if self.encoder is None:
+            if source is not None or source_mask is not None:
+                raise ValueError("`source` needs an encoder, which this model does not have")
+            return None, {}
+        if cache is not None and cache.memory:
+            if source is not None or source_mask is not None:
+                raise ValueError(
+                    "the cache has the encoder's output already: pass `source` with "
+                    "the first tokens only"
+                )
+            return None, cache.memory_mask
+        if source is None:
+            raise ValueError("this model has an encoder: pass its input as `source`")
+        memory = self.encoder.encode(source, source_mask)
+        mask = Bidirectional()(memory.shape[1], source_mask)
+        if cache is not None:
+            cache.memory_mask = mask
+        return memory, mask
 
     def forward(
         self,
@@ -91,7 +118,7 @@ class Transformer(nn.Module):
         attention_mask: Tensor | None = None,
         *,
         head_inputs: Mapping[str, Tensor] | None = None,
-        **encode_inputs: Tensor,
+        **encode_inputs: Any,
     ) -> Tensor:
         """Logits; the head determines their shape.
 

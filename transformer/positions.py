@@ -33,22 +33,24 @@ class Tables(nn.Module):
     """
 
     def keep(self, name: str, table: Tensor) -> None:
-        """Register `table` as the buffer `name`, on torch's default device."""
+        """Register `table` (length, d) as the buffer `name`, on torch's default device."""
         device = torch.get_default_device()
         table = table if device.type == "meta" else table.to(device)
         self.register_buffer(name, table, persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Tables":
-        tables = dict(self._buffers)
+        tables = dict(self.named_buffers(recurse=False))
         super()._apply(fn, recurse)  # `to` and its like call `_apply`
         for name, table in tables.items():
-            device = self._buffers[name].device
+            device = self.get_buffer(name).device
             self._buffers[name] = table if device.type == "meta" else table.to(device)
         return self
 
 
 class SinusoidalPositions(Tables):
     """Fixed sines and cosines (Vaswani et al. 2017, "Attention Is All You Need", section 3.5)."""
+
+    table: Tensor  # (length, d_model)
 
     def __init__(self, length: int, d_model: int):
         super().__init__()
@@ -80,6 +82,9 @@ class Rotary(Tables):
     theta: base of the frequencies, see `rotary_frequencies`.
     scaling: changes the frequencies, for contexts longer than in training; none by default.
     """
+
+    cosine: Tensor  # (length, d_head / 2), as sine
+    sine: Tensor
 
     def __init__(
         self,
@@ -116,8 +121,11 @@ class NoRotation(nn.Module):
 
 
 def rotary_frequencies(d_head: int, theta: float = 10_000.0) -> Tensor:
-    """theta^(-2i / d_head) for i = 0 .. d_head / 2 - 1, in radians per position, float32 on the
-    CPU (Su et al. 2021, section 3.3)."""
+    """theta^(-2i / d_head) for i = 0 .. d_head / 2 - 1, in radians per position (Su et al. 2021,
+    section 3.3).
+
+    Returns (d_head / 2,) in float32 on the CPU.
+    """
     return 1.0 / theta ** (_range(0, d_head, 2) / d_head)
 
 
@@ -130,6 +138,7 @@ def _rows(table: Tensor, x: Tensor, position_ids: Tensor | None) -> Tensor | sli
     """Rows of a table of positions for x (..., T, d)."""
     length = x.shape[-2]
     if position_ids is None and length > len(table):
-        raise ValueError(f"a sequence of {length} is longer than the {len(table)} positions of "
-                         "the model")
+        raise ValueError(
+            f"a sequence of {length} is longer than the {len(table)} positions of the model"
+        )
     return slice(length) if position_ids is None else position_ids

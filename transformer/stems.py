@@ -4,7 +4,7 @@
 from collections.abc import Callable
 from itertools import pairwise
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def patch_projection(
@@ -49,11 +49,14 @@ class ConvolutionalStem(nn.Sequential):
     ):
         halvings = patch_size.bit_length() - 1
         if halvings < 1 or patch_size != 2**halvings:
-            raise ValueError(f"a convolutional stem needs a patch_size of 2, 4, 8, 16, ..., "
-                             f"not {patch_size}")
+            raise ValueError(
+                f"a convolutional stem needs a patch_size of 2, 4, 8, 16, ..., not {patch_size}"
+            )
         if d_model % (patch_size // 2):
-            raise ValueError(f"a convolutional stem for patch_size {patch_size} needs a d_model "
-                             f"divisible by {patch_size // 2}, not {d_model}")
+            raise ValueError(
+                f"a convolutional stem for patch_size {patch_size} needs a d_model "
+                f"divisible by {patch_size // 2}, not {d_model}"
+            )
         widths = [channels, *(d_model >> left for left in reversed(range(halvings)))]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
@@ -65,7 +68,7 @@ class ConvolutionalStem(nn.Sequential):
     @property
     def in_channels(self) -> int:
         """The number of channels of an image."""
-        return self[0].in_channels
+        return self.convolutions[0].in_channels
 
     @property
     def convolutions(self) -> list[nn.Conv2d]:
@@ -73,10 +76,15 @@ class ConvolutionalStem(nn.Sequential):
         return [layer for layer in list(self)[:-1] if isinstance(layer, nn.Conv2d)]
 
     @property
-    def weight(self) -> nn.Parameter:
+    def weight(self) -> Tensor:
         """Of the last convolution: (d_model, d_model, 1, 1)."""
-        return self[-1].weight
+        last = self[-1]
+        assert isinstance(last, nn.Conv2d)
+        return last.weight
 
 
 # By the name in params.yaml; the arguments are channels, patch_size and d_model.
-STEMS = {"linear": patch_projection, "convolutional": ConvolutionalStem}
+STEMS: dict[str, Callable[[int, int, int], nn.Module]] = {
+    "linear": patch_projection,
+    "convolutional": ConvolutionalStem,
+}

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.errors import UserError
 from pipeline.inference.settings import Settings
 from pipeline.training import models
-from transformer.generate import Sampling
+from transformer.generation import Sampling
 
 FILE = "generation_config.json"
 DEFAULT_SAMPLING = Sampling(temperature=0.8)

@@ -110,7 +110,7 @@ def _time_table(
                     *(
                         (
                             f"{moment.step:,}",
-                            cost(moment, unit),
+                            ("at most " if moment.at_most else "") + cost(moment, unit),
                             *(
                                 (
                                     times_fewer(theirs.units, moment.units),
@@ -129,12 +129,13 @@ def _time_table(
     header += ["tokens or images", "operations"]
     explanation = (
         "The first evaluation that reaches the target, measured like the target; for several seeds "
-        "the median, where a seed that never reaches it counts as the latest. For verdicts "
+        "the median, where a seed that never reaches it counts as the latest. 'At most': it is "
+        "reached at the first evaluation of all. For verdicts "
         "without brackets, tokens, images and operations are compared with those of the "
         "reference's whole training: "
         + "; ".join(
             f"{title(results[name])} {each.cost.steps:,} steps, {each.cost.units:,} "
-            f"{results[name].figures['unit']}, {prefixed(each.cost.flops)}FLOP"
+            f"{results[name].figures['unit']}, {prefixed(each.cost.flops)}FLOP{each.cost.remark}"
             for name, each in reached.items()
         )
     )

@@ -73,7 +73,7 @@ def _spread(result: Result, key: str) -> str:
 
 
 def _provenance(training: Training) -> str:
-    """The origin of a model: this run, DVC's cache, or another machine."""
+    """The origin of a model: this run, DVC's cache, a command without DVC, or another machine."""
     record = training.record
     if record is None:
         return (
@@ -81,10 +81,8 @@ def _provenance(training: Training) -> str:
             "training.\n"
         )
     run = f"MLflow run `{record['mlflow_run_id']}`" if record["mlflow_run_id"] else "no MLflow run"
-    made = (
-        "trained in this run"
-        if record["this_repro"]
-        else f"restored from DVC's cache, trained {record['finished']}"
-    )
+    made = "trained in this run" if record["this_repro"] else f"trained {record['finished']}"
+    if record["dvc_process"] and not record["this_repro"]:
+        made = f"restored from DVC's cache, {made}"
     commit = f", commit `{record['git_commit']}`" if record["git_commit"] else ""
     return f"Seed {training.seed}: {made} on {record['device']}{commit}; {run}.\n"

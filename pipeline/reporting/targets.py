@@ -45,12 +45,21 @@ class Target(Section):
 
 
 class Cost(Section):
-    """The cost of the reference's training: steps, tokens or images, and FLOPs."""
+    """The cost of the reference's training: steps, tokens or images, and FLOPs.
+
+    note: what its FLOPs contain that ours do not.
+    """
 
     steps: PositiveInt
     tokens: PositiveInt | None = None
     images: PositiveInt | None = None
     flops: PositiveInt
+    note: str | None = None
+
+    @property
+    def remark(self) -> str:
+        """The note in brackets, after a space."""
+        return f" ({self.note})" if self.note else ""
 
     @property
     def units(self) -> int:

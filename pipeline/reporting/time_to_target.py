@@ -18,20 +18,22 @@ class Moment:
     """A step of a training, and the cost up to then.
 
     units: tokens or images seen. flops: floating-point operations.
-    seconds: of training, without evaluations; None without a record.
+    seconds: of training, without evaluations; None without a record. at_most: whether this is the
+    first evaluation, so that the target may have been reached earlier.
     """
 
     step: int
     units: int
     flops: int
     seconds: float | None
+    at_most: bool = False
 
 
 def first_moment(training: Training, targets: Sequence[Target]) -> Moment | None:
     """The first evaluation that reaches all of `targets` at once; None if there is none."""
-    for row in training.evaluations.to_dict("records"):
+    for index, row in enumerate(training.evaluations.to_dict("records")):
         if all(target.reached_by(row[target.ours]) for target in targets):
-            return _moment(training, int(row["step"]))
+            return _moment(training, int(row["step"]), at_most=index == 0)
     return None
 
 
@@ -60,7 +62,7 @@ def _ranked(found: Sequence[Moment | None]) -> list[Moment | None]:
     return sorted(found, key=lambda moment: moment.step if moment else math.inf)
 
 
-def _moment(training: Training, step: int) -> Moment:
+def _moment(training: Training, step: int, at_most: bool) -> Moment:
     figures = training.figures
     share = step / figures["steps"]
     marks = training.record["marks"] if training.record else {}
@@ -69,4 +71,5 @@ def _moment(training: Training, step: int) -> Moment:
         round(figures[figures["unit"]] * share),
         round(figures["flops"] * share),
         marks.get(str(step)),
+        at_most,
     )

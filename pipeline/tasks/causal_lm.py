@@ -83,7 +83,8 @@ class CausalLM(Task):
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         hidden, labels = model.encode(batch["inputs"]), batch["labels"]
-        return model.head.loss(hidden, labels, self.smoothing, self.sampler(labels)), {}
+        candidates = self.sampler(labels)
+        return model.head.loss(hidden, labels, smoothing=self.smoothing, candidates=candidates), {}
 
     def flops_per_step(self, model: Transformer) -> int:
         """As for all tasks; a sampled softmax counts the candidates of the first step."""

@@ -96,7 +96,7 @@ class MaskedLM(Task):
         return hide(sequences, masking, mask, self.tokens.vocabulary_size, random)
 
     def model_inputs(self, batch: Batch) -> dict[str, Any]:
-        return {"inputs": batch["inputs"], "head_inputs": {"positions": self._places(batch)}}
+        return {"inputs": batch["inputs"], "head_inputs": {"indices": self._places(batch)}}
 
     def _places(self, batch: Batch) -> Tensor:
         """Indices of the masked tokens in the flattened batch: (N,)."""
@@ -106,7 +106,8 @@ class MaskedLM(Task):
         places = self._places(batch)
         labels = batch["labels"].flatten()[places]
         hidden = model.encode(batch["inputs"])
-        return model.head.loss(hidden, labels, places, self.sampler(labels)), {}
+        candidates = self.sampler(labels)
+        return model.head.loss(hidden, labels, indices=places, candidates=candidates), {}
 
     def flops_per_step(self, model: Transformer) -> int:
         """As for all tasks; a sampled softmax counts the candidates of the first step."""
@@ -154,7 +155,7 @@ class MaskedLM(Task):
             batch = {k: v[start : start + EVALUATION_BATCH] for k, v in masked.items()}
             inputs = self.model_inputs(batch)
             logits = model(**inputs).float()
-            labels = batch["labels"].flatten()[inputs["head_inputs"]["positions"]]
+            labels = batch["labels"].flatten()[inputs["head_inputs"]["indices"]]
             hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
             loss = F.cross_entropy(logits, labels, reduction="sum")
             sums += torch.stack((loss, hits[:, 0].sum(), hits.sum()))

@@ -21,7 +21,7 @@ from pipeline.training.randomness import fixed_generator
 from pipeline.views import export, readme
 from pipeline.views.base import View, language_model_panel
 from pipeline.wording import number
-from transformer.generate import Sampling, generate, stream
+from transformer.generation import Sampling, generate, stream
 from transformer.heads import LanguageModelHead
 
 HEAD = Head(

@@ -37,7 +37,7 @@ def fill(model: Any, ids: list[int], mask: int, top: int) -> list[list[tuple[int
     tokens = torch.tensor([ids], device=model.embedding.weight.device)  # (1, T)
     places = (tokens[0] == mask).nonzero()[:, 0]
     with torch.inference_mode():
-        logits = model(tokens, head_inputs={"positions": places}).float()  # (masks, vocabulary)
+        logits = model(tokens, head_inputs={"indices": places}).float()  # (masks, vocabulary)
     best = logits.softmax(-1).topk(min(top, logits.shape[1]))
     return [
         list(zip(*row, strict=True))

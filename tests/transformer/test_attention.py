@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from transformer.attention import SelfAttention
-from transformer.patterns import Bidirectional, Causal, Context
+from transformer.patterns import Bidirectional, BlockInputs, Causal
 
 B, T, D, HEADS = 3, 7, 12, 3
 
@@ -28,7 +28,7 @@ def test_bidirectional_equals_torch():
     ours = attention()
     x = torch.randn(B, T, D, dtype=torch.float64)
     expected, _ = torch_attention(ours)(x, x, x)
-    torch.testing.assert_close(ours(x, Context(Bidirectional()(T, None))), expected)
+    torch.testing.assert_close(ours(x, BlockInputs(Bidirectional()(T, None))), expected)
 
 
 def test_causal_equals_torch():
@@ -36,7 +36,7 @@ def test_causal_equals_torch():
     x = torch.randn(B, T, D, dtype=torch.float64)
     mask = nn.Transformer.generate_square_subsequent_mask(T, dtype=torch.float64)
     expected, _ = torch_attention(ours)(x, x, x, attn_mask=mask)
-    torch.testing.assert_close(ours(x, Context(Causal()(T, None))), expected)
+    torch.testing.assert_close(ours(x, BlockInputs(Causal()(T, None))), expected)
 
 
 def test_padding_changes_nothing_for_the_real_tokens():
@@ -45,14 +45,14 @@ def test_padding_changes_nothing_for_the_real_tokens():
     mask = torch.ones(B, T, dtype=torch.bool)
     mask[:, 4:] = False
     for pattern in (Bidirectional(), Causal()):
-        padded = ours(x, Context(pattern(T, mask)))[:, :4]
-        torch.testing.assert_close(padded, ours(x[:, :4], Context(pattern(4, None))))
+        padded = ours(x, BlockInputs(pattern(T, mask)))[:, :4]
+        torch.testing.assert_close(padded, ours(x[:, :4], BlockInputs(pattern(4, None))))
 
 
 def test_padding_on_the_left_gives_numbers():
     mask = torch.ones(B, T, dtype=torch.bool)
     mask[:, :2] = False
-    out = attention()(torch.randn(B, T, D, dtype=torch.float64), Context(Causal()(T, mask)))
+    out = attention()(torch.randn(B, T, D, dtype=torch.float64), BlockInputs(Causal()(T, mask)))
     assert out.isfinite().all()
 
 
@@ -61,7 +61,7 @@ def test_causal_does_not_see_the_future():
     x = torch.randn(B, T, D, dtype=torch.float64)
     changed = x.clone()
     changed[:, 4:] += 1
-    before, after = (ours(each, Context(Causal()(T, None))) for each in (x, changed))
+    before, after = (ours(each, BlockInputs(Causal()(T, None))) for each in (x, changed))
     torch.testing.assert_close(before[:, :4], after[:, :4])
     assert not torch.allclose(before[:, 4:], after[:, 4:])
 
@@ -74,5 +74,5 @@ def test_qk_norm_makes_scores_independent_of_the_input_scale():
     x = torch.randn(B, T, D, dtype=torch.float64)
     # Scores do not change and values are scaled, so the output is only scaled. (RMSNorm's epsilon
     # causes a small error.)
-    out, scaled = (ours(each, Context()) for each in (x, 10 * x))
+    out, scaled = (ours(each, BlockInputs()) for each in (x, 10 * x))
     torch.testing.assert_close(scaled, 10 * out, rtol=1e-6, atol=1e-9)

@@ -47,14 +47,14 @@ def test_flops_by_hand():
     batch, length, vocabulary, masked = 3, 10, 30, 4
     model = transformer.bert(ARCHITECTURE, vocabulary, length)
     tokens = torch.zeros(batch, length, dtype=torch.long)
-    positions = torch.arange(masked)
+    masked_tokens = torch.arange(masked)
     matrices = 2 * (8 * 24 + 8 * 8 + 8 * 16 + 16 * 8)  # of both blocks
     forward = 2 * batch * length * matrices
     attention = 2 * 2 * (2 * batch * length * length * 8)  # two products, two blocks
     head = 2 * masked * 8 * vocabulary
     # The backward pass has two products for each: gradients of the input and of the weight.
     expected = 3 * (forward + attention + head)
-    assert flops_per_step(model, tokens, {"positions": positions}) == expected
+    assert flops_per_step(model, tokens, {"indices": masked_tokens}) == expected
 
 
 def test_counting_leaves_the_model_alone():

@@ -7,7 +7,7 @@ from torch import nn
 import transformer
 from transformer import Architecture
 from transformer.layers import GatedMLP
-from transformer.patterns import Context
+from transformer.patterns import BlockInputs
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
@@ -34,7 +34,7 @@ def test_block_equals_torch(norm, activation):
         for target, source in pairs.items():
             target.load_state_dict(source.state_dict())
     x = torch.randn(3, 6, 8, dtype=torch.float64)
-    torch.testing.assert_close(ours(x, Context()), theirs(x))
+    torch.testing.assert_close(ours(x, BlockInputs()), theirs(x))
 
 
 def test_gated_mlp_is_the_formula_of_the_paper():
@@ -49,8 +49,8 @@ def test_layer_scale_scales_each_branch():
     torch.manual_seed(0)
     block = transformer.bert(Architecture(1, 2, 8, 16, layer_scale=1e-12), 5, 6).blocks[0]
     x = torch.randn(2, 6, 8)
-    torch.testing.assert_close(block(x, Context()), x)
+    torch.testing.assert_close(block(x, BlockInputs()), x)
     with torch.no_grad():
         block.attention_scale.weight.fill_(2.0)
-        expected = x + 2 * block.attention(block.attention_norm(x), Context())
-    torch.testing.assert_close(block(x, Context()), expected)
+        expected = x + 2 * block.attention(block.attention_norm(x), BlockInputs())
+    torch.testing.assert_close(block(x, BlockInputs()), expected)

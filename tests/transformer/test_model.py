@@ -1,4 +1,4 @@
-"""The whole model: positions of the masked head, padding, and learning."""
+"""The whole model: single tokens of a head, padding, and learning."""
 
 import pytest
 import torch
@@ -10,13 +10,13 @@ from transformer import Architecture
 ARCHITECTURE = Architecture(n_layer=2, n_head=2, d_model=16, d_mlp=32)
 
 
-def test_the_masked_head_scores_the_asked_positions():
+def test_a_head_scores_the_tokens_at_the_given_indices():
     model = transformer.bert(ARCHITECTURE, 20, 6).eval()
     tokens = torch.randint(20, (3, 6))
-    positions = torch.tensor([0, 7, 17])
+    indices = torch.tensor([0, 7, 17])
     everywhere = model(tokens).flatten(0, 1)
-    chosen = model(tokens, head_inputs={"positions": positions})
-    torch.testing.assert_close(chosen, everywhere[positions])
+    chosen = model(tokens, head_inputs={"indices": indices})
+    torch.testing.assert_close(chosen, everywhere[indices])
 
 
 def test_a_padded_row_equals_the_row_alone():

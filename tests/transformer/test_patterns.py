@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 import transformer
 from transformer import Architecture
 from transformer.attention import Attention, CrossAttention, GroupedQueryAttention, SelfAttention
-from transformer.patterns import Bidirectional, Causal, Context, Packed, packed_position_ids
+from transformer.patterns import Bidirectional, BlockInputs, Causal, Packed, packed_position_ids
 
 B, T, D, HEADS = 3, 11, 24, 4
 SEEDS = range(3)
@@ -103,7 +103,7 @@ def test_self_attention_equals_a_plain_softmax(pattern, seed):
         GroupedQueryAttention(D, HEADS, 2, D // HEADS, 0.0),
     ):
         with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # raises an error without the fused kernel
-            ours = attention(x, Context(rule(T, mask)))
+            ours = attention(x, BlockInputs(rule(T, mask)))
         assert_equal(ours, reference(attention, x, x, visible))
 
 
@@ -116,7 +116,7 @@ def test_cross_attention_equals_a_plain_softmax(padded, seed):
     x, memory = torch.randn(B, 5, D), torch.randn(B, T, D)
     mask = padding() if padded else None
     visible = torch.ones(B, 1, T, dtype=torch.bool) if mask is None else mask[:, None]
-    context = Context(memory=memory, memory_visible=Bidirectional()(5, mask))
+    context = BlockInputs(memory=memory, memory_mask=Bidirectional()(5, mask))
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
         ours = attention(x, context)
     assert_equal(ours, reference(attention, x, memory, visible))

@@ -6,7 +6,7 @@ from torch import nn
 
 import transformer
 from transformer import Architecture
-from transformer.generate import generate
+from transformer.generation import generate
 from transformer.positions import (
     LearnedPositions,
     Rotary,

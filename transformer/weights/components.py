@@ -3,6 +3,7 @@
 where: the path of the component in their model, for error messages.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ RMS_NORMS = {
     f"{TIMM}.norm.RmsNorm",
     f"{TIMM}.norm.RmsNormFp32",
 }
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "torch.nn.modules.activation.ReLU": nn.ReLU,
     "torch.nn.modules.activation.SiLU": nn.SiLU,
     f"{TIMM}.activations.GELU": nn.GELU,
@@ -110,8 +111,8 @@ def without_gradient_hooks(model: nn.Module) -> None:
         hooks = (*module._backward_pre_hooks, *module._backward_hooks)
         require(not hooks, name or "the model", "a backward hook")
     for name, parameter in model.named_parameters():
-        hooks = parameter._backward_hooks or parameter._post_accumulate_grad_hooks
-        require(not hooks, name, "a gradient hook")
+        hooked = parameter._backward_hooks or parameter._post_accumulate_grad_hooks
+        require(not hooked, name, "a gradient hook")
 
 
 def linear(theirs: Any, where: str) -> nn.Linear:
@@ -143,7 +144,7 @@ def is_nothing(theirs: object) -> bool:
     return type(theirs) is nn.Identity
 
 
-def norm(theirs: nn.Module | None, where: str) -> nn.Module:
+def norm(theirs: Any, where: str) -> nn.Module:
     """LayerNorm or RMSNorm of the same width and eps, with or without a bias; or Identity.
 
     Raises:
@@ -178,7 +179,7 @@ def activation(theirs: Any, where: str, dropout: float = 0.0) -> nn.Module:
     return nn.Sequential(ours, nn.Dropout(dropout)) if dropout else ours
 
 
-def dropout(theirs: nn.Module, where: str) -> float:
+def dropout(theirs: Any, where: str) -> float:
     """The probability; 0 for Identity, which some tools for inference put in its place.
 
     Raises:

@@ -1,6 +1,6 @@
 """Links between tensors of another library and our parameters, for import and export."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -43,7 +43,7 @@ class Link:
 
     def to_theirs(self, parameter: Tensor) -> list[Tensor]:
         """Our parameter as their tensors."""
-        parts = parameter.chunk(len(self.names()))
+        parts = list(parameter.chunk(len(self.names())))
         if self.transposed:
             parts = [part.mT if part.ndim == 2 else part for part in parts]
         return [part.reshape((1,) * self.leading + part.shape).contiguous() for part in parts]
@@ -122,7 +122,7 @@ def dump(values: dict[str, Tensor], links: Iterable[Link]) -> dict[str, Tensor]:
 
 
 def _pairs(
-    parameters: dict[str, Tensor], links: Iterable[Link]
+    parameters: Mapping[str, Tensor], links: Iterable[Link]
 ) -> Iterator[tuple[str, list[str], Link]]:
     """(our parameter, their tensors, link) for each of our parameters that has a link."""
     for link in links:

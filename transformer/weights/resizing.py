@@ -7,7 +7,7 @@ from torch import Tensor
 Grid = tuple[int, int]
 
 
-def pair(size: int | list[int] | tuple[int, int], name: str) -> Grid:
+def pair(size: int | list[int] | tuple[int, ...], name: str) -> Grid:
     """Height and width, from two numbers or from one for both.
 
     Raises:

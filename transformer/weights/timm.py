@@ -60,14 +60,13 @@ def from_timm(model: Any, image_size: int | tuple[int, int] | None = None) -> Tr
     _check(model)
     patches = components.patches(model.patch_embed.proj, "patch_embed.proj")
     trained = pair(model.patch_embed.img_size, "img_size")
-    size, old, new = sizes(trained, patches.kernel_size, image_size)
+    patch = pair(patches.kernel_size, "patch_embed.proj")
+    size, old, new = sizes(trained, patch, image_size)
     prefix, d_model = model.num_prefix_tokens, model.embed_dim
     learned = model.pos_embed is not None
     embedding = PatchEmbedding(
         size,
-        patch_projection(
-            patches.in_channels, patches.kernel_size, d_model, patches.bias is not None
-        ),
+        patch_projection(patches.in_channels, patch, d_model, patches.bias is not None),
         class_token=model.cls_token is not None,
         positions=LearnedPositions(prefix + new[0] * new[1], d_model) if learned else NoPositions(),
         norm=components.norm(model.norm_pre, "norm_pre"),

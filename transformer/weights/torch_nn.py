@@ -4,6 +4,8 @@ Input and output are vectors, so the embedding and the head do nothing. The batc
 first dimension in ours.
 """
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from transformer.attention import CrossAttention
@@ -87,7 +89,7 @@ def from_torch(
 
 
 def _stack(
-    model: nn.Module, pattern: AttentionPattern, where: str, encoder: Transformer | None = None
+    model: Any, pattern: AttentionPattern, where: str, encoder: Transformer | None = None
 ) -> Transformer:
     kind = LAYERS[type(model)]
     components.exactly(model.layers, nn.ModuleList, f"{where}layers")
@@ -99,7 +101,7 @@ def _stack(
     return Transformer(Vectors(), blocks, norm, HiddenStates(), pattern, encoder)
 
 
-def _block(layer: nn.Module, where: str) -> Block:
+def _block(layer: Any, where: str) -> Block:
     attention = components.self_attention(layer.self_attn, f"{where}.self_attn")
     up = components.linear(layer.linear1, f"{where}.linear1")
     down = components.linear(layer.linear2, f"{where}.linear2")
@@ -118,15 +120,15 @@ def _block(layer: nn.Module, where: str) -> Block:
         theirs = layer.multihead_attn
         components.plain(theirs, f"{where}.multihead_attn")
         crossing = CrossAttention(theirs.embed_dim, theirs.num_heads, theirs.dropout, bias)
-        kind = PreNormDecoderBlock if layer.norm_first else PostNormDecoderBlock
-        return kind(attention, crossing, mlp, *norms, dropout)
-    kind = PreNormBlock if layer.norm_first else PostNormBlock
-    return kind(attention, mlp, *norms, dropout)
+        decoder_block = PreNormDecoderBlock if layer.norm_first else PostNormDecoderBlock
+        return decoder_block(attention, crossing, mlp, norms[0], norms[1], norms[2], dropout)
+    block = PreNormBlock if layer.norm_first else PostNormBlock
+    return block(attention, mlp, norms[0], norms[1], dropout)
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
     """Their tensors, with the projections of cross-attention split as in ours."""
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, tensor in components.tensors(model).items():
         third, parts = len(tensor) // 3, _parts(name)
         split = tensor.split([third, 2 * third]) if len(parts) == 2 else [tensor]
@@ -141,7 +143,7 @@ def _parts(name: str) -> tuple[str, ...]:
     return (name,)
 
 
-def _links(model: nn.Module, ours: str, theirs: str) -> list[Link]:
+def _links(model: Any, ours: str, theirs: str) -> list[Link]:
     block = BLOCKS[type(model)]
     layers = in_blocks(block, f"{theirs}layers.", len(model.layers), f"{ours}blocks.")
     return [Link(f"{ours}norm", f"{theirs}norm"), *layers]

@@ -54,13 +54,12 @@ def from_torchvision(model: Any, image_size: int | tuple[int, int] | None = None
     components.named(model.encoder, "encoder", f"{MODELS}.Encoder")
     components.exactly(model.encoder.layers, nn.Sequential, "encoder.layers")
     trained = pair(model.image_size, "image_size")
-    size, old, new = sizes(trained, patches.kernel_size, image_size)
+    patch = pair(patches.kernel_size, "conv_proj")
+    size, old, new = sizes(trained, patch, image_size)
     d_model = model.hidden_dim
     embedding = PatchEmbedding(
         size,
-        patch_projection(
-            patches.in_channels, patches.kernel_size, d_model, patches.bias is not None
-        ),
+        patch_projection(patches.in_channels, patch, d_model, patches.bias is not None),
         class_token=True,
         positions=LearnedPositions(1 + new[0] * new[1], d_model),
         norm=nn.Identity(),

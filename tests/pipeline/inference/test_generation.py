@@ -14,7 +14,7 @@ from pipeline.inference.generation import (
     WITHOUT_EFFECT,
     read_generation,
 )
-from transformer.generate import Sampling
+from transformer.generation import Sampling
 from transformer.weights.huggingface.keys import GENERATION
 
 SUPPORTED = {"do_sample", "eos_token_id", "temperature", "top_k", "top_p"}

@@ -1,5 +1,6 @@
 """metrics.md as a whole: its content, and the grammar of its numbers."""
 
+import dataclasses
 import re
 
 import pytest
@@ -70,6 +71,29 @@ def test_one_core_and_one_seed_are_singular(render):
     assert ", 1 core, " in row(report, "processor")
     assert "of 1 seed |" in report
     assert not re.search(r"\b1 (seeds|cores|epochs|steps|verdicts|targets|test images)\b", report)
+
+
+@pytest.mark.parametrize(
+    ("dvc_process", "this_repro", "said"),
+    [
+        ("7@1.0", True, "trained in this run"),
+        ("7@1.0", False, "restored from DVC's cache, trained 2026-01-01"),
+        (None, False, "trained 2026-01-01"),  # by the commands of the stages, without DVC
+    ],
+)
+def test_the_report_says_where_a_model_comes_from(render, dvc_process, this_repro, said):
+    made = result("gpt")
+    record = {
+        "finished": "2026-01-01",
+        "device": "a GPU",
+        "git_commit": None,
+        "seconds": {"train": 1.0},
+    }
+    record |= {"dvc_process": dvc_process, "this_repro": this_repro, "mlflow_run_id": None}
+    record |= {"throughput": 1.0, "unit": "tokens", "marks": {}}
+    made.trainings[0] = dataclasses.replace(made.trainings[0], record=record)
+    report = render(result("bert"), made, result("vit"))
+    assert f"Seed 0: {said} on a GPU; no MLflow run." in report
 
 
 def test_a_count_that_differs_between_seeds_is_a_range_and_no_fraction(render):

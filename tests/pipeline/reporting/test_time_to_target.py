@@ -30,6 +30,11 @@ def test_the_first_evaluation_at_the_target_counts_not_a_later_one():
     assert found == Moment(step=20, units=1_000, flops=400_000, seconds=None)
 
 
+def test_a_target_reached_at_the_first_evaluation_may_have_been_reached_earlier():
+    assert time_to_target.first_moment(training([3.9, 3.8]), [LOSS]).at_most
+    assert not time_to_target.first_moment(training([9.0, 3.8]), [LOSS]).at_most
+
+
 def test_seconds_are_those_of_training_at_that_step():
     record = {"marks": {"10": 1.5, "20": 3.25}}
     assert time_to_target.first_moment(training([5.0, 3.9], record=record), [LOSS]).seconds == 3.25

@@ -30,7 +30,7 @@ def test_the_estimate_is_close_to_what_torch_counts(raw):
         words = torch.zeros(bert.batch_size, 20, dtype=torch.long)
         pieces = torch.zeros(gpt.batch_size, 64, dtype=torch.long)
         images = torch.zeros(4_000, 1, 28, 28)
-        places = {"positions": torch.zeros(hidden, dtype=torch.long)}
+        places = {"indices": torch.zeros(hidden, dtype=torch.long)}
 
         def counted(name, *inputs, **sizes):
             shape = Architecture(**params.section(name).architecture.model_dump())

@@ -25,7 +25,7 @@ def test_frequent_tokens_and_labels_are_always_candidates():
         ids = drawn.ids.tolist()
         assert len(ids) == len(set(ids)) == 5 + 2 + 6  # 3 is a label and frequent
         assert {0, 1, 2, 3, 4, 25, 38} <= set(ids)
-        assert [ids[place] for place in drawn.places[LABELS.flatten()]] == [3, 38, 25, 25]
+        assert [ids[place] for place in drawn.index[LABELS.flatten()]] == [3, 38, 25, 25]
         assert drawn.log_counts.exp().sum() == pytest.approx(SIZE)
 
 

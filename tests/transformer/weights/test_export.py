@@ -19,7 +19,7 @@ from tests.transformer.weights.huggingface_cases import CASES
 from tests.transformer.weights.parity import randomised, relative
 from tests.transformer.weights.timm_cases import vit as timm_vit
 from transformer import Architecture
-from transformer.patterns import Bidirectional
+from transformer.patterns import Bidirectional, Causal
 from transformer.weights import from_huggingface, from_timm, to_huggingface
 
 SIZES = {"n_layer": 2, "n_head": 2, "d_model": 12, "d_mlp": 20, "dropout": 0.1,
@@ -241,6 +241,45 @@ def test_the_error_names_all_unsupported_parts(make, parts, tmp_path):
     for part in parts:
         assert part in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def of_a_subclass(model, path):
+    """`model` with a subclass of the module at `path`, as if it were one of this project."""
+    module = model.get_submodule(path)
+    kind = type(module)
+    module.__class__ = type(f"New{kind.__name__}", (kind,), {"__module__": kind.__module__})
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "path", "part"),
+    [
+        (bert, "blocks.1.attention", "n_kv_head: NewSelfAttention"),
+        (gpt, "blocks.1.attention", "n_kv_head: NewSelfAttention"),
+        (lambda: gpt(**LLAMA), "blocks.0.attention", "n_kv_head: NewSelfAttention"),
+        (
+            lambda: gpt(**LLAMA | {"n_kv_head": 1}),
+            "blocks.0.attention", "n_kv_head: NewGroupedQueryAttention",
+        ),
+        (vit, "blocks.0.attention", "n_kv_head: NewSelfAttention"),
+        (gpt, "blocks.1", "norm_position: NewPreNormBlock"),
+        (gpt, "blocks.1.mlp", "mlp: NewMLP"),
+        (gpt, "blocks.0.attention_norm", "norm: NewLayerNorm"),
+        (gpt, "head", "no family of transformers has the head NewLanguageModelHead"),
+        (vit, "head", "no family of transformers has the head NewClassificationHead"),
+    ],
+)  # fmt: skip
+def test_a_subclass_is_not_exported_as_its_parent(make, path, part, tmp_path):
+    with pytest.raises(ValueError, match=part):
+        to_huggingface(of_a_subclass(make(), path), tmp_path / "out")
+
+
+def test_a_pattern_of_a_subclass_is_not_exported_as_causal(tmp_path):
+    class Window(Causal):
+        pass
+
+    with pytest.raises(ValueError, match="pattern: Window, not Causal"):
+        to_huggingface(changed(gpt(), lambda m: setattr(m, "pattern", Window())), tmp_path / "out")
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o007])

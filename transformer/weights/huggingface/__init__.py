@@ -1,17 +1,15 @@
 """Models of Hugging Face transformers, as folders with config.json and model.safetensors.
 
-The library transformers is not needed. Each model family has a file: `ARCHITECTURES` (the classes
-of each model_type), `clean` (its tensors, each parameter once), `build` (a Transformer from a
-config.json), `links` (which tensor is which parameter) and `describe` (a config.json for a
-Transformer).
+The library transformers is not needed, but safetensors is. Each model family has a file:
+`ARCHITECTURES` (the classes of each model_type), `clean` (its tensors, each parameter once),
+`build` (a Transformer from a config.json), `links` (which tensor is which parameter) and `describe`
+(a config.json for a Transformer).
 """
 
 import json
 import shutil
 from pathlib import Path
 from typing import Any
-
-from safetensors.torch import save_file
 
 from transformer.attention import GroupedQueryAttention
 from transformer.heads import ClassificationHead, LanguageModelHead, MaskedLanguageModelHead
@@ -25,6 +23,7 @@ from transformer.weights.huggingface.files import (
     folder_of,
     read_config,
     read_tensors,
+    write_tensors,
 )
 from transformer.weights.links import dump, load
 
@@ -95,7 +94,7 @@ def to_huggingface(
     tensors |= dump(dict(model.named_parameters()), family.links(model))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    write_tensors(tensors, folder)
     (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     # safetensors writes files that only their owner can read.
     shutil.copymode(folder / CONFIG, folder / WEIGHTS)
@@ -118,12 +117,13 @@ def _family(model: Transformer) -> Any:
     """The family with the head of the model; causal models with rotary positions are Llama."""
     if not len(model.blocks):
         raise ValueError("every family of transformers needs at least one block")
-    if isinstance(model.head, MaskedLanguageModelHead):
+    head = type(model.head)
+    if head is MaskedLanguageModelHead:
         return bert
-    if isinstance(model.head, ClassificationHead):
+    if head is ClassificationHead:
         return vit
-    if not isinstance(model.head, LanguageModelHead):
-        raise ValueError(f"no family of transformers has the head {type(model.head).__name__}")
+    if head is not LanguageModelHead:
+        raise ValueError(f"no family of transformers has the head {head.__name__}")
     attention = getattr(model.blocks[0], "attention", None)
     rotary = isinstance(getattr(attention, "rotation", None), Rotary)
     return llama if rotary or isinstance(attention, GroupedQueryAttention) else gpt2

@@ -110,6 +110,7 @@ def build(config: Config, architecture: str, tensors: dict[str, Tensor]) -> Tran
         )
         for _ in range(config.layers("num_hidden_layers", tensors, LAYERS))
     ]
+    head: nn.Module
     if architecture != "BertModel":
         decoder = nn.Linear(d_model, vocabulary_size)
         if config.flag("tie_word_embeddings", True):

@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from transformer.weights.components import path
@@ -36,7 +35,10 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
     Raises:
         ValueError: a file is missing or damaged, or two files have the same tensor.
+        ModuleNotFoundError: safetensors is not installed.
     """
+    with _needs_safetensors():
+        from safetensors import SafetensorError, safe_open
     tensors: dict[str, Tensor] = {}
     for file in _files(folder):
         if not file.is_file():
@@ -52,6 +54,27 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def write_tensors(tensors: dict[str, Tensor], folder: Path) -> None:
+    """Write all tensors to one file.
+
+    Raises:
+        ModuleNotFoundError: safetensors is not installed.
+    """
+    with _needs_safetensors():
+        from safetensors.torch import save_file
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+@contextmanager
+def _needs_safetensors() -> Iterator[None]:
+    """The library imports torch alone, so that only who reads and writes these files needs more."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        message = "files of Hugging Face models need safetensors: pip install 'safetensors[torch]'"
+        raise ModuleNotFoundError(message) from error
+
+
 @contextmanager
 def folder_of(source: Path | str | Any) -> Iterator[Path]:
     """The folder `source`; for a model of transformers, a temporary folder that its
@@ -65,7 +88,8 @@ def folder_of(source: Path | str | Any) -> Iterator[Path]:
     elif isinstance(source, nn.Module) and path(source).startswith("transformers.models."):
         unchanged(source)
         with TemporaryDirectory() as folder:
-            source.save_pretrained(folder)
+            model: Any = source
+            model.save_pretrained(folder)
             yield Path(folder)
     else:
         kind = path(source) if isinstance(source, nn.Module) else type(source).__name__

@@ -11,6 +11,7 @@ from transformer.layers import MLP, PreNormBlock
 from transformer.model import Transformer
 from transformer.patterns import Causal
 from transformer.positions import LearnedPositions
+from transformer.weights.components import is_nothing
 from transformer.weights.huggingface.config import Config
 from transformer.weights.huggingface.inspection import Inspection
 from transformer.weights.huggingface.tensors import (
@@ -128,13 +129,15 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     found.require(embedding.tokens.padding_idx is None, "a padding token")
     scales = {flags: _scales(len(model.blocks), body.d_head, *flags) for flags in SCALED}
     given = [block.attention.scale or body.d_head**-0.5 for block in model.blocks]
-    flags = next((flags for flags in SCALED if scales[flags] == given), None)
-    found.require(flags is not None, "another scale of attention")
+    flags = [flags for flags in SCALED if scales[flags] == given]
+    found.require(bool(flags), "another scale of attention")
     matrices = [m for m in model.blocks.modules() if isinstance(m, nn.Linear)]
     found.biases([*matrices, *found.norms(model)], True, "bias: parts without one")
     found.biases([model.head.decoder], False, "a head with a bias")
+    direct = is_nothing(model.head.transform)
+    found.require(direct, "prediction_transform: a head with a transform")
     found.finish()
-    scaled, by_depth = flags
+    scaled, by_depth = flags[0]
     config = {
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],

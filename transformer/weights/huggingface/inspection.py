@@ -1,7 +1,8 @@
 """Checks that a family of transformers supports all parts of a model; names those it does not."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -100,19 +101,21 @@ class Inspection:
             self.require(type(each.mlp) is mlp, f"mlp: {type(each.mlp).__name__}")
             scales = (each.attention_scale, each.mlp_scale)
             self.require(all(map(is_nothing, scales)), "layer_scale")
-        for each in attentions:
-            self.require(isinstance(each, attention), f"n_kv_head: {type(each).__name__}")
-            plain = is_nothing(each.qk_norm)
+        # A subclass, such as one of another family, may compute something else.
+        known = attention if isinstance(attention, tuple) else (attention,)
+        for layer in attentions:
+            self.require(type(layer) in known, f"n_kv_head: {type(layer).__name__}")
+            plain = is_nothing(layer.qk_norm)
             self.require(plain, "qk_norm: normalised queries and keys")
-            right = type(each.rotation) is (Rotary if rotary else NoRotation)
+            right = type(layer.rotation) is (Rotary if rotary else NoRotation)
             self.require(right, f"positions: {'not ' if rotary else ''}rotary")
         if all(type(each) is block for each in blocks):
             self._ends(model, post=block is PostNormBlock)
         norms = self.norms(model)
-        for each in norms:
-            self.require(type(each) is norm, f"norm: {type(each).__name__}")
-            self.require(getattr(each, "weight", None) is not None, "norm: one without a weight")
-        eps = self.one("norm_eps", (getattr(each, "eps", None) for each in norms))
+        for module in norms:
+            self.require(type(module) is norm, f"norm: {type(module).__name__}")
+            self.require(getattr(module, "weight", None) is not None, "norm: one without a weight")
+        eps = self.one("norm_eps", (getattr(module, "eps", None) for module in norms))
         self.require(eps is not None, "norm_eps: None")
         return Body(
             self.one("n_head", (a.n_head for a in attentions)),
@@ -137,7 +140,7 @@ class Inspection:
             wanted = PLACES.get(name.rpartition(".")[2], type(part))
             self.require(known and type(part) is wanted, f"{name}: {path(part)}")
             if type(part) is nn.Conv2d:
-                self._try(lambda name=name, part=part: patches(part, name))
+                self._try(partial(patches, part, name))
         self.finish()
 
     def _try(self, check: Callable[[], Any]) -> None:
@@ -190,7 +193,7 @@ class Inspection:
         self.require(type(activation) in names, f"activation: {words}")
         return names.get(type(activation), words)
 
-    def biases(self, modules: list[nn.Module], wanted: bool, part: str) -> None:
+    def biases(self, modules: Sequence[nn.Module], wanted: bool, part: str) -> None:
         """Require that all of `modules` have a bias (`wanted`), or none."""
         has = [getattr(module, "bias", None) is not None for module in modules]
         self.require(all(each is wanted for each in has), part)

@@ -11,6 +11,7 @@ from transformer.layers import GatedMLP, PreNormBlock
 from transformer.model import Transformer
 from transformer.patterns import Causal
 from transformer.positions import NoPositions, Rotary, rotary_frequencies
+from transformer.weights.components import is_nothing
 from transformer.weights.huggingface import rope
 from transformer.weights.huggingface.config import Config
 from transformer.weights.huggingface.inspection import Inspection
@@ -151,6 +152,8 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     matrices = [m for b in model.blocks for m in b.mlp.modules() if isinstance(m, nn.Linear)]
     found.biases(matrices, mlp_bias, "bias: only in some matrices of the MLP")
     found.biases([model.head.decoder], False, "a head with a bias")
+    direct = is_nothing(model.head.transform)
+    found.require(direct, "prediction_transform: a head with a transform")
     found.finish()
     config = {
         "model_type": "llama",

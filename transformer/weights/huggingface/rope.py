@@ -41,7 +41,7 @@ class Llama3:
     high_freq_factor: float
     original_max_position_embeddings: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.low_freq_factor < self.high_freq_factor:
             raise ValueError("expected a high_freq_factor above low_freq_factor")
 
@@ -90,12 +90,12 @@ def read(config: Config, length: int, d_head: int) -> Rotary:
 
 
 def is_known(scaling: Callable[[Tensor], Tensor] | None) -> bool:
-    """Whether transformers supports this scaling of frequencies."""
+    """Whether transformers supports this scaling of frequencies (d_head / 2,)."""
     return scaling is None or type(scaling) in NAMES
 
 
 def write(rotary: Rotary) -> dict[str, Any]:
     """The `rope_parameters` from which `read` makes the same positions; needs a known scaling."""
-    scaling = rotary.scaling or Unscaled()
+    scaling: Any = rotary.scaling or Unscaled()
     kind = NAMES[type(scaling)]
     return {"rope_type": kind, "rope_theta": rotary.theta, **asdict(scaling)}

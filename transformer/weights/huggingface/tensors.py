@@ -47,7 +47,7 @@ def without_copies(tensors: dict[str, Tensor], copies: dict[str, str]) -> dict[s
 
 
 def is_range(length: int) -> Callable[[Tensor], bool]:
-    """Check for 0, 1, 2, ... `length` - 1."""
+    """Check for 0, 1, 2, ... `length` - 1 in a tensor of any shape."""
     return lambda tensor: tensor.flatten().tolist() == list(range(length))
 
 
@@ -58,12 +58,12 @@ def is_causal_mask(length: int) -> Callable[[Tensor], bool]:
 
 
 def is_hiding(tensor: Tensor) -> bool:
-    """Check for numbers so low that a softmax gives them no weight."""
+    """Check a tensor of any shape for numbers so low that a softmax gives them no weight."""
     return bool((tensor <= -1e4).all())
 
 
 def is_close_to(expected: Tensor) -> Callable[[Tensor], bool]:
-    """Check for `expected` up to the rounding of the tensor's type."""
+    """Check for `expected`, of any shape, up to the rounding of the tensor's type."""
 
     def check(tensor: Tensor) -> bool:
         if tensor.shape != expected.shape or not tensor.is_floating_point():

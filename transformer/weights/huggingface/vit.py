@@ -40,7 +40,11 @@ def clean(
     config: Config,
     image_size: int | tuple[int, int] | None = None,
 ) -> dict[str, Tensor]:
-    """Their tensors with the prefix of a full model, and positions for `image_size`."""
+    """Their tensors with the prefix of a full model, and positions for `image_size`.
+
+    Raises:
+        ValueError: the positions are missing, or do not match the configuration.
+    """
     tensors = with_prefix(tensors, "vit.")
     if POSITIONS not in tensors:
         raise ValueError(f"missing tensors: {POSITIONS}")
@@ -92,6 +96,7 @@ def build(
     ]
     pooled = config.count("pooler_output_size", None) or d_model
     activation = config.activation("pooler_act", "tanh")
+    head: nn.Module
     if architecture == "ViTForImageClassification":
         head = ClassificationHead(d_model, len(labels(config)), ClassToken())
     elif "vit.pooler.dense.weight" in tensors:
@@ -111,7 +116,7 @@ def labels(config: Config) -> list[str]:
     if named is None:
         return [f"LABEL_{i}" for i in range(count or 2)]
     by_number = {str(key): name for key, name in named.items()} if isinstance(named, dict) else {}
-    names = [by_number.get(str(number)) for number in range(len(by_number))]
+    names: list[Any] = [by_number.get(str(number)) for number in range(len(by_number))]
     if not names or not all(isinstance(name, str) for name in names):
         raise config.refusal("id2label", "expected names of classes by their numbers from 0")
     if count not in (None, len(names)):

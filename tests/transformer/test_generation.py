@@ -5,13 +5,15 @@ import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 import transformer
-import transformer.generate as generation
+import transformer.generation as generation
 from transformer import Architecture
 from transformer.cache import KeyValueCache
-from transformer.generate import Sampling, generate, stream
+from transformer.generation import Sampling, generate, stream
+from transformer.patterns import Causal, Packed
 
 CONTEXT, VOCABULARY = 12, 9
 GREEDY = Sampling(temperature=0)
+SCALE = 0.7  # of the weights: far from uniform outputs
 VARIANTS = {
     "learned": {},
     "sinusoidal": {"positions": "sinusoidal"},
@@ -24,11 +26,47 @@ VARIANTS = {
 def model(variant: str = "learned"):
     torch.manual_seed(0)
     architecture = Architecture(2, 4, 16, 32, **VARIANTS[variant])
-    built = transformer.gpt(architecture, VOCABULARY, CONTEXT).eval()
+    # Not tied: with random weights, a tied head repeats the last token for ever.
+    built = transformer.gpt(architecture, VOCABULARY, CONTEXT, tie_embeddings=False).eval()
     with torch.no_grad():
         for parameter in built.parameters():
-            parameter.copy_(torch.randn_like(parameter) * 0.5)  # far from uniform
+            if parameter.ndim > 1:  # not the norms, whose biases would decide the output
+                parameter.copy_(torch.randn_like(parameter) * SCALE)
     return built
+
+
+class Window(Causal):
+    """A token sees itself and the two before it, as numbers that are added to the scores."""
+
+    def __call__(self, length, attention_mask):
+        distance = torch.arange(length)[:, None] - torch.arange(length)
+        near = (distance >= 0) & (distance < 3)
+        return {"attn_mask": torch.zeros(length, length).masked_fill(~near, float("-inf"))}
+
+
+class Slopes(Causal):
+    """A penalty on distance, another for each head (Press et al. 2022, "ALiBi")."""
+
+    def __call__(self, length, attention_mask):
+        distance = torch.arange(length)[:, None] - torch.arange(length)
+        slopes = torch.tensor([2.0, 1.0, 0.5, 0.25])[:, None, None]
+        return {"attn_mask": (-slopes * distance).masked_fill(distance < 0, float("-inf"))[None]}
+
+
+def with_pattern(pattern):
+    gpt = model()
+    gpt.pattern = pattern
+    return gpt
+
+
+@pytest.mark.parametrize("pattern", [Window(), Slopes()])
+@torch.inference_mode()
+def test_generation_sees_what_the_pattern_of_the_model_shows(pattern):
+    gpt, plain = with_pattern(pattern), model()
+    prompts = [[1, 2, 3, 4, 5, 6], [3, 1], [5] * 20]
+    expected = [by_the_rule(gpt, prompt, 10) for prompt in prompts]
+    assert generate(gpt, prompts, 10, CONTEXT, GREEDY) == expected
+    assert generate(plain, prompts, 10, CONTEXT, GREEDY) != expected
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -142,13 +180,11 @@ def test_filters_are_those_of_transformers(top_k, top_p):
         (lambda: generate(model(), [[]], 1, CONTEXT), "a prompt is empty"),
         (
             lambda: generate(transformer.bert(Architecture(1, 1, 4, 4), 9, 5), [[1]], 1, 5),
-            "only a causal model can generate",
+            "only a causal pattern can generate: Bidirectional also sees later tokens",
         ),
         (
-            lambda: generate(
-                transformer.encoder_decoder(Architecture(1, 1, 4, 4), 9, 9, 5), [[1]], 1, 5
-            ),
-            "generation with an encoder is not supported",
+            lambda: generate(with_pattern(Packed(causal=True)), [[1]], 1, CONTEXT),
+            "a KV cache cannot serve the pattern Packed: a packed batch needs attention_mask",
         ),
     ],
 )
@@ -176,7 +212,7 @@ def test_a_few_tokens_take_the_room_of_a_few():
         kind = generation.KeyValueCache
         patch.setattr(generation, "KeyValueCache", lambda *a: made.append(kind(*a)) or made[-1])
         generate(gpt, [[1, 2, 3]], 4, 100_000)
-    assert [cache.context for cache in made] == [7]
+    assert [cache.capacity for cache in made] == [7]
 
 
 @torch.inference_mode()

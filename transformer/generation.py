@@ -1,4 +1,4 @@
-"""Text generation by a causal Transformer with a KV cache.
+"""Text generation by a causal Transformer with a KV cache, with or without an encoder.
 
 Beyond the context: when a row is longer than `context` tokens, generation continues from its last
 `context // 2` tokens, at positions from zero. So each token sees at least half a context, and one
@@ -14,7 +14,6 @@ from torch import Generator, Tensor
 
 from transformer.cache import KeyValueCache
 from transformer.model import Transformer
-from transformer.patterns import Causal
 
 LEAST = 1e-6  # temperature other than 0
 
@@ -52,22 +51,22 @@ class Sampling:
             best = logits.topk(self.top_k)
             nothing = torch.full_like(logits, float("-inf"))
             logits = nothing.scatter(-1, best.indices, best.values)
-        chances = logits.softmax(-1)
+        probabilities = logits.softmax(-1)
         if self.top_p < 1:
-            ranked, order = chances.sort(dim=-1, descending=True)
+            ranked, order = probabilities.sort(dim=-1, descending=True)
             # Keep a token if those before it do not yet reach top_p; always keep the first.
             kept = ranked.cumsum(-1) - ranked < self.top_p
             kept[..., 0] = True
-            chances = chances * torch.zeros_like(kept).scatter(-1, order, kept)
-            chances = chances / chances.sum(-1, keepdim=True)
-        return chances
+            probabilities = probabilities * torch.zeros_like(kept).scatter(-1, order, kept)
+            probabilities = probabilities / probabilities.sum(-1, keepdim=True)
+        return probabilities
 
     def choose(self, logits: Tensor, generator: Generator | None) -> Tensor:
         """(B, vocabulary) logits to one token for each row, (B,), on the CPU."""
         if self.temperature == 0:
             return logits.argmax(-1).cpu()
-        chances = self.probabilities(logits.float()).cpu()
-        return torch.multinomial(chances, 1, generator=generator)[:, 0]
+        probabilities = self.probabilities(logits.float()).cpu()
+        return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
 
 
 @torch.inference_mode()
@@ -79,22 +78,22 @@ def stream(
     sampling: Sampling | None = None,
     generator: Generator | None = None,
     stop: Sequence[int] = (),
+    source: Tensor | None = None,
+    source_mask: Tensor | None = None,
 ) -> Iterator[list[int | None]]:
     """Yield up to `count` tokens after each prompt: one for each row, None after a row has ended.
 
-    model: with the pattern Causal, in evaluation mode.
+    model: with a causal pattern, in evaluation mode; with an encoder, the prompts begin its output.
     prompts: token ids, of any lengths above 0; only the last `context` tokens are used.
     context: the most tokens that the model sees; see the module's docstring.
     generator: on the CPU, so that all devices draw the same numbers.
     stop: tokens that end a row; they are part of the output.
+    source, source_mask: input of the encoder and its mask, a row for each prompt; see `padded`.
 
     Raises:
-        ValueError: the model is not causal or has an encoder, or a prompt is empty.
+        ValueError: the model is not causal, a prompt is empty, or the source does not fit the model
+            (see `Transformer.encode`).
     """
-    if model.encoder is not None:
-        raise ValueError("generation with an encoder is not supported: it has no KV cache")
-    if not isinstance(model.pattern, Causal):
-        raise ValueError("only a causal model can generate: this one also sees later tokens")
     if not prompts or not all(len(prompt) for prompt in prompts):
         raise ValueError("a prompt is empty: it needs at least one token")
     sampling = sampling or Sampling()
@@ -102,7 +101,7 @@ def stream(
     room = min(context, max(map(len, windows)) + count)
     cache = KeyValueCache(len(prompts), room, next(model.parameters()).device)
     ended = torch.zeros(len(prompts), dtype=torch.bool)
-    logits = _read(model, windows, cache)
+    logits = next_logits(model, windows, cache, source, source_mask)
     for step in range(count):
         chosen = sampling.choose(logits, generator).tolist()
         yield [None if over else token for token, over in zip(chosen, ended.tolist(), strict=True)]
@@ -114,9 +113,9 @@ def stream(
         if any(len(window) > context for window in windows):
             windows = [w[-max(1, context // 2) :] if len(w) > context else w for w in windows]
             cache.clear()
-            logits = _read(model, windows, cache)
+            logits = next_logits(model, windows, cache, source, source_mask)
         else:
-            logits = _read(model, [[token] for token in chosen], cache)
+            logits = next_logits(model, [[token] for token in chosen], cache)
 
 
 def generate(
@@ -127,23 +126,47 @@ def generate(
     sampling: Sampling | None = None,
     generator: Generator | None = None,
     stop: Sequence[int] = (),
+    source: Tensor | None = None,
+    source_mask: Tensor | None = None,
 ) -> list[list[int]]:
     """All tokens that `stream` yields for each prompt; arguments as there."""
     rows: list[list[int]] = [[] for _ in prompts]
-    for tokens in stream(model, prompts, count, context, sampling, generator, stop):
+    for tokens in stream(
+        model, prompts, count, context, sampling, generator, stop, source, source_mask
+    ):
         for row, token in zip(rows, tokens, strict=True):
             if token is not None:
                 row.append(token)
     return rows
 
 
-def _read(model: Transformer, rows: list[list[int]], cache: KeyValueCache) -> Tensor:
-    """Add tokens to the cache; return logits (B, vocabulary) after the last token of each row."""
+def next_logits(
+    model: Transformer,
+    rows: Sequence[Sequence[int]],
+    cache: KeyValueCache,
+    source: Tensor | None = None,
+    source_mask: Tensor | None = None,
+) -> Tensor:
+    """Add tokens to the cache; return logits (B, vocabulary) after the last token of each row.
+
+    source, source_mask: see `Transformer.encode`.
+    """
+    # Padding follows the tokens, so that no real token sees it.
+    tokens, mask = padded(rows, cache.device)
+    hidden = model.encode(tokens, source=source, source_mask=source_mask, cache=cache)
+    counts = mask.sum(1)
+    cache.advance(counts.cpu())
+    last = hidden[torch.arange(len(tokens), device=cache.device), counts - 1]  # (B, d_model)
+    return model.head(last[:, None])[:, 0]
+
+
+def padded(
+    rows: Sequence[Sequence[int]], device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
+    """Rows of tokens of any lengths as (B, T) tokens, with zeros behind shorter rows, and a (B, T)
+    mask, True at real tokens."""
     counts = torch.tensor([len(row) for row in rows])
     longest = int(counts.max())
-    # Padding follows the tokens, so that no real token sees it.
-    padded = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=cache.device)
-    hidden = model.encode(padded, cache=cache)
-    cache.advance(counts)
-    last = hidden[torch.arange(len(rows), device=cache.device), (counts - 1).to(cache.device)]
-    return model.head(last[:, None])[:, 0]
+    tokens = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows])
+    mask = torch.arange(longest) < counts[:, None]
+    return tokens.to(device), mask.to(device)
