@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import transformer
+from tests.transformer.decoders import VARIANTS, decoder
 from transformer import Architecture
 from transformer.beam import beam_search
 from transformer.cache import KeyValueCache
@@ -13,26 +14,10 @@ from transformer.generation import Sampling, generate, padded
 
 CONTEXT, SOURCES, VOCABULARY, BEGIN, END = 8, 7, 5, 0, 4
 SOURCE, MASK = padded([[1, 2, 3, 4, 5], [6, 1], [2, 2, 5]])
-SCALE = 0.7  # of the weights: far from uniform outputs
-VARIANTS = {
-    "learned": {},
-    "sinusoidal": {"positions": "sinusoidal"},
-    "rotary": {"positions": "rotary"},
-    "grouped": {"positions": "rotary", "n_kv_head": 2, "mlp": "gated", "norm": "rmsnorm"},
-    "qk_norm": {"qk_norm": True, "norm_position": "post"},
-}
 
 
 def model(variant: str = "learned"):
-    torch.manual_seed(0)
-    architecture = Architecture(2, 4, 16, 32, **VARIANTS[variant])
-    # Not tied: with random weights, a tied head repeats the last token for ever.
-    built = transformer.encoder_decoder(architecture, SOURCES, VOCABULARY, CONTEXT, False).eval()
-    with torch.no_grad():
-        for parameter in built.parameters():
-            if parameter.ndim > 1:  # not the norms, whose biases would decide the output
-                parameter.copy_(torch.randn_like(parameter) * SCALE)
-    return built
+    return decoder(transformer.encoder_decoder, variant, SOURCES, VOCABULARY, CONTEXT)
 
 
 def alone(row: int) -> dict[str, torch.Tensor]:

@@ -6,6 +6,7 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWa
 
 import transformer
 import transformer.generation as generation
+from tests.transformer.decoders import VARIANTS, decoder
 from transformer import Architecture
 from transformer.cache import KeyValueCache
 from transformer.generation import Sampling, generate, stream
@@ -13,26 +14,10 @@ from transformer.patterns import Causal, Packed
 
 CONTEXT, VOCABULARY = 12, 9
 GREEDY = Sampling(temperature=0)
-SCALE = 0.7  # of the weights: far from uniform outputs
-VARIANTS = {
-    "learned": {},
-    "sinusoidal": {"positions": "sinusoidal"},
-    "rotary": {"positions": "rotary"},
-    "grouped": {"positions": "rotary", "n_kv_head": 2, "mlp": "gated", "norm": "rmsnorm"},
-    "qk_norm": {"qk_norm": True, "norm_position": "post"},
-}
 
 
 def model(variant: str = "learned"):
-    torch.manual_seed(0)
-    architecture = Architecture(2, 4, 16, 32, **VARIANTS[variant])
-    # Not tied: with random weights, a tied head repeats the last token for ever.
-    built = transformer.gpt(architecture, VOCABULARY, CONTEXT, tie_embeddings=False).eval()
-    with torch.no_grad():
-        for parameter in built.parameters():
-            if parameter.ndim > 1:  # not the norms, whose biases would decide the output
-                parameter.copy_(torch.randn_like(parameter) * SCALE)
-    return built
+    return decoder(transformer.gpt, variant, VOCABULARY, CONTEXT)
 
 
 class Window(Causal):
