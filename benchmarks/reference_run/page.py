@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.reference_run import FOLDER, pictures, sections
+from benchmarks.reference_run import FOLDER, other_runs, pictures, sections
 from benchmarks.reference_run.findings import Collected, load
 from pipeline import MODELS
 from pipeline.reporting.markup import fenced, table
@@ -26,7 +26,7 @@ def write() -> Path:
         "## What was found\n",
         "\n".join((sections.bert_finding(bert), sections.gpt_finding(gpt),
                    sections.vit_finding(vit))) + "\n",
-        sections.representative(bert, gpt, vit),
+        other_runs.representative(bert, gpt, vit),
     ]  # fmt: skip
     for name, section in (("bert", sections.bert), ("gpt", sections.gpt), ("vit", sections.vit)):
         text += [
@@ -36,7 +36,7 @@ def write() -> Path:
         ]
     text += [
         "## Other public runs\n",
-        sections.others(bert, gpt, vit),
+        other_runs.table_of_runs(bert, gpt, vit),
         "## How it was run\n",
         _environment(runs),
     ]
