@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 import transformer
-from pipeline import records
+from pipeline.running import records
 from transformer import Architecture
 from transformer.generation import Sampling, generate
 from transformer.weights import to_huggingface

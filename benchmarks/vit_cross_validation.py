@@ -12,7 +12,6 @@ writes vit_cross_validation.md from it. It needs the photographs (see docs/data.
 
 import argparse
 import itertools
-import json
 import multiprocessing
 import sys
 import tempfile
@@ -24,17 +23,15 @@ from typing import Any
 import pandas as pd
 import torch
 from ruamel.yaml import YAML
-from safetensors.numpy import save_file
 
 from pipeline import params as parameters
-from pipeline import records
 from pipeline.data import images
-from pipeline.objectives import build
 from pipeline.params import Params
+from pipeline.running import records
+from pipeline.running.watch import Watch
+from pipeline.tasks.assembly import assemble
 from pipeline.training import device as devices
-from pipeline.training.checkpoint import NoCheckpoint
-from pipeline.training.cost import flops_per_step
-from pipeline.training.loop import train
+from pipeline.training.loop import NoCheckpoint
 from pipeline.training.randomness import fixed_generator
 from pipeline.yaml_file import flatten
 
@@ -127,27 +124,23 @@ def evaluate(name: str, division: int, fold: int, epochs: int | None = None) -> 
         data = Path(temporary)
         count = write_fold(division, fold, data / "images")
         params = load(recipes()[name], data / "images", epochs)
-        tensors, meta = images.encode(params.vit.data)
-        save_file(tensors, data / "images.safetensors")
-        (data / "meta.json").write_text(json.dumps(meta))
-        device = devices.prepare(params)
-        objective = build("vit", params, division * FOLDS + fold, data, device)
-    model = objective.build_model().to(device)
-    settings = params.vit.train
-    per_image = flops_per_step(model, objective, settings) / settings.batch_size
-    title = f"{name}: division {division}, fold {fold}"
-    history, _ = train(title, model, objective, settings, NoCheckpoint(), lambda *_: None)
-    found = objective.evaluate(model.eval())
+        images.prepare(params.section("vit")).write(data / "prepared")
+        training = assemble(params, "vit", division * FOLDS + fold, data / "prepared")
+    with Watch(f"{name}: division {division}, fold {fold}", training.task) as watch:
+        trained = training.train(NoCheckpoint(), watch)
+    found = training.task.evaluate(trained.model.eval())
+    per_image = trained.step_flops / training.settings.batch_size
+    flops = per_image * count * training.settings.epochs
     return Fold(
         recipe=name,
         division=division,
         fold=fold,
         accuracy=round(found["accuracy"], 4),
         loss=round(found["loss"], 4),
-        training_loss=round(history.evaluations[-1]["closing_cross_entropy"], 4),
-        tflop=round(per_image * count * settings.epochs / 1e12, 1),
+        training_loss=round(trained.history.evaluations[-1]["closing_cross_entropy"], 4),
+        tflop=round(flops / 1e12, 1),
         commit=(records.git_commit() or "unknown")[:12],
-        device=devices.name(device),
+        device=devices.name(training.device),
     )
 
 

@@ -1,3 +1,10 @@
-"""The benchmark: prepare data, train one Transformer as three models, evaluate, report."""
+"""The benchmark: prepare data, train one Transformer on several tasks, evaluate, report.
 
-MODELS = ("bert", "gpt", "vit")
+What decides the weights of a training is in `tasks` and `training`; what guards, tracks and shows
+it is everywhere else. Imports go one way:
+
+    stages -> views, reporting, verification, tracking -> results, running -> tasks -> training
+           -> transformer
+
+and beside them parameters, data, and modules for all, such as errors, paths and wording.
+"""

@@ -11,18 +11,48 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from pipeline import MODELS
 from pipeline.errors import ParamsError, UserError, print_error, reports_errors
-from pipeline.params import Params, load
+from pipeline.params import Params, load, names
 from pipeline.paths import REPORTS
 from pipeline.wording import wrapped
 
 PROGRAM = "transformer-benchmark"  # the console script, see pyproject.toml and environment/
 
+
+class ModelName(click.ParamType):
+    """A model of params.yaml."""
+
+    name = "model"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, context: click.Context | None
+    ) -> str:
+        """The name, if params.yaml has it or cannot be read."""
+        known = names()
+        if known and value not in known:
+            self.fail(f"{value!r} is not one of {', '.join(map(repr, known))}", param, context)
+        return value
+
+    def shell_complete(
+        self, context: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The models of params.yaml."""
+        return [CompletionItem(name) for name in names() if name.startswith(incomplete)]
+
+
 model_option = click.option(
-    "--model", type=click.Choice(MODELS), required=True, help="One of the three models."
+    "--model", type=ModelName(), required=True, help="A model of params.yaml."
 )
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1),
+    help="A seed.  [default: the first of params.yaml]",
+)  # fmt: skip
+chosen_option = click.option(
+    "--model", type=ModelName(),
+    help="The model trained here.  [default: the first with this task]",
+)  # fmt: skip
 from_option = click.option(
     "--from", "source", type=click.Path(path_type=Path),
     help="A Hugging Face folder, in place of the model trained here.",
@@ -38,12 +68,14 @@ def stage_command(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def stage(**kwargs: Any) -> None:
-        from pipeline.lifetime import end_with_dvc
-        from pipeline.progress import announce
+        from pipeline.running.lifetime import end_with_dvc
+        from pipeline.running.progress import announce
 
         params = load()
+        if "seed" in kwargs and kwargs["seed"] is None:
+            kwargs["seed"] = params.seeds[0]
         end_with_dvc()
-        announce(command.__name__, **kwargs)
+        announce(params, command.__name__, kwargs.get("model"), kwargs.get("seed"))
         command(params, **kwargs)
 
     return reports_errors(stage)
@@ -53,7 +85,7 @@ def stage_command(command: Callable[..., None]) -> Callable[..., None]:
 def main() -> None:
     """One Transformer, trained as BERT, GPT and ViT.
 
-    `dvc repro` runs the stages: prepare, train, evaluate, report.
+    `dvc repro` runs the stages: prepare, train, evaluate, aggregate, report.
     """
 
 
@@ -91,20 +123,37 @@ def prepare(params: Params, model: str) -> None:
 
 @main.command()
 @model_option
+@seed_option
+@click.option(
+    "--ahead",
+    is_flag=True,
+    help="Only train and save: the stage then writes the outputs without training.",
+)
 @stage_command
-def train(params: Params, model: str) -> None:
+def train(params: Params, model: str, seed: int, ahead: bool) -> None:
     """Stage: train a model."""
     from pipeline.stages.train import train as stage
 
-    stage(params, model)
+    stage(params, model, seed, ahead)
+
+
+@main.command()
+@model_option
+@seed_option
+@stage_command
+def evaluate(params: Params, model: str, seed: int) -> None:
+    """Stage: evaluate a trained model on the held-out data."""
+    from pipeline.stages.evaluate import evaluate as stage
+
+    stage(params, model, seed)
 
 
 @main.command()
 @model_option
 @stage_command
-def evaluate(params: Params, model: str) -> None:
-    """Stage: evaluate a trained model on the held-out data."""
-    from pipeline.stages.evaluate import evaluate as stage
+def aggregate(params: Params, model: str) -> None:
+    """Stage: curves and metrics as means over the seeds."""
+    from pipeline.stages.aggregate import aggregate as stage
 
     stage(params, model)
 
@@ -119,7 +168,30 @@ def report(params: Params) -> None:
 
 
 @main.command()
-@click.option("--model", type=click.Choice(MODELS), help="One model only.  [default: all three]")
+@click.option(
+    "--jobs",
+    default=2,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many trainings run at the same time.",
+)
+@reports_errors
+def repro(jobs: int) -> None:
+    """Run `dvc repro`, with several trainings at once.
+
+    dvc.lock and all results are those of `dvc repro`. The trainings share the processor: this is
+    faster where one training leaves cores unused.
+    """
+    from pipeline import prerequisites
+    from pipeline.running.repro import repro as run
+
+    params = load()
+    prerequisites.check(params)
+    run(params, jobs)
+
+
+@main.command()
+@click.option("--model", help="One model only.  [default: all of the report]")
 @click.option(
     "--steps",
     default=20,
@@ -145,7 +217,7 @@ def verify(model: str | None, steps: int, whole: bool, report: str) -> None:
     """
     from pipeline.verification import verify as check
 
-    if not check(Path(report), [model] if model else list(MODELS), None if whole else steps):
+    if not check(Path(report), model, None if whole else steps):
         sys.exit(1)
 
 
@@ -261,6 +333,7 @@ def ui(row: str | None, port: int) -> None:
     help="The same seed gives the same text.",
 )
 @click.option("--stop", multiple=True, help="A token to stop at. Can be repeated.")
+@chosen_option
 @from_option
 @reports_errors
 def generate(
@@ -271,14 +344,16 @@ def generate(
     top_p: float | None,
     seed: int,
     stop: tuple[str, ...],
+    model: str | None,
     source: Path | None,
 ) -> None:
     """Continue a text with the GPT, token by token."""
-    from pipeline.inference.text import continuation
+    from pipeline.views.causal_lm import continuation
 
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     chosen = {key: value for key, value in given.items() if value is not None}
-    for piece in continuation(prompt, source, tokens, chosen, seed, stop):
+    name = _model("causal_lm", model, source)
+    for piece in continuation(prompt, name, source, tokens, chosen, seed, stop):
         click.echo(piece, nl=False)
     click.echo()
 
@@ -286,16 +361,17 @@ def generate(
 @main.command()
 @click.argument("text")
 @top_option
+@chosen_option
 @from_option
 @reports_errors
-def fill_mask(text: str, top: int, source: Path | None) -> None:
+def fill_mask(text: str, top: int, model: str | None, source: Path | None) -> None:
     """Predict the words at each [MASK] of TEXT with the BERT.
 
     With --from, the mask token is the one of that folder's tokenizer.
     """
-    from pipeline.inference.text import fillings
+    from pipeline.views.masked_lm import fillings
 
-    mask, gaps = fillings(text, source, top)
+    mask, gaps = fillings(text, _model("masked_lm", model, source), source, top)
     for number, guesses in enumerate(gaps, 1):
         click.echo(f"{mask} {number}")
         for guess in guesses:
@@ -305,14 +381,16 @@ def fill_mask(text: str, top: int, source: Path | None) -> None:
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @top_option
+@chosen_option
 @from_option
 @reports_errors
-def classify(paths: tuple[Path, ...], top: int, source: Path | None) -> None:
+def classify(paths: tuple[Path, ...], top: int, model: str | None, source: Path | None) -> None:
     """Classify images, or all images of a folder, with the ViT."""
-    from pipeline.inference.images import classes
+    from pipeline.views.image_classification import classes
 
     failed = False
-    for path, best in classes(paths, source, top):
+    name = _model("image_classification", model, source)
+    for path, best in classes(paths, name, source, top):
         if isinstance(best, UserError):
             print_error(str(best))
             failed = True
@@ -321,6 +399,18 @@ def classify(paths: tuple[Path, ...], top: int, source: Path | None) -> None:
             click.echo(wrapped(f"{path}: {answer}"))
     if failed:
         sys.exit(1)
+
+
+def _model(task: str, name: str | None, source: Path | None) -> str:
+    """The model that a command uses: `name`, or the first of the task; empty if a Hugging Face
+    folder is used in its place."""
+    if source:
+        return ""
+    params = load()
+    name = name or params.of_task(task)
+    if params.section(name).task != task:
+        raise UserError(f"{name} has `task: {params.section(name).task}`, not {task}")
+    return name
 
 
 @main.command()
@@ -332,9 +422,10 @@ def export(model: str, folder: Path) -> None:
 
     FOLDER must be new or empty.
     """
-    from pipeline.inference.export import export as write
+    from pipeline.exporting import export as write
 
-    click.echo(wrapped(f"{folder}: a {write(model, folder)}; its README.md shows how to use it"))
+    written = write(load(), model, folder)
+    click.echo(wrapped(f"{folder}: a {written}; its README.md shows how to use it"))
 
 
 @main.command()

@@ -1,281 +1,115 @@
-"""params.yaml as typed sections: read and checked once, then passed as one object.
+"""params.yaml: read and checked once, then passed as one object.
 
 This module does not import torch, so that errors in params.yaml appear within two seconds.
 """
 
 from __future__ import annotations
 
+import copy
 import difflib
+import re
 import reprlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    create_model,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from pipeline import profiles, yaml_file
-from pipeline.consistency import inconsistencies
 from pipeline.errors import ParamsError, UserError
+from pipeline.parameters import SECTIONS
+from pipeline.parameters.base import ArchitectureSection, ModelSection, Section, Seed
 from pipeline.paths import PARAMS
 from pipeline.yaml_file import flatten
 
-
-def _up_to(most: float) -> Any:
-    """A positive number; the bound is far above any real use, but prevents a hang or a crash."""
-    return Annotated[type(most), Field(gt=0, le=most)]
-
-
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Probability = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+SHARED = ("model", "train")  # sections whose keys a model's own section overrides
+# Folders beside those of the models, in data/ and reports/.
+RESERVED = ("own", "figures", "record", "reference")
+MODEL_NAME = r"[a-z][a-z0-9_]*"
 
 
-def _drawable(concentration: float) -> float:
-    if 0 < concentration < 0.01:
-        raise ValueError(
-            "should be 0, which is off, or at least 0.01: below, numbers drawn from "
-            "the Beta distribution underflow"
-        )
-    return concentration
+def _distinct(values: list[Any]) -> list[Any]:
+    if len(set(values)) < len(values):
+        raise ValueError("one is listed twice, which would train the same model twice")
+    return values
 
 
-# Both parameters of a symmetric Beta distribution.
-Concentration = Annotated[float, Field(ge=0, le=1000), AfterValidator(_drawable)]
+class Run(Section):
+    """The keys at the top of params.yaml that are no section.
 
-
-def _distinct(seeds: list[int]) -> list[int]:
-    if len(set(seeds)) < len(seeds):
-        raise ValueError("a seed is listed twice, which would train the same model twice")
-    return seeds
-
-
-def _no_reference(name: str) -> str:
-    if "${" in name:
-        raise ValueError("'${' starts a reference for `dvc exp run -S`; rename the file or folder")
-    return name
-
-
-Name = Annotated[str, Field(min_length=1), AfterValidator(_no_reference)]
-
-
-class Section(BaseModel):
-    """A section of params.yaml: every key is known, required and of its exact type."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class ModelParams(Section):
-    """The architecture that all three models share."""
-
-    n_layer: _up_to(256)
-    n_head: _up_to(1_024)
-    d_model: _up_to(2**16)
-    d_mlp: _up_to(2**18)
-    dropout: Probability
-    embedding_dropout: Probability
-    mlp_dropout: Probability
-    norm: Literal["layernorm", "rmsnorm"]
-    norm_position: Literal["pre", "post"]
-    norm_eps: _up_to(1.0)
-    activation: Literal["gelu", "gelu_tanh", "relu", "silu"]
-    mlp: Literal["plain", "gated"]
-    positions: Literal["learned", "sinusoidal", "rotary"]
-    rope_theta: _up_to(1e12)
-    n_kv_head: Annotated[int, Field(ge=0, le=1_024)]
-    bias: bool
-    layer_scale: Annotated[float, Field(ge=0, le=100)]
-    qk_norm: bool
-    initialization: Literal["scaled_normal", "torch"]
-
-
-def _given(value: Any) -> Any:
-    if value is None:
-        advice = "leave the key out to override nothing"
-        raise PydanticCustomError("blank", f"input should have a value; {advice}")
-    return value
-
-
-def _overrides() -> type[Section]:
-    """ModelParams with optional keys, so that a model's section has only its differences.
-
-    A key needs a value: a blank one would silently mean the shared value.
+    models: the sections to run, in this order. seeds: each model is trained once for each.
     """
-    optional = {
-        key: (
-            Annotated[
-                Annotated[(field.annotation, Field(), *field.metadata)] | None,
-                BeforeValidator(_given),
-            ],
-            None,
-        )
-        for key, field in ModelParams.model_fields.items()
-    }
-    return create_model("ModelOverrides", __base__=Section, **optional)
 
-
-ModelOverrides = _overrides()
-
-
-class LanguageModelOverrides(ModelOverrides):
-    tie_embeddings: bool
-
-
-class MaskedLanguageModelOverrides(LanguageModelOverrides):
-    prediction_transform: bool
-    head_bias: bool
-
-
-class VitModelOverrides(ModelOverrides):
-    patch_size: _up_to(4_096)
-    pooling: Literal["cls", "mean"]
-    head_bias: bool
-    stem: Literal["linear", "convolutional"]
-
-
-class TextData(Section):
-    text: Name
-    tokenizer: Literal["word", "whitespace", "char", "wordpiece"]
-    sequence_length: Annotated[int, Field(ge=2, le=2**17)]
-    validation_fraction: Fraction
-
-
-class MaskedTextData(TextData):
-    validation_fraction: Annotated[float, Field(ge=0, lt=1)]
-    examples: Literal["anywhere", "lines"]
-
-
-class ImageData(Section):
-    images: Name
-    image_size: _up_to(4_096)
-    test_fraction: Fraction
-    split_seed: Seed
-    normalization: Literal["dataset", "none"]
-
-
-class Masking(Section):
-    """Which tokens are masked, and what replaces them."""
-
-    fraction: Fraction
-    selection: Literal["exact", "independent"]
-    replacement: Literal["mask", "mixed"]
-
-
-class SampledSoftmax(Section):
-    """Which tokens the softmax runs over in training, besides the labels; random 0: all tokens."""
-
-    frequent: Annotated[int, Field(ge=0, le=10**7)]
-    random: Annotated[int, Field(ge=0, le=10**7)]
-
-
-class MaskedLanguageModelling(Section):
-    masking: Masking
-    evaluation_masking: Masking
-    sampled_softmax: SampledSoftmax
-
-
-class NextTokenPrediction(Section):
-    sampled_softmax: SampledSoftmax
-    label_smoothing: Probability
-    smooth_towards: Literal["uniform", "unigram"]
-
-
-class Classification(Section):
-    label_smoothing: Probability
-    augmentation: Literal["none", "digits", "photos"]
-    mixup: Concentration
-    cutmix: Concentration
-
-
-class Training(Section):
-    batch_size: _up_to(10**6)
-    accumulate: _up_to(10**6)
-    optimizer: Literal["adam", "adamw", "muon"]
-    lr: _up_to(1e30)
-    matrix_lr: _up_to(1e30)
-    weight_decay: Annotated[float, Field(ge=0, le=1000)]
-    betas: Annotated[list[Probability], Field(min_length=2, max_length=2)]
-    schedule: Literal["constant", "linear", "cosine"]
-    warmup_steps: Annotated[int, Field(ge=0, le=10**7)]
-    decay_fraction: Annotated[float, Field(ge=0, le=1)]
-    clip_norm: Annotated[float, Field(ge=0, le=10**6)]
-    precision: Literal["fp32", "bf16"]
-    compile: bool
-    log_every: _up_to(10**7)
-    evaluate_every: _up_to(10**7)
-    checkpoint_every: _up_to(10**7)
-
-
-class StepTraining(Training):
-    steps: _up_to(10**7)
-
-
-class EpochTraining(Training):
-    epochs: _up_to(10**6)
-
-
-class Bert(Section):
-    data: MaskedTextData
-    objective: MaskedLanguageModelling
-    model: MaskedLanguageModelOverrides
-    train: StepTraining
-
-
-class Gpt(Section):
-    data: TextData
-    objective: NextTokenPrediction
-    model: LanguageModelOverrides
-    train: StepTraining
-
-
-class Vit(Section):
-    data: ImageData
-    objective: Classification
-    model: VitModelOverrides
-    train: EpochTraining
-
-
-class Params(Section):
-    """The whole of params.yaml."""
-
-    profile: Annotated[str, Field(pattern=profiles.NAME)]
+    profile: str = Field(pattern=profiles.NAME)
+    models: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
     seeds: Annotated[list[Seed], Field(min_length=1, max_length=1_000), AfterValidator(_distinct)]
-    threads: _up_to(1_024)
+    threads: int = Field(gt=0, le=1_024)
     device: Literal["auto", "cpu", "cuda"]
-    model: ModelParams
-    bert: Bert
-    gpt: Gpt
-    vit: Vit
 
-    def section(self, name: str) -> Bert | Gpt | Vit:
-        """The section of one model, by its name."""
-        return getattr(self, name)
 
-    def architecture(self, name: str) -> ModelParams:
-        """The shared architecture with the overrides of the model `name` applied."""
-        overrides = self.section(name).model.model_dump(
-            exclude_none=True, include=set(ModelParams.model_fields)
-        )
-        return self.model.model_copy(update=overrides)
+@dataclass(frozen=True)
+class Params:
+    """The whole of params.yaml.
 
-    def deciding(self, name: str, seed: int) -> dict[str, Any]:
-        """All parameters that determine one training of the model `name`, by their paths in
-        `dvc exp show` and `-S`. Leaves out shared keys that the model's own section overrides.
+    run: the keys at the top. sections: of all models, also those that are not run.
+    """
 
-        seed: of this training, as in `-S 'seeds=[<seed>]'`.
+    run: Run
+    sections: dict[str, ModelSection]
+    _content: dict[str, Any]
+
+    @property
+    def profile(self) -> str:
+        """The name of the profile."""
+        return self.run.profile
+
+    @property
+    def models(self) -> list[str]:
+        """The models to run."""
+        return self.run.models
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of each model's trainings."""
+        return self.run.seeds
+
+    @property
+    def threads(self) -> int:
+        """The number of CPU threads."""
+        return self.run.threads
+
+    @property
+    def device(self) -> str:
+        """auto, cpu or cuda."""
+        return self.run.device
+
+    def section(self, name: str) -> Any:
+        """The section of the model `name`, of its task's type.
+
+        Raises:
+            UserError: there is no such section.
         """
-        own = self.section(name).model_dump(exclude_none=True)
-        shared = self.model.model_dump(exclude=set(own["model"]))
-        everywhere = {"seeds": [seed], "threads": self.threads, "device": self.device}
-        return flatten(everywhere | {"model": shared, name: own})
+        if name not in self.sections:
+            raise UserError(f"params.yaml has no model {_unknown(name, self.sections)}")
+        return self.sections[name]
+
+    def of_task(self, task: str) -> str:
+        """The first model of a task: the first of those to run, if there is one.
+
+        Raises:
+            UserError: no model has this task.
+        """
+        names = [*self.models, *self.sections]
+        found = next((name for name in names if self.sections[name].task == task), None)
+        if found is None:
+            raise UserError(f"params.yaml has no model with `task: {task}`")
+        return found
+
+    def content(self) -> dict[str, Any]:
+        """The content of the file, as plain data that may be changed."""
+        return copy.deepcopy(self._content)
 
 
 def load(path: Path = PARAMS) -> Params:
@@ -295,20 +129,102 @@ def load(path: Path = PARAMS) -> Params:
     return validate(raw, path, misnamed)
 
 
+def names(path: Path = PARAMS) -> list[str]:
+    """The models of params.yaml, without checking it; empty if it cannot be read."""
+    try:
+        raw = yaml_file.read(path)
+    except UserError:
+        return []
+    return [key for key, value in raw.items() if isinstance(value, dict) and "task" in value]
+
+
 def validate(raw: dict[str, Any], path: Path = PARAMS, more: Sequence[str] = ()) -> Params:
     """Check the parsed content of params.yaml; see `load`. more: errors found before."""
     errors = list(more)
-    params = None
+    top = {key: raw[key] for key in raw if key in Run.model_fields}
     try:
-        params = Params.model_validate(raw)
+        run = Run.model_validate(top)
     except ValidationError as failure:
-        errors += [_describe(error, raw) for error in failure.errors()]
-    errors += inconsistencies(raw)
+        errors += [_describe(error, Run, _path(error["loc"])) for error in failure.errors()]
+    for key in SHARED:
+        if not isinstance(raw.get(key), dict):
+            found = f"should be a section, found {_kind(raw[key])}" if key in raw else "missing"
+            errors.append(f"{key}: {found}")
+    sections: dict[str, ModelSection] = {}
+    for key in raw:
+        if key not in Run.model_fields and key not in SHARED:
+            errors += _add_section(sections, raw, key)
+    for name in raw["models"] if isinstance(raw.get("models"), list) else ():
+        if name not in raw or name in Run.model_fields or name in SHARED:
+            errors.append(f"models: no section {_unknown(name, _candidates(raw))}")
     if errors:
+        errors = list(dict.fromkeys(errors))  # a shared key may be wrong for each model
         count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         raise ParamsError("\n".join([f"{path}: {count}", *(f"  {e}" for e in errors)]))
-    assert params is not None
-    return params
+    return Params(run, sections, copy.deepcopy(raw))
+
+
+def _add_section(sections: dict[str, ModelSection], raw: dict[str, Any], name: Any) -> list[str]:
+    """Check the section of one model with the shared values below it, and add it; returns its
+    errors."""
+    own = raw[name]
+    if not isinstance(own, dict) or "task" not in own:
+        near = difflib.get_close_matches(str(name), [*Run.model_fields, *SHARED], n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "a model's section has a `task:`"
+        return [f"{_path((name,))}: unknown key; {hint}"]
+    if not isinstance(name, str) or not _is_name(name):
+        return [f"{_path((name,))}: the name of a model should be lower-case letters, digits and "
+                f"_, and none of {', '.join(RESERVED)}"]  # fmt: skip
+    task = own["task"]
+    if not isinstance(task, str) or task not in SECTIONS:
+        return [f"{name}.task: no task {_unknown(task, SECTIONS)}"]
+    kind, errors = SECTIONS[task], []
+    merged = {key: value for key, value in own.items() if key != "name"}
+    for key in SHARED:
+        given = own.get(key, {})
+        if not isinstance(given, dict):
+            return [f"{name}.{key}: should be a section, found {_kind(given)}"]
+        shared = raw.get(key)
+        merged[key] = (shared if isinstance(shared, dict) else {}) | given
+    body = ArchitectureSection.model_fields
+    merged["architecture"] = {k: v for k, v in merged["model"].items() if k in body}
+    merged["model"] = {k: v for k, v in merged["model"].items() if k not in body}
+    where = partial(_where, name, raw)
+    try:
+        section = kind.model_validate(merged | {"name": name})
+    except ValidationError as failure:
+        for error in failure.errors():
+            part, *rest = error["loc"]
+            part = "model" if part == "architecture" else part
+            path = where(part, *rest) if rest else f"{name}.{part}"
+            errors.append(_describe(error, kind, path))
+    else:
+        errors += section.inconsistencies(where)
+        sections[name] = section
+    return errors
+
+
+def _where(name: str, raw: dict[str, Any], part: str, *keys: Any) -> str:
+    """The path of a key in params.yaml: in the model's own section, or in the shared one."""
+    shared = raw.get(part) if part in SHARED else None
+    known = isinstance(shared, dict) and keys[0] in {*shared, *ArchitectureSection.model_fields}
+    return _path(
+        (part, *keys) if known and keys[0] not in raw[name].get(part, {}) else (name, part, *keys)
+    )
+
+
+def _is_name(name: str) -> bool:
+    return bool(re.fullmatch(MODEL_NAME, name)) and name not in RESERVED
+
+
+def _candidates(raw: dict[str, Any]) -> list[str]:
+    return [key for key in raw if key not in Run.model_fields and key not in SHARED]
+
+
+def _unknown(name: Any, known: Any) -> str:
+    near = difflib.get_close_matches(str(name), [str(each) for each in known], n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(map(str, known))}"
+    return f"{_SHORT.repr(name)}; {hint}"
 
 
 _SHORT = reprlib.Repr()
@@ -320,17 +236,22 @@ def _kind(value: Any) -> str:
         return "nothing"
     if isinstance(value, int) and abs(value) >= 2**63:
         return f"an integer of {value.bit_length()} bits"
-    # Shortened: a value may be long, or through aliases far larger than the file.
     return f"{type(value).__name__} {_SHORT.repr(value)}"
 
 
-def _describe(error: dict[str, Any], raw: dict[str, Any]) -> str:
-    """A pydantic error as one line: path, what is wrong, what is expected."""
-    location = error["loc"]
+def _path(location: Sequence[Any]) -> str:
     names = map(str, location)
-    path = ".".join(name if name.isprintable() else repr(name) for name in names)
+    return ".".join(name if name.isprintable() else repr(name) for name in names)
+
+
+def _describe(error: Any, kind: type[BaseModel], path: str) -> str:
+    """A pydantic error as one line: path, what is wrong, what is expected.
+
+    kind: the type of the outermost section, in which the error's location starts.
+    """
+    location = error["loc"]
     if error["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
+        known = _known_keys(kind, location[:-1])
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
         return f"{path}: unknown key; {hint}"
@@ -342,8 +263,13 @@ def _describe(error: dict[str, Any], raw: dict[str, Any]) -> str:
     return f"{path}: {message}, found {_kind(error['input'])}"
 
 
-def _known_keys(location: tuple[str | int, ...]) -> list[str]:
-    section: Any = Params
+def _known_keys(kind: type[BaseModel], location: Sequence[Any]) -> list[str]:
+    section: Any = kind
     for key in location:
         section = section.model_fields[key].annotation
-    return list(section.model_fields)
+    known = list(section.model_fields)
+    if location == ("model",):
+        known = [*ArchitectureSection.model_fields, *known]
+    if not location and issubclass(kind, ModelSection):
+        known = [key for key in known if key not in ("name", "architecture")]
+    return known

@@ -3,6 +3,7 @@
 DVC runs the stages in the root.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pipeline.errors import UserError
 
 PARAMS = Path("params.yaml")
 REPORTS = Path("reports")
+MODELS, PREDICTIONS = Path("models"), Path("predictions")
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # in the folder of a trained model
 
 
@@ -28,8 +30,8 @@ def data_dir(name: str) -> Path:
 
 
 def models_dir(name: str) -> Path:
-    """Output of `train`: a folder for each seed."""
-    return Path("models") / name
+    """Outputs of `train`: a folder for each seed."""
+    return MODELS / name
 
 
 def model_dir(name: str, seed: int) -> Path:
@@ -38,12 +40,13 @@ def model_dir(name: str, seed: int) -> Path:
 
 
 def predictions_dir(name: str) -> Path:
-    """Output of `evaluate`: a folder for each seed, and predictions.csv of a classifier."""
-    return Path("predictions") / name
+    """Outputs of `evaluate`: a folder for each seed."""
+    return PREDICTIONS / name
 
 
 def prediction_dir(name: str, seed: int) -> Path:
-    """Scores and samples of a trained model: figures.json, samples.json."""
+    """Metrics and samples of a trained model: figures.json, samples.json, measures.json,
+    headline.json, data.json; predictions.csv of a classifier."""
     return predictions_dir(name) / f"seed-{seed}"
 
 
@@ -88,3 +91,8 @@ def write_json(content: Any, path: Path) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     return json.loads(path.read_text("utf-8"))
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, as hex digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

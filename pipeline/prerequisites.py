@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline import MODELS, yaml_file
+from pipeline import yaml_file
 from pipeline.errors import ParamsError
 from pipeline.params import Params
 from pipeline.yaml_file import flatten
@@ -24,7 +24,7 @@ def check(params: Params) -> None:
         ParamsError: data, a GPU or a compiler is missing; the message lists all errors.
     """
     used = _used()
-    values = flatten(params.model_dump())
+    values = flatten(params.content())
     new = {key for key, value in values.items() if value not in used.get(key, ())}
     errors = [f"  {key}: {said}" for key, said in _missing(params, new) if key in new]
     if errors:
@@ -36,25 +36,27 @@ def _missing(params: Params, new: set[str]) -> Iterator[tuple[str, str]]:
 
     new: the keys to check, for a check that takes seconds.
     """
-    from pipeline.data.registry import IMAGES, TEXTS
+    from pipeline.data.registry import KNOWN
 
-    for name in MODELS:
-        data = params.section(name).data
-        images = hasattr(data, "images")
-        key, known = ("images", IMAGES) if images else ("text", TEXTS)
-        value = getattr(data, key)
-        exists = os.path.isdir if images else os.path.isfile
+    for name, section in params.sections.items():
+        known, kind = KNOWN[section.encoder]
+        value = getattr(section.data, section.source)
+        exists = os.path.isdir if kind == "folder" else os.path.isfile
         if value not in known and not exists(value):
-            kind = "folder" if images else "file"
-            yield f"{name}.data.{key}", f"no {kind} {value!r}; {_hint(value, list(known))}"
+            yield (
+                f"{name}.data.{section.source}",
+                f"no {kind} {value!r}; {_hint(value, list(known))}",
+            )
     if params.device == "cuda":
         from torch import cuda
 
         if not cuda.is_available():
             yield "device", "cuda, but torch sees no CUDA GPU; use auto or cpu"
             return
-    compiled = [name for name in MODELS if params.section(name).train.compile]
-    if keys := new & {f"{name}.train.compile" for name in compiled}:
+    compiled = [name for name, section in params.sections.items() if section.train.compile]
+    if compiled and (
+        keys := new & {"train.compile", *(f"{name}.train.compile" for name in compiled)}
+    ):
         from torch import cuda, device
 
         from pipeline.training.compilation import missing_compiler

@@ -10,9 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline import records
 from pipeline.errors import UserError
-from pipeline.params import ImageData, TextData
+from pipeline.parameters.base import ModelSection
+from pipeline.params import Params
 from pipeline.paths import (
     CONFIG,
     WEIGHTS,
@@ -20,8 +20,10 @@ from pipeline.paths import (
     model_dir,
     prediction_dir,
     read_json,
+    require,
     write_json,
 )
+from pipeline.running import records
 from pipeline.wording import listed
 from pipeline.yaml_file import flatten
 
@@ -47,15 +49,15 @@ def fingerprints(data: Path) -> dict[str, str]:
     return {"images": meta["fingerprint"], **digests}
 
 
-def check_data(name: str, wanted: TextData | ImageData) -> None:
-    """Compare data/<name> with the current parameters.
+def check_data(name: str, section: ModelSection) -> None:
+    """Compare data/<name> with the parameters in the section of the model.
 
     Raises:
-        UserError: it was prepared with other parameters.
+        UserError: it is not prepared, or was prepared with other parameters.
     """
-    meta = read_json(data_dir(name) / "meta.json")
-    for key, value in wanted.model_dump().items():
-        found = meta.get("source" if key in ("text", "images") else key)
+    meta = read_json(require(data_dir(name), f"dvc repro prepare@{name}") / "meta.json")
+    for key, value in section.data.model_dump().items():
+        found = meta.get("source" if key == section.source else key)
         if found != value:
             raise UserError(
                 f"{data_dir(name)} was prepared with {name}.data.{key} {found!r}, but params.yaml "
@@ -73,21 +75,26 @@ def check_model(name: str, folder: Path) -> None:
     if recorded is None:
         raise UserError(
             f"{folder} does not record its training data; an earlier version of the program made "
-            f"it: run `dvc repro train@{name}`"
+            f"it: run `{_again(folder)}`"
         )
     found = fingerprints(data_dir(name))
     differing = [what for what in found if found[what] != recorded.get(what)]
     if differing:
         raise UserError(
             f"{folder} was trained on other data than is now in {data_dir(name)} (different "
-            f"{listed(differing)}): run `dvc repro train@{name}` to make them match"
+            f"{listed(differing)}): run `{_again(folder)}` to make them match"
         )
 
 
-def check_architecture(name: str, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+def _again(folder: Path) -> str:
+    """The command that trains the model in `folder` again."""
+    return f"dvc repro train@{folder.parent.name}-{folder.name.removeprefix('seed-')}"
+
+
+def check_architecture(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Compare the configuration of a model with the one that parameters and data give.
 
-    found, wanted: configs for `pipeline.models.build`.
+    folder: of the model. found, wanted: configs for `pipeline.training.models.build`.
 
     Raises:
         UserError: they differ.
@@ -96,8 +103,8 @@ def check_architecture(name: str, found: dict[str, Any], wanted: dict[str, Any])
     for key in theirs:
         if ours.get(key) != theirs[key]:
             raise UserError(
-                f"models/{name} does not match params.yaml: its {key} is {ours.get(key)!r}, not "
-                f"{theirs[key]!r}: run `dvc repro train@{name}` first"
+                f"{folder} does not match params.yaml: its {key} is {ours.get(key)!r}, not "
+                f"{theirs[key]!r}: run `{_again(folder)}` first"
             )
 
 
@@ -105,6 +112,19 @@ def record_model(name: str, seed: int) -> None:
     """Record in predictions/<name> which weights were evaluated."""
     weights = records.sha256(model_dir(name, seed) / WEIGHTS)
     write_json({"weights_sha256": weights}, prediction_dir(name, seed) / MODEL)
+
+
+def check_results(params: Params, name: str) -> None:
+    """Check that the model `name` is trained and evaluated with all seeds, on its data of now.
+
+    Raises:
+        UserError: it is not, or data, models and evaluations do not belong together.
+    """
+    check_data(name, params.section(name))
+    for seed in params.seeds:
+        check_model(name, require(model_dir(name, seed), f"dvc repro train@{name}-{seed}"))
+        require(prediction_dir(name, seed), f"dvc repro evaluate@{name}-{seed}")
+        check_figures(name, seed)
 
 
 def check_figures(name: str, seed: int) -> None:
@@ -118,5 +138,5 @@ def check_figures(name: str, seed: int) -> None:
     if recorded != records.sha256(folder / WEIGHTS):
         raise UserError(
             f"{file.parent} is the evaluation of another model than {folder}: run "
-            f"`dvc repro evaluate@{name}` first"
+            f"`dvc repro evaluate@{name}-{seed}` first"
         )

@@ -68,7 +68,7 @@ def reproduction(params: Params) -> Reproduction:
         laid = _committed(profiles.FOLDER / f"{params.profile}.yaml")
         if laid is not None:
             base, profile = base | profiles.overlay(laid), params.profile
-    ours = flatten(params.model_dump(exclude_none=True))
+    ours = flatten(params.content())
     for values in (base, ours):
         values.pop("profile", None)
     changes = [

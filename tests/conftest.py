@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from ruamel.yaml import YAML
 
 from pipeline.params import Params, validate
+from pipeline.tasks import task_class
+from pipeline.training.task import Task
 
 ROOT = Path(__file__).parent.parent
+MODELS = ("bert", "gpt", "vit")  # of the committed params.yaml
 WORDS = re.findall(r"\S+", "the king and the queen of the north went to sea to see ships come in .")
 
 
@@ -35,6 +39,12 @@ def merge(over: dict[str, Any], under: dict[str, Any]) -> None:
             merge(value, under.setdefault(key, {}))
         else:
             under[key] = value
+
+
+def build(name: str, params: Params, seed: int, data: Path, device: torch.device) -> Task:
+    """The task of the model `name` on the prepared data in the folder `data`."""
+    section = params.section(name)
+    return task_class(section.task)(section, seed, data, device)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from ruamel.yaml import YAML
 
 from tests import repository
 
-STAGE = "train@gpt"
+STAGE = "train@gpt-0"
 STEPS = 400
 WAYS = (
     "the trainer, -9",

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import MODELS
 from pipeline.cli import PROGRAM, main
 from tests import repository
-from tests.conftest import ROOT
+from tests.conftest import MODELS, ROOT
 from tests.test_run import clone, clone_with_an_environment
 
 # What bash does at Tab: it calls the function that `complete` has registered.

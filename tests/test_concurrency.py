@@ -5,8 +5,8 @@ import time
 
 from ruamel.yaml import YAML
 
-from pipeline import MODELS
 from tests import repository
+from tests.conftest import MODELS
 from tests.interruption import runs
 from tests.repository import run
 
@@ -31,11 +31,11 @@ def test_three_trainers_and_a_queue(tmp_path):
     prepared = [f"prepare@{name}" for name in MODELS]
     run(folder, "dvc", "repro", *prepared)
     repository.save(folder, "The data")
-    run(folder, "dvc", "exp", "run", "--queue", "-S", "gpt.train.batch_size=4,16", "train@gpt")
+    run(folder, "dvc", "exp", "run", "--queue", "-S", "gpt.train.batch_size=4,16", "train@gpt-0")
     run(folder, "dvc", "queue", "start", "--jobs", "2")
     trainers = [
         subprocess.Popen(
-            ["dvc", "repro", "--single-item", f"train@{name}"],
+            ["dvc", "repro", "--single-item", f"train@{name}-0"],
             cwd=folder,
             env=repository.environment(),
             stdout=subprocess.PIPE,
@@ -59,3 +59,24 @@ def test_three_trainers_and_a_queue(tmp_path):
 
 
 ACTIVE = ("Running", "Queued")
+
+
+def test_trainings_side_by_side_give_the_lock_of_a_serial_run(tmp_path):
+    locks = []
+    for command in (["dvc", "repro"], ["python", "-m", "pipeline", "repro", "--jobs", "2"]):
+        folder = repository.make(tmp_path / str(len(locks)), commit=False)
+        shrink(folder)
+        yaml, file = YAML(), folder / "params.yaml"
+        params = yaml.load(file)
+        params |= {"models": ["vit", "gpt"], "seeds": [0, 1]}
+        yaml.dump(params, file)
+        repository.save(folder, "Small trainings")
+        output = run(folder, *command)
+        locks.append(YAML(typ="safe", pure=True).load((folder / "dvc.lock").read_text())["stages"])
+    assert list(locks[0]) == list(locks[1])
+    for stage in locks[0]:
+        if stage != "report":  # it has times
+            assert locks[0][stage] == locks[1][stage], stage
+    # The trainings ran before DVC, and its stages only wrote their outputs.
+    assert output.count("continues after step") == 4
+    assert len(runs(folder)) == 4  # in MLflow: each training once

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipeline import MODELS
 from pipeline.params import flatten, validate
 from pipeline.stages.prepare import prepare
 from tests import golden
+from tests.conftest import MODELS
 from transformer import initialization
 
 
@@ -74,7 +74,7 @@ CHANGES = [
     ("name", "key", "value", "steps"), CHANGES, ids=[f"{c[1]}={c[2]}" for c in CHANGES]
 )
 def test_a_changed_recipe_leaves_the_golden_curve(data, name, key, value, steps):
-    content = golden.load().model_dump(exclude_none=True)
+    content = golden.load().content()
     assert flatten(content).get(key) != value
     _put(content, key, value)
     made = golden.curve(validate(content), name, data / name, steps)

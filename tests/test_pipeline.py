@@ -9,10 +9,10 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from pipeline import MODELS
 from pipeline.paths import model_dir, read_json
 from pipeline.tracking.rows import note_experiments, runs_of
 from tests import repository
+from tests.conftest import MODELS
 from tests.repository import run
 
 
@@ -32,8 +32,9 @@ def layers(folder: Path) -> dict[str, int]:
 
 
 def test_the_whole_pipeline(clone, monkeypatch):
-    matrix = ("prepare", "train", "evaluate")
-    everything = [*(f"{stage}@{name}" for stage in matrix for name in MODELS), "report"]
+    everything = [f"{stage}@{name}" for stage in ("prepare", "aggregate") for name in MODELS]
+    everything += [f"{stage}@{name}-0" for stage in ("train", "evaluate") for name in MODELS]
+    everything.append("report")
 
     # The smoke profile, chosen with one flag.
     output = run(clone, "dvc", "exp", "run", "--name", "smoke-run", "-S", "+profile=smoke")
@@ -58,7 +59,7 @@ def test_the_whole_pipeline(clone, monkeypatch):
     assert sorted(name for file in files for name in file["data"]) == sorted(MODELS)
     run(clone, "dvc", "metrics", "diff")
     assert "n_layer" in run(clone, "dvc", "params", "diff")
-    assert "train@vit" in run(clone, "dvc", "dag")
+    assert "train@vit-0" in run(clone, "dvc", "dag")
     run(clone, "dvc", "plots", "show")
     page = (clone / "dvc_plots" / "index.html").read_text()
     for title in ("BERT: loss", "GPT: loss", "ViT: confusion matrix"):
@@ -70,10 +71,10 @@ def test_the_whole_pipeline(clone, monkeypatch):
     # A parameter of one model affects only that model.
     text = (clone / "params.yaml").read_text()
     first, rest = text.split("\ngpt:")
-    rest = rest.replace("warmup_steps: 20", "warmup_steps: 21", 1)
+    rest = rest.replace("matrix_lr: 0.02", "matrix_lr: 0.03", 1)
     (clone / "params.yaml").write_text(f"{first}\ngpt:{rest}")
     changed = json.loads(run(clone, "dvc", "status", "--json"))
-    assert {stage for stage in changed if "@" in stage} == {"train@gpt"}
+    assert {stage for stage in changed if "@" in stage} == {"train@gpt-0"}
     (clone / "params.yaml").write_text(text)
 
     # A shared one affects all three.
@@ -120,11 +121,11 @@ def test_the_whole_pipeline(clone, monkeypatch):
     # An error ends the stage with a message and keeps the old outputs.
     model = (clone / model_dir("bert", 0) / "model.safetensors").read_bytes()
     (clone / "params.yaml").write_text(text.replace("n_layer: 2", "n_layer: two"))
-    output = run(clone, "dvc", "repro", "train@bert", code=255)
+    output = run(clone, "dvc", "repro", "train@bert-0", code=255)
     assert "model.n_layer: should be a valid integer, found str 'two'" in output
     assert "Traceback" not in output
     (clone / "params.yaml").write_text(text)
-    run(clone, "dvc", "repro", "train@bert")
+    run(clone, "dvc", "repro", "train@bert-0")
     assert (clone / model_dir("bert", 0) / "model.safetensors").read_bytes() == model
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from pipeline import MODELS
 from tests import repository
+from tests.conftest import MODELS
 from tests.pipeline.reporting.handmade import result
 
 BERT, GPT = "BERT beside the reference", "GPT beside the reference"

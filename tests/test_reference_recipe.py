@@ -7,12 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.objectives import build
 from pipeline.params import validate
 from pipeline.stages.prepare import prepare
-from pipeline.training import device as devices
-from pipeline.training.checkpoint import NoCheckpoint
-from pipeline.training.loop import train
+from pipeline.tasks.assembly import assemble
+from pipeline.training.loop import NoCheckpoint
+from pipeline.training.observer import Observer
 from tests.conftest import ROOT, with_profile
 from transformer import Architecture, bert
 from transformer.patterns import BlockInputs
@@ -30,11 +29,8 @@ def test_the_first_iteration_of_bert_is_that_of_the_public_logs(raw, tmp_path, m
     monkeypatch.chdir(ROOT)
     params = validate(with_profile(raw, "reference"))
     prepare(params, "bert", tmp_path / "bert")
-    objective = build("bert", params, 0, tmp_path / "bert", devices.prepare(params))
-    settings = params.bert.train
-    history, _ = train(
-        "bert", objective.build_model(), objective, settings, NoCheckpoint(), lambda *_: None, 1
-    )
+    training = assemble(params, "bert", 0, tmp_path / "bert")
+    history = training.train(NoCheckpoint(), Observer(), 1).history
     (first,) = history.steps
     assert 10.1 < first["loss"] < 10.4
     assert 0.75 < first["delta_w"] < 1.25
@@ -43,7 +39,7 @@ def test_the_first_iteration_of_bert_is_that_of_the_public_logs(raw, tmp_path, m
 def test_its_blocks_are_torchs_own_with_the_norm_first(raw):
     """nn.TransformerEncoderLayer(norm_first=True, activation="relu") with the same weights gives
     the same outputs, with dropout at the same places: attention, MLP and branches."""
-    architecture = validate(with_profile(raw, "reference")).architecture("bert")
+    architecture = validate(with_profile(raw, "reference")).section("bert").architecture
     ours = bert(Architecture(**architecture.model_dump()), 50, 20, head_bias=False).eval()
     theirs = nn.TransformerEncoderLayer(
         128, 8, 512, dropout=0.1, activation="relu", batch_first=True, norm_first=True

@@ -22,7 +22,7 @@ def clone(tmp_path_factory):
 
 def cuts(content: bytes) -> list[int]:
     """Where to truncate: at the beginning, within a number, and so that valid YAML remains."""
-    entry = content.index(b"  train@gpt:\n")
+    entry = content.index(b"  train@gpt-0:\n")
     output = content.index(b"    - path: models/gpt", entry)
     size = content.index(b"      size:", output)
     return [0, entry, size, size + len("      size: 1")]

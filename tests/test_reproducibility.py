@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import MODELS
 from tests import repository
+from tests.conftest import MODELS
 from tests.repository import run
 from tests.test_pipeline import stages_run
 

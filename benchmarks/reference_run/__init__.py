@@ -13,3 +13,5 @@ needs only these files; it writes README.md and pictures beside them.
 from pipeline.paths import REPORTS
 
 FOLDER = REPORTS / "reference-run"
+MODELS = ("bert", "gpt", "vit")
+TITLES = {"bert": "BERT", "gpt": "GPT", "vit": "ViT"}

@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from pipeline import MODELS, params
+from benchmarks.reference_run import MODELS
+from pipeline import params
 from pipeline.errors import reports_errors
 
 

@@ -11,11 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.reference_run import FOLDER
-from pipeline import models, records
-from pipeline.objectives import build
-from pipeline.objectives.base import Objective
-from pipeline.objectives.classification import MEANS
-from pipeline.objectives.text import Tokens
+from pipeline import deciding
+from pipeline.curves import EVALUATIONS, STEPS, write_csv
 from pipeline.params import Params
 from pipeline.paths import (
     WEIGHTS,
@@ -26,9 +23,12 @@ from pipeline.paths import (
     require,
     write_json,
 )
-from pipeline.stages.train import EVALUATIONS, STEPS
-from pipeline.training import device as devices
-from pipeline.training.history import write_csv
+from pipeline.running import records
+from pipeline.tasks.assembly import assemble
+from pipeline.tasks.reference import mean_of_batch_means
+from pipeline.tasks.text import Tokens
+from pipeline.training import models
+from pipeline.training.task import Task
 from transformer import Transformer
 from transformer.patterns import AttentionPattern, Bidirectional, Causal
 
@@ -45,16 +45,15 @@ def collect(params: Params, name: str, commit: str | None) -> None:
     Raises:
         UserError: the model is not trained or not evaluated.
     """
-    device = devices.prepare(params)
     trainings, curve, evaluations = [], [], []
     for seed in params.seeds:
         folder = require(model_dir(name, seed), f"dvc repro train@{name}")
         figures = require(prediction_dir(name, seed) / "figures.json", f"dvc repro evaluate@{name}")
-        objective = build(name, params, seed, data_dir(name), device)
+        training = assemble(params, name, seed, data_dir(name))
         model, _ = models.load(folder)
         record = records.read("train", f"{name}-{seed}", folder / WEIGHTS) or {}
         steps, evaluated = (_read(folder / file) for file in (STEPS, EVALUATIONS))
-        curve += [{"seed": seed, **row} for row in CURVES[name](objective, steps, evaluated)]
+        curve += [{"seed": seed, **row} for row in CURVES[name](training.task, steps, evaluated)]
         if name != "vit":  # whose curve has the evaluations
             columns = ("step", "train_loss", *(["loss"] if name == "gpt" else []))
             evaluations += [
@@ -69,10 +68,10 @@ def collect(params: Params, name: str, commit: str | None) -> None:
                 "git_commit": record.get("git_commit") or commit,
                 "machine": record.get("machine"),
                 "versions": record.get("versions"),
-                **FURTHER[name](objective, model.to(device)),
+                **FURTHER[name](training.task, model.to(training.device)),
             }
         )
-    parameters = params.deciding(name, params.seeds[0])
+    parameters = deciding.parameters(params, name, params.seeds[0])
     del parameters["seeds"]
     write_csv(curve, FOLDER / f"{name}.csv")
     if evaluations:
@@ -85,11 +84,11 @@ def _read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _bert_curve(objective: Objective, steps: list, evaluated: list) -> list[dict[str, Any]]:
+def _bert_curve(task: Task, steps: list, evaluated: list) -> list[dict[str, Any]]:
     return _logged(steps, LOGGED_EVERY["bert"], ("loss", "delta_w"))
 
 
-def _gpt_curve(objective: Objective, steps: list, evaluated: list) -> list[dict[str, Any]]:
+def _gpt_curve(task: Task, steps: list, evaluated: list) -> list[dict[str, Any]]:
     return _logged(steps, LOGGED_EVERY["gpt"], ("loss",))
 
 
@@ -102,11 +101,11 @@ def _logged(steps: list, every: int, columns: tuple[str, ...]) -> list[dict[str,
     ]
 
 
-def _vit_curve(objective: Any, steps: list, evaluated: list) -> list[dict[str, Any]]:
+def _vit_curve(task: Any, steps: list, evaluated: list) -> list[dict[str, Any]]:
     """One row for each epoch, with the reference's columns."""
     return [
         {
-            "epoch": int(row["step"]) // objective.steps_per_epoch,
+            "epoch": int(row["step"]) // task.steps_per_epoch,
             "train_loss": row["closing_cross_entropy"],
             "train_accuracy": row["closing_accuracy"],
             "test_loss": row["batch_loss"],
@@ -116,7 +115,7 @@ def _vit_curve(objective: Any, steps: list, evaluated: list) -> list[dict[str, A
     ]
 
 
-def without_and_with_mask(objective: Any, model: Transformer) -> dict[str, Any]:
+def without_and_with_mask(task: Any, model: Transformer) -> dict[str, Any]:
     """GPT's training and validation loss, dropout off, with the causal mask and without a mask: on
     ten random batches, as in the reference's code, and on the whole texts.
 
@@ -127,10 +126,10 @@ def without_and_with_mask(objective: Any, model: Transformer) -> dict[str, Any]:
     for mask, pattern in MASKS.items():
         with attention(model, pattern()):
             batches = {
-                key: _on_random_batches(objective, model, text)
-                for key, text in _texts(objective.tokens).items()
+                key: _on_random_batches(task, model, text)
+                for key, text in _texts(task.tokens).items()
             }
-            whole = objective.validate(model)
+            whole = task.validate(model)
         found.append({"mask": mask, "text": "ten batches", **batches})
         whole = {key: whole[key] for key in batches}
         found.append({"mask": mask, "text": "whole", **whole})
@@ -155,10 +154,10 @@ def _texts(tokens: Tokens) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def _on_random_batches(objective: Any, model: Transformer, text: Tensor) -> float:
+def _on_random_batches(task: Any, model: Transformer, text: Tensor) -> float:
     """Mean loss in nats over the same random batches for each mask."""
-    length = objective.tokens.length + 1
-    random = objective.generator("batches of the reference's evaluation")
+    length = task.tokens.length + 1
+    random = task.generator("batches of the reference's evaluation")
     starts = torch.randint(len(text) - length + 1, (BATCHES, BATCH, 1), generator=random)
     windows = text[(starts + torch.arange(length)).to(text.device)]
     losses = [
@@ -168,19 +167,18 @@ def _on_random_batches(objective: Any, model: Transformer, text: Tensor) -> floa
     return torch.stack(losses).mean().item()
 
 
-def constant_predictions(objective: Any, model: Transformer) -> dict[str, Any]:
+def constant_predictions(task: Any, model: Transformer) -> dict[str, Any]:
     """Whether ViT's predictions depend on the image.
 
     classes: the predicted classes of the test images, with their numbers.
     always: the accuracy of predicting always one class, as the reference's mean over batches.
     probability_range: the largest difference of a class's probability between two test images.
     """
-    logits, names = objective.logits(model, "test"), objective.meta["classes"]
+    logits, names = task.logits(model, "test"), task.meta["classes"]
     counts = logits.argmax(1).bincount(minlength=len(names)).tolist()
-    chances, labels = logits.softmax(1), objective.images["test_labels"]
+    chances, labels = logits.softmax(1), task.images["test_labels"]
     spread = (chances.max(0).values - chances.min(0).values).max().item()
-    over_batches = MEANS["batches of 32"]
-    always = [over_batches((labels == index).float()).item() for index in range(len(names))]
+    always = [mean_of_batch_means((labels == index).float()).item() for index in range(len(names))]
     return {
         "always": dict(zip(names, always, strict=True)),
         "classes": {name: count for name, count in zip(names, counts, strict=True) if count},
@@ -190,7 +188,7 @@ def constant_predictions(objective: Any, model: Transformer) -> dict[str, Any]:
 
 CURVES = {"bert": _bert_curve, "gpt": _gpt_curve, "vit": _vit_curve}
 FURTHER = {
-    "bert": lambda objective, model: {},
+    "bert": lambda task, model: {},
     "gpt": without_and_with_mask,
     "vit": constant_predictions,
 }

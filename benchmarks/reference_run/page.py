@@ -4,11 +4,9 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.reference_run import FOLDER, other_runs, pictures, sections
+from benchmarks.reference_run import FOLDER, MODELS, TITLES, other_runs, pictures, sections
 from benchmarks.reference_run.findings import Collected, load
-from pipeline import MODELS
-from pipeline.reporting.markup import fenced, table
-from pipeline.reporting.opening import TITLES
+from pipeline.markup import fenced, table
 from pipeline.wording import counted, duration, listed
 
 

@@ -16,8 +16,9 @@ from benchmarks.reference_run.findings import (
     target,
 )
 from pipeline.reporting import targets
-from pipeline.reporting.curves import HELD_OUT, MINIMISED, REFERENCE, TRAINING
+from pipeline.reporting.curves import MINIMISED, REFERENCE
 from pipeline.reporting.figures import DPI, STYLE
+from pipeline.views.base import HELD_OUT, TRAINING
 from pipeline.wording import counted
 
 THEIRS = {"color": REFERENCE, "linewidth": 1.2, "zorder": 3}

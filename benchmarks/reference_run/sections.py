@@ -17,8 +17,8 @@ from benchmarks.reference_run.findings import (
     target,
 )
 from benchmarks.reference_run.pictures import FIRST_DELTA_W, FIRST_LOSS
+from pipeline.markup import table
 from pipeline.reporting import targets
-from pipeline.reporting.markup import table
 from pipeline.wording import counted, listed, number
 
 MASKS = {"causal": "with the causal mask", "none": "without a mask"}

@@ -15,15 +15,26 @@ from PIL import Image
 
 from pipeline.data.decoding import decode, resize
 from pipeline.data.image_folders import Folder, read_folder
+from pipeline.data.prepared import Prepared
 from pipeline.data.registry import DIGITS, IMAGES, PHOTOGRAPHS
 from pipeline.data.sources import cache_folder, fetch, mirror_folder, verify
 from pipeline.data.splits import Split, check_classes, check_size, copies, split
-from pipeline.data.suggestions import median_size, suggest
+from pipeline.data.suggestions import advice, median_size, suggest
 from pipeline.errors import UserError
-from pipeline.params import ImageData
-from pipeline.wording import wrapped
+from pipeline.parameters.image_classification import ImageClassificationSection, ImageData
+from pipeline.wording import counted, wrapped
 
 MANIFEST = Path(__file__).parent / "pizza_steak_sushi.sha256"
+
+
+def prepare(section: ImageClassificationSection) -> Prepared:
+    """The images of a model's section; see `encode`."""
+    tensors, meta = encode(section.data)
+    amount = (
+        f"{meta['train_images']:,} + {counted(meta['test_images'], 'image')} of "
+        f"{meta['image_size']} x {meta['image_size']} pixels, {len(meta['classes'])} classes"
+    )
+    return Prepared("images", tensors, meta, amount, advice=advice(meta, section))
 
 
 def encode(data: ImageData) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

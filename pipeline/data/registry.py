@@ -1,5 +1,6 @@
 """The data sets with a name, each with the checksum of its file."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.data.sources import File, Wheel
@@ -123,4 +124,9 @@ IMAGES = {
         "Food-101: research use",
         PHOTOGRAPHS,
     ),
+}
+# By the module of this package that prepares them: the known names, and what else may be given.
+KNOWN: dict[str, tuple[Mapping[str, Text | Images], str]] = {
+    "text": (TEXTS, "file"),
+    "images": (IMAGES, "folder"),
 }

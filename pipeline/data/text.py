@@ -16,11 +16,12 @@ import numpy as np
 from tokenizers import Encoding
 
 from pipeline.data import suitability, tokenization
+from pipeline.data.prepared import Prepared
 from pipeline.data.registry import TEXTS, WORDPIECE_VOCABULARY, Text
 from pipeline.data.sources import fetch
 from pipeline.errors import UserError
-from pipeline.params import MaskedTextData, TextData
-from pipeline.wording import wrapped
+from pipeline.parameters.base import ModelSection, TextData
+from pipeline.wording import counted, wrapped
 
 # The size of enwik8. Encoding takes about a hundred bytes of memory per character.
 MAX_BYTES = 100_000_000
@@ -120,6 +121,18 @@ def _place(content: bytes, position: int) -> str:
     return f"line {line}, byte {position}"
 
 
+def prepare(section: ModelSection) -> Prepared:
+    """The text of a model's section; see `encode`."""
+    tensors, meta, tokenizer = encode(section.data)
+    amount = (
+        f"{meta['train_tokens']:,} + {counted(meta['validation_tokens'], 'token')}, "
+        f"{meta['vocabulary_size']:,} different ({meta['tokenizer']})"
+    )
+    # For `Tokenizer.from_file`.
+    texts = {"tokenizer.json": tokenizer.to_str(pretty=True) + "\n"}
+    return Prepared("tokens", tensors, meta, amount, texts)
+
+
 def encode(
     data: TextData,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any], tokenization.Tokenizer]:
@@ -133,7 +146,7 @@ def encode(
         UserError: see `read`; or the text is too short, or most of its tokens are unknown.
     """
     corpus = read(data.text)
-    by_lines = isinstance(data, MaskedTextData) and data.examples == "lines"
+    by_lines = getattr(data, "examples", "anywhere") == "lines"
     tokenizer = tokenization.TOKENIZERS[data.tokenizer](corpus.documents)
     tokenizer.encode_special_tokens = True  # "[MASK]" in a text is plain text
     unknown = tokenizer.token_to_id("[UNK]")

@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -74,8 +73,3 @@ def _from_counts(
     tokenizer.pre_tokenizer = split
     tokenizer.add_special_tokens(list(SPECIAL))
     return tokenizer
-
-
-def save(tokenizer: Tokenizer, path: Path) -> None:
-    """Write tokenizer.json, for `Tokenizer.from_file`."""
-    path.write_text(tokenizer.to_str(pretty=True) + "\n", encoding="utf-8")

@@ -6,9 +6,9 @@ The length of the text is not read from it: the command has --tokens.
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline import models
 from pipeline.errors import UserError
 from pipeline.inference.settings import Settings
+from pipeline.training import models
 from transformer.generation import Sampling
 
 FILE = "generation_config.json"

@@ -1,21 +1,23 @@
 """Loads the model for a command, with its tokenizer or image preprocessing."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
-from pipeline import models, prompts, provenance
+from pipeline import prompts, provenance
 from pipeline.errors import UserError, first_line
 from pipeline.inference.generation import DEFAULTS, Generation, read_generation
 from pipeline.inference.preparation import Preparation, read_preparation
 from pipeline.inference.settings import Settings
 from pipeline.inference.tokenizer import read_tokenizer
-from pipeline.paths import data_dir, models_dir, read_json, require
+from pipeline.paths import data_dir, model_dir, models_dir, read_json, require
 from pipeline.prompts import Prompt
+from pipeline.training import models
+from pipeline.wording import wrapped
 from transformer import Transformer
-from transformer.heads import ClassificationHead, LanguageModelHead, MaskedLanguageModelHead
 from transformer.positions import LearnedPositions
 from transformer.weights import from_huggingface
 from transformer.weights.huggingface.config import Config
@@ -23,12 +25,21 @@ from transformer.weights.huggingface.vit import labels
 
 # Tensors of other tasks in published checkpoints.
 OTHER_TASKS = ("bert.pooler.", "cls.seq_relationship.", "vit.pooler.")
-# The head that a command needs, and the kind of model, for error messages.
-HEADS = {
-    "bert": (MaskedLanguageModelHead, "a masked language model (BertForMaskedLM or Megatron's)"),
-    "gpt": (LanguageModelHead, "a causal language model (GPT2LMHeadModel, LlamaForCausalLM)"),
-    "vit": (ClassificationHead, "an image classifier (ViTForImageClassification)"),
-}
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a model of a Hugging Face folder must be.
+
+    kind: the class of its head. wanted: the kind of model, for error messages.
+    mask: the mask token of the models trained here, if they have one.
+    generates: whether to read the folder's generation settings.
+    """
+
+    kind: type
+    wanted: str
+    mask: str | None = None
+    generates: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,12 @@ class TextModel:
     context: int
     mask: str | None
     generation: Generation = DEFAULTS
+
+    @classmethod
+    def read(cls, folder: Path, tokenizer: Path, mask: str | None) -> "TextModel":
+        """The trained model in `folder`, with the file of its tokenizer."""
+        model, config = models.load(folder)
+        return cls(model, Tokenizer.from_file(str(tokenizer)), config["length"], mask)
 
     def encode(self, text: str) -> Prompt:
         """The tokens of a text.
@@ -93,20 +110,25 @@ class ImageModel:
     independent: bool = False
 
 
-def text_model(name: str, source: Path | None) -> TextModel:
+def text_model(head: Head, name: str, source: Path | None) -> TextModel:
     """The model trained here as `name`, or the one in the Hugging Face folder `source`.
 
     Raises:
         UserError: it is missing, of another kind, or has parts that are not supported.
     """
     if source is None:
-        model, config = trained(name)
-        tokenizer = Tokenizer.from_file(str(data_dir(name) / "tokenizer.json"))
-        return TextModel(model, tokenizer, config["length"], "[MASK]" if name == "bert" else None)
-    model, config = _from_folder(name, source)
+        return TextModel.read(trained(name), data_dir(name) / "tokenizer.json", head.mask)
+    model, config = _from_folder(head, source)
     tokenizer, mask = read_tokenizer(source, config)
-    generation = read_generation(source) if name == "gpt" else DEFAULTS
+    generation = read_generation(source) if head.generates else DEFAULTS
     return HuggingFaceTextModel(model, tokenizer, _context(model), mask, generation)
+
+
+def print_unknown_words(prompt: Prompt) -> None:
+    """Print a note on the words of a text that are not in the vocabulary, if there are any."""
+    if prompt.unknown:
+        words = ", ".join(map(repr, dict.fromkeys(prompt.unknown)))
+        print(wrapped(f"note: words that are not in the vocabulary: {words}"), file=sys.stderr)
 
 
 def _context(model: Transformer) -> int:
@@ -117,20 +139,20 @@ def _context(model: Transformer) -> int:
     return len(model.blocks[0].attention.rotation.sine)
 
 
-def image_model(source: Path | None) -> ImageModel:
-    """The classifier trained here, or the one in the Hugging Face folder `source`.
+def image_model(head: Head, name: str, source: Path | None) -> ImageModel:
+    """The classifier trained here as `name`, or the one in the Hugging Face folder `source`.
 
     Raises:
         UserError: as `text_model`, or its image preprocessing is not supported.
     """
     if source is None:
-        model, config = trained("vit")
-        meta = read_json(data_dir("vit") / "meta.json")
+        model, config = models.load(trained(name))
+        meta = read_json(data_dir(name) / "meta.json")
         size = (config["image_size"],) * 2
         # As in `prepare`: bilinear, ignoring the aspect ratio.
         preparation = Preparation(size, 2, 1 / 255, meta["mean"], meta["std"])
         return ImageModel(model, meta["classes"], preparation)
-    model, config = _from_folder("vit", source)
+    model, config = _from_folder(head, source)
     classes = labels(Config(config, models.CONFIG))
     preparation = read_preparation(source, model.embedding)
     kind = config.get("problem_type")
@@ -140,20 +162,21 @@ def image_model(source: Path | None) -> ImageModel:
     return ImageModel(model, classes, preparation, independent)
 
 
-def trained(name: str) -> tuple[Transformer, dict[str, Any]]:
-    """The model in models/<name> (the lowest seed) and its config; data/<name> exists too.
+def trained(name: str) -> Path:
+    """The folder of the model in models/<name> (the lowest seed); data/<name> exists too.
 
     Raises:
         UserError: it is not trained, its data is not prepared, or the two do not match.
     """
-    folders = require(models_dir(name), f"dvc repro train@{name}").glob("seed-*")
-    folder = min(folders, key=lambda path: int(path.name.removeprefix("seed-")))
+    found = models_dir(name).glob("seed-*")
+    seed = min((int(path.name.removeprefix("seed-")) for path in found), default=0)
+    folder = require(model_dir(name, seed), f"dvc repro train@{name}-{seed}")
     require(data_dir(name) / "meta.json", f"dvc repro prepare@{name}")
     provenance.check_model(name, folder)
-    return models.load(folder)
+    return folder
 
 
-def _from_folder(name: str, source: Path) -> tuple[Transformer, dict[str, Any]]:
+def _from_folder(head: Head, source: Path) -> tuple[Transformer, dict[str, Any]]:
     """The model in a Hugging Face folder, with its config.json."""
     config = Settings(source / models.CONFIG).values
     if "kind" in config:
@@ -162,8 +185,7 @@ def _from_folder(name: str, source: Path) -> tuple[Transformer, dict[str, Any]]:
         model = from_huggingface(source, drop=OTHER_TASKS)
     except ValueError as error:
         raise UserError(str(error)) from None
-    head, wanted = HEADS[name]
-    if not isinstance(model.head, head):
+    if not isinstance(model.head, head.kind):
         found = config["architectures"][0]
-        raise UserError(f"{source}: this command needs {wanted}, not a {found}")
+        raise UserError(f"{source}: this command needs {head.wanted}, not a {found}")
     return model, config

@@ -1,7 +1,6 @@
 """Learning curves of our training and the reference: loss, and accuracy for the classifier."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,80 +11,18 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, NullLocator
 
 from pipeline.reporting import targets
-from pipeline.reporting.results import Result
 from pipeline.reporting.targets import ModelTargets
+from pipeline.results import Result
+from pipeline.views import view
+from pipeline.views.base import Panel
 from pipeline.wording import counted, number
 
-TRAINING, HELD_OUT, REFERENCE, MINIMISED = "#1f5fa8", "#cc6d16", "#3a3a3a", "#9aa5b1"
+REFERENCE, MINIMISED = "#3a3a3a", "#9aa5b1"
 BASELINE = "#6b7682"
 SMOOTHING = 0.02  # width of the moving average, as a share of the curve
 MARKED = 30  # most evaluations for a curve with dots
 LABEL = 7.5  # font size in the margin, in points
 DASHED, DOTTED = ({"linestyle": style, "linewidth": 1} for style in ("--", "-."))
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A line for one metric of the evaluations. label: its name in the legend."""
-
-    figure: str
-    label: str
-    color: str
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One pair of axes.
-
-    curves: ours; a target for the metric has the same colour.
-    minimised: the metric of each step to show behind them, if any.
-    reference: columns of the reference's curves, with label and line style.
-    baseline: our metric of a model that knows only frequencies.
-    """
-
-    ylabel: str
-    curves: tuple[Curve, ...]
-    reference: tuple[tuple[str, str, str], ...]
-    baseline: str
-    minimised: str | None = None
-    limits: tuple[float, float] | None = None
-
-
-def _language_model(baseline: str, held_out: str) -> tuple[Panel, ...]:
-    ours = (
-        Curve("train_loss", "training text, measured like the target", TRAINING),
-        Curve("loss", f"{held_out} text", HELD_OUT),
-    )
-    reference = (("loss", "the reference: training batches", "-"),)
-    return (Panel("loss (nats)", ours, reference, baseline, minimised="loss"),)
-
-
-def _classifier(kind: str, closing: str, limits: tuple[float, float] | None = None) -> Panel:
-    ours = (
-        Curve(closing, "training batches, mean over an epoch", TRAINING),
-        Curve(f"batch_{kind}", "test images, mean over batches of 32", HELD_OUT),
-    )
-    reference = (
-        (f"train_{kind}", "the reference: training batches", "-"),
-        (f"test_{kind}", "the reference: test images", ":"),
-    )
-    ylabel = "loss (nats)" if kind == "loss" else kind
-    return Panel(ylabel, ours, reference, f"baseline_batch_{kind}", limits=limits)
-
-
-PANELS = {
-    "bert": _language_model("baseline_train_loss", "held-out"),
-    "gpt": _language_model("baseline_loss", "validation"),
-    "vit": (
-        _classifier("loss", "closing_cross_entropy"),
-        _classifier("accuracy", "closing_accuracy", (0.0, 1.0)),
-    ),
-}
-TITLES = {
-    "bert": "BERT: loss by tokens seen",
-    "gpt": "GPT: loss by tokens seen",
-    "vit": "ViT: loss and accuracy by images seen",
-}
 
 
 def draw(figure: Figure, result: Result, reached: ModelTargets | None) -> None:
@@ -94,19 +31,19 @@ def draw(figure: Figure, result: Result, reached: ModelTargets | None) -> None:
 
     reached: targets and cost of the reference; None if there are none for these data.
     """
-    panels = PANELS[result.name]
+    seen = view(result.task)
+    panels = seen.panels
     figure.set_size_inches(8 if len(panels) == 1 else 10, 4.6)
     figure.set_layout_engine("constrained")
-    figure.suptitle(TITLES[result.name], fontsize=12, x=0.01, ha="left")
+    figure.suptitle(f"{seen.title(result.name)}: {seen.drawn}", fontsize=12, x=0.01, ha="left")
     handles: dict[str, Line2D] = {}
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         handles |= _panel(axes, panel, result, reached)
-    known = "class" if result.name == "vit" else "word"
     entries = list(handles.values())
     for label, look in (
         ("final result", {"linestyle": "", "marker": "D", "markersize": 5}),
         *((("target for the curve of this colour", DASHED),) if reached else ()),
-        (f"baseline: only {known} frequencies", DOTTED),
+        (f"baseline: only {seen.known} frequencies", DOTTED),
     ):
         entries.append(Line2D([], [], color=BASELINE, label=label, **look))
     if (count := len(result.trainings)) > 1:
@@ -128,19 +65,19 @@ def _panel(
         drawn += _line(axes, steps[0][unit], smoothed, color=MINIMISED, label=label, linewidth=1)
     margin = []
     for curve in panel.curves:
-        if curve.figure not in result.trainings[0].evaluations:  # a text without a held-out part
+        if curve.metric not in result.trainings[0].evaluations:  # a text without a held-out part
             continue
         evaluations = [training.evaluations for training in result.trainings]
         marked = {"marker": "o", "markersize": 3} if len(evaluations[0]) <= MARKED else {}
         style = {"color": curve.color, "label": curve.label, "linewidth": 1.3, **marked}
         seen = evaluations[0][unit]
-        drawn += _line(axes, seen, [rows[curve.figure] for rows in evaluations], **style)
-        if curve.figure in result.figures:
-            final = result.figures[curve.figure]
+        drawn += _line(axes, seen, [rows[curve.metric] for rows in evaluations], **style)
+        if curve.metric in result.figures:
+            final = result.figures[curve.metric]
             axes.plot(seen.iloc[-1], final, "D", color=curve.color, markersize=5, zorder=3)
             margin.append((final, f"ours {number(final)}", curve.color))
         for target in reached.targets if reached else ():
-            if target.ours == curve.figure:
+            if target.ours == curve.metric:
                 axes.axhline(target.value, color=curve.color, **DASHED)
                 margin.append((target.value, f"target {number(target.value)}", curve.color))
     if reached:

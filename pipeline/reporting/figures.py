@@ -12,12 +12,12 @@ matplotlib.use("Agg")  # draws into files, without a screen
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
-from safetensors.numpy import load_file
 
-from pipeline.paths import data_dir
-from pipeline.reporting import answers, curves
-from pipeline.reporting.results import Result
+from pipeline.reporting import curves
 from pipeline.reporting.targets import ModelTargets
+from pipeline.results import Result
+from pipeline.views import view
+from pipeline.views.base import picture
 
 STYLE = {
     "axes.grid": True,
@@ -33,22 +33,18 @@ COLORS = 256  # a palette makes the file three times smaller
 
 
 def draw(result: Result, reached: ModelTargets | None, folder: Path) -> list[Path]:
-    """Draw all pictures of one model; returns the files: the learning curves, and for a classifier
-    its confusion matrix and some predictions.
+    """Draw all pictures of one model: its curves, and those of its view; returns the files.
 
     reached: targets and cost of the reference; None if there are none for these data.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"{result.name}.png"]
+    files = [folder / picture(result)]
     with _saved(files[0]) as figure:
         curves.draw(figure, result, reached)
-    if result.predictions is not None:
-        files += [folder / f"{result.name}-{kind}.png" for kind in ("confusion", "predictions")]
-        with _saved(files[1]) as figure:
-            answers.confusion(figure, result.predictions, result.data["classes"])
-        with _saved(files[2]) as figure:
-            pixels = load_file(data_dir(result.name) / "images.safetensors")["test_images"]
-            answers.samples(figure, result.samples, pixels)
+    for kind, draw_into in view(result.task).pictures(result).items():
+        files.append(folder / picture(result, kind))
+        with _saved(files[-1]) as figure:
+            draw_into(figure)
     return files
 
 

@@ -1,23 +1,22 @@
 """The section of the report on one model."""
 
 import statistics
-from pathlib import Path
 
-from pipeline.reporting.markup import fenced, table
-from pipeline.reporting.opening import TITLES
-from pipeline.reporting.results import Result, Training
+from pipeline.markup import table
+from pipeline.results import Result, Training
+from pipeline.views import view
+from pipeline.views.base import PICTURES, picture
 from pipeline.wording import counted, number, prefixed, significant
 
-HIDDEN = "■"
 
-
-def section(result: Result, pictures: list[Path]) -> str:
-    """Learning curves, results, origin and samples. pictures: files, the curves first."""
-    title = TITLES[result.name]
-    parts = [f"## {title}\n", f"![{title}: curves](figures/{pictures[0].name})\n"]
+def section(result: Result) -> str:
+    """Learning curves, results, origin and samples."""
+    seen = view(result.task)
+    title = seen.title(result.name)
+    parts = [f"## {title}\n", f"![{title}: curves]({PICTURES}/{picture(result)})\n"]
     parts.append(table(["figure", "value"], _figures(result), "lr"))
     parts += [_provenance(training) for training in result.trainings]
-    parts.append(SAMPLES[result.name](result, pictures))
+    parts.append(seen.shown(result))
     return "\n".join(parts)
 
 
@@ -27,7 +26,7 @@ def _figures(result: Result) -> list[tuple[str, str]]:
     # Without a held-out part, its metrics are missing.
     rows = [
         (label, _spread(result, key))
-        for key, label in FIGURES[result.name].items()
+        for key, label in view(result.task).rows.items()
         if key in figures
     ]
     if "best_loss" in figures:
@@ -87,67 +86,3 @@ def _provenance(training: Training) -> str:
         made = f"restored from DVC's cache, {made}"
     commit = f", commit `{record['git_commit']}`" if record["git_commit"] else ""
     return f"Seed {training.seed}: {made} on {record['device']}{commit}; {run}.\n"
-
-
-def _bert_samples(result: Result, pictures: list[Path]) -> str:
-    lines = []
-    for sample in result.samples:
-        lines += ["", sample["masked"].replace("[MASK]", HIDDEN)]
-        for answer, words in zip(sample["answer"], sample["predictions"], strict=True):
-            mark = "+" if answer == words[0][0] else "-"
-            guesses = "  ".join(f"{word} {chance:.0%}" for word, chance in words)
-            lines.append(f"  {mark} {answer:<14} {guesses}")
-    lines_of = "Held-out text" if "loss" in result.figures else "Training text"
-    heading = f"{lines_of}; for each {HIDDEN}, the right word and the most likely words:\n\n"
-    return heading + fenced("\n".join(lines[1:]))
-
-
-def _gpt_samples(result: Result, pictures: list[Path]) -> str:
-    blocks = [
-        fenced(f"{sample['prompt']}\n--> {sample['continuation']}") for sample in result.samples
-    ]
-    return "Prompts from the validation text, and the model's text:\n\n" + "\n".join(blocks)
-
-
-def _vit_samples(result: Result, pictures: list[Path]) -> str:
-    answers = result.predictions[result.predictions["seed"] == str(result.trainings[0].seed)]
-    wrong = int((answers["actual"] != answers["predicted"]).sum())
-    shown = sum(map(str.__ne__, result.samples["actual"], result.samples["predicted"]))
-    which = f" with seed {result.trainings[0].seed}" if len(result.trainings) > 1 else ""
-    some = "all of them" if shown == wrong else f"the {shown} with the highest probability"
-    mistakes = f" Mistakes come first, {some}, with the true class below." if wrong else ""
-    return (
-        f"![ViT: confusion matrix](figures/{pictures[1].name})\n\n"
-        f"The model{which} is wrong on {wrong:,} of "
-        f"{counted(len(answers), 'test image')}.{mistakes}\n\n"
-        f"![ViT: predictions](figures/{pictures[2].name})\n"
-    )
-
-
-SAMPLES = {"bert": _bert_samples, "gpt": _gpt_samples, "vit": _vit_samples}
-FIGURES = {
-    "bert": {
-        "loss": "held-out loss (nats)",
-        "top1": "held-out accuracy",
-        "top5": "held-out top-5 accuracy",
-        "train_loss": "training loss",
-        "baseline_train_loss": "training loss of only word frequencies",
-        "baseline_loss": "held-out loss of only word frequencies",
-    },
-    "gpt": {
-        "train_loss": "training loss (nats)",
-        "loss": "validation loss (nats)",
-        "perplexity": "validation perplexity",
-        "bits_per_byte": "validation bits per byte",
-        "baseline_loss": "validation loss of only token frequencies",
-    },
-    "vit": {
-        "accuracy": "test accuracy, per image",
-        "loss": "test loss, per image (nats)",
-        "batch_accuracy": "test accuracy, mean over batches of 32",
-        "batch_loss": "test loss, mean over batches of 32",
-        "train_accuracy": "training accuracy, without augmentation",
-        "baseline_accuracy": "test accuracy of the most frequent class",
-        "classes_predicted": "different classes predicted",
-    },
-}

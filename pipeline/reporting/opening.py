@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
+from pipeline.markup import plain
 from pipeline.params import Params
 from pipeline.reporting import time_to_target
-from pipeline.reporting.markup import plain
-from pipeline.reporting.results import Result
 from pipeline.reporting.targets import ModelTargets
 from pipeline.reporting.time_to_target import Moment
 from pipeline.reporting.verdicts import Verdict, tally
+from pipeline.results import Result
+from pipeline.views import view
 from pipeline.wording import counted, listed, number, prefixed, significant
 
-TITLES = {"bert": "BERT", "gpt": "GPT", "vit": "ViT"}
 LIKE_FOR_LIKE = "dvc exp run -S +profile=record"
 
 
@@ -30,9 +30,11 @@ def opening(
         judged = [verdict for verdict in verdicts if verdict.model == name]
         if name in reached:
             text = " ".join(_model(result, judged, reached[name]))
+        elif not result.data.get("own"):
+            text = f"no targets. Data: {plain(result.data['title'])}."
         else:
             text = f"no targets for these data: {plain(result.data['title'])}."
-        lines.append(f"- **{TITLES[name]}**: {text}")
+        lines.append(f"- **{title(result)}**: {text}")
     return "\n".join(lines) + "\n"
 
 
@@ -106,6 +108,11 @@ def _certainty(result: Result, verdicts: Sequence[Verdict]) -> list[str]:
     else:
         sure = f"the 95% confidence intervals of {listed(undecided)} include their targets"
     return [f"{count} seeds; {sure}."]
+
+
+def title(result: Result) -> str:
+    """The title of a model."""
+    return view(result.task).title(result.name)
 
 
 def cost(moment: Moment, unit: str) -> str:

@@ -3,18 +3,19 @@
 import os
 from collections.abc import Sequence
 
-from pipeline import progress
 from pipeline.paths import PARAMS, REPORTS, root
-from pipeline.reporting.opening import TITLES, margin
+from pipeline.reporting.opening import margin, title
 from pipeline.reporting.verdicts import Verdict
+from pipeline.results import Result
+from pipeline.running import progress
 from pipeline.wording import duration, number
 
 
-def show(verdicts: Sequence[Verdict]) -> None:
+def show(verdicts: Sequence[Verdict], results: dict[str, Result]) -> None:
     """Print the verdicts, the duration, and where to look next."""
     rows = [
         (
-            f"{TITLES[verdict.model]} {verdict.target.name}",
+            f"{title(results[verdict.model])} {verdict.target.name}",
             number(verdict.ours) + margin(verdict),
             f"target {number(verdict.target.value)}",
             str(verdict),

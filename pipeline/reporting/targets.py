@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline import MODELS, yaml_file
+from pipeline import yaml_file
 from pipeline.errors import UserError
 from pipeline.paths import REPORTS
 
@@ -89,16 +89,16 @@ class ModelTargets(Section):
 
 
 def load(path: Path = FILE) -> dict[str, ModelTargets]:
-    """The targets of all three models.
+    """The targets of the models that have some.
 
     Raises:
-        UserError: the file does not match `ModelTargets` for each model.
+        UserError: the file is not a mapping, or a section does not match `ModelTargets`.
     """
     raw = yaml_file.read(path)
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: expected a section for each model with targets")
     try:
-        return {name: ModelTargets.model_validate(raw[name]) for name in MODELS}
-    except KeyError as error:
-        raise UserError(f"{path}: no section {error}") from None
+        return {name: ModelTargets.model_validate(section) for name, section in raw.items()}
     except ValidationError as failure:
         error = failure.errors()[0]
         where = ".".join(map(str, error["loc"]))
@@ -106,11 +106,14 @@ def load(path: Path = FILE) -> dict[str, ModelTargets]:
 
 
 def about(data: dict[str, dict[str, Any]]) -> dict[str, ModelTargets]:
-    """The targets by model, without models on a user's own data.
+    """The targets by model, without models that have none or use a user's own data.
 
     data: meta.json of `prepare`, by model.
     """
-    return {name: each for name, each in load().items() if not data[name].get("own")}
+    known = load()
+    return {
+        name: known[name] for name, meta in data.items() if name in known and not meta.get("own")
+    }
 
 
 def curve(name: str) -> pd.DataFrame:

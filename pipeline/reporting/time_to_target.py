@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.reporting.results import Result, Training
 from pipeline.reporting.targets import ModelTargets, Target
+from pipeline.results import Result, Training
 
 
 @dataclass(frozen=True)

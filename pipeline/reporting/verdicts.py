@@ -9,8 +9,8 @@ from typing import Any
 from scipy.stats import t as student_t
 
 from pipeline.params import Params
-from pipeline.reporting.results import Result
 from pipeline.reporting.targets import ModelTargets, Target
+from pipeline.results import Result
 from pipeline.wording import prefixed
 
 CONFIDENCE = 0.95
@@ -97,15 +97,6 @@ def tally(verdicts: list[Verdict]) -> tuple[int, int]:
     """The number of comparable targets that are met, and of all comparable ones."""
     comparable = [verdict for verdict in verdicts if verdict.like_for_like]
     return sum(verdict.met for verdict in comparable), len(comparable)
-
-
-def one_class_only(result: Result) -> list[int]:
-    """Seeds for which a classifier always predicts the same class: it has learnt nothing."""
-    return [
-        training.seed
-        for training in result.trainings
-        if training.figures.get("classes_predicted") == 1
-    ]
 
 
 def _differences(params: Params, result: Result, targets: ModelTargets) -> list[str]:

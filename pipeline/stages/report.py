@@ -6,24 +6,26 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline import MODELS, provenance, records, tracking
+from pipeline import provenance, results, tracking
+from pipeline.markup import table
 from pipeline.params import Params
-from pipeline.paths import REPORTS, model_dir, predictions_dir, replacing, require, write_json
+from pipeline.paths import REPORTS, replacing, write_json
 from pipeline.reporting import (
     figures,
     markdown,
-    results,
     summary,
     targets,
     time_to_target,
     verdicts,
 )
-from pipeline.reporting.markup import table
-from pipeline.reporting.results import Result
 from pipeline.reporting.targets import ModelTargets
 from pipeline.reporting.time_to_target import Moment
 from pipeline.reporting.verdicts import Verdict
 from pipeline.reproduction import reproduction
+from pipeline.results import Result
+from pipeline.running import records
+from pipeline.stages.aggregate import remove_unused
+from pipeline.views.base import PICTURES
 from pipeline.wording import number
 
 
@@ -35,22 +37,22 @@ def report(params: Params) -> None:
         UserError: a model is not evaluated; data, models and evaluations do not belong together; or
             reports/targets.yaml is not valid.
     """
-    for name in MODELS:
-        require(predictions_dir(name), f"dvc repro evaluate@{name}")
-        provenance.check_data(name, params.section(name).data)
-        for seed in params.seeds:
-            provenance.check_model(name, require(model_dir(name, seed), f"dvc repro train@{name}"))
-            provenance.check_figures(name, seed)
-    found = {name: results.load(name, params.seeds) for name in MODELS}
+    remove_unused(params)
+    for name in params.models:
+        provenance.check_results(params, name)
+    found = {
+        name: results.load(name, params.section(name).task, params.seeds) for name in params.models
+    }
     reached = targets.about({name: result.data for name, result in found.items()})
     judged = [
         verdict
         for name, wanted in reached.items()
         for verdict in verdicts.judge(params, found[name], wanted)
     ]
-    folder = REPORTS / "figures"
+    folder = REPORTS / PICTURES
     shutil.rmtree(folder, ignore_errors=True)
-    pictures = {name: figures.draw(found[name], reached.get(name), folder) for name in MODELS}
+    for name, result in found.items():
+        figures.draw(result, reached.get(name), folder)
     environment = {
         "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": records.machine(),
@@ -59,17 +61,15 @@ def report(params: Params) -> None:
     }
     again = reproduction(params)
     command = again.command(environment["git_commit"])
-    text = markdown.render(
-        params, again.label, found, judged, reached, pictures, environment, command
-    )
+    text = markdown.render(params, again.label, found, judged, reached, environment, command)
     with replacing(REPORTS / "metrics.md") as fresh:
         fresh.write_text(text, "utf-8")
     times = {name: _times(found[name], wanted) for name, wanted in reached.items()}
     content = _content(params, found, judged, times, environment, command)
     write_json({**content, "changes": again.changes}, REPORTS / "metrics.json")
     write_json(_medians(times), REPORTS / "time_to_target.json")
-    summary.show(judged)
-    for name in MODELS:
+    summary.show(judged, found)
+    for name in params.models:
         for index, seed in enumerate(params.seeds):
             trained = tracking.TrainedModel(params, name, seed)
             with trained.tracker("report") as tracker:
@@ -157,10 +157,11 @@ def _content(
             }
             for verdict in judged
         ],
-        "one_class_only": verdicts.one_class_only(found["vit"]),
         "models": {
             name: {
+                "task": result.task,
                 "data": result.data,
+                "one_class_only": result.one_class_only,
                 "measures": result.measures,
                 "time_to_target": times.get(name, {}),
                 "figures": result.figures,
@@ -171,7 +172,7 @@ def _content(
             }
             for name, result in found.items()
         },
-        "params": params.model_dump(exclude_none=True),
+        "params": params.content(),
         "command": command,
         **environment,
     }

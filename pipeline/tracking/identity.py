@@ -8,10 +8,11 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipeline import records
-from pipeline.params import Params
+from pipeline import deciding
+from pipeline.params import SHARED, Params
 from pipeline.profiles import DEFAULT
 from pipeline.reproduction import Reproduction, reproduction
+from pipeline.running import records
 
 LONGEST = 24  # characters of a value in a name; a longer value is cut at its beginning
 NAMED = 3  # changes in a name; it has the number of further ones
@@ -57,7 +58,7 @@ def identity(
 ) -> Identity:
     """The run of the training of `model` with `seed`, for one of the stages that add to it."""
     again = reproduction(params)
-    depends = params.deciding(model, seed)
+    depends = deciding.parameters(params, model, seed)
     digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode())
     experiment = os.environ.get("DVC_EXP_NAME")
     tags = {
@@ -101,7 +102,7 @@ def _name(again: Reproduction, model: str, seed: int, several: bool, experiment:
 
 def _concerns(change: str, model: str) -> bool:
     """Whether an override of `-S` affects the model; the name has the seed separately."""
-    return _section(change) in ("threads", "device", "model", model)
+    return _section(change) in ("threads", "device", *SHARED, model)
 
 
 def _section(change: str) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from pipeline import records
 from pipeline.errors import UserError
 from pipeline.paths import root
+from pipeline.running import records
 from pipeline.tracking import rows, store
 from pipeline.tracking.identity import Identity
 from pipeline.tracking.run import Run

@@ -8,9 +8,8 @@ import json
 import subprocess
 from typing import Any
 
-from pipeline import MODELS
 from pipeline.errors import UserError, first_line
-from pipeline.paths import models_dir, read_json, root, write_json
+from pipeline.paths import MODELS, read_json, root, write_json
 
 WORKSPACE = "workspace"  # the row of uncommitted results
 # Tags of a run: the experiments that it belongs to, and the SHA-256 of its trained model.
@@ -99,8 +98,7 @@ def _weights(row: str) -> list[str]:
         files = LocalFileSystem() if row == WORKSPACE else DVCFileSystem(rev=row)
         summaries = [
             json.loads(files.read_text(path))
-            for name in MODELS
-            for path in sorted(files.glob(f"{models_dir(name)}/seed-*/summary.json"))
+            for path in sorted(files.glob(f"{MODELS}/*/seed-*/summary.json"))
         ]
     except Exception as error:  # DVC and git raise many kinds
         raise UserError(f"{row}: DVC has no models of this row: {first_line(error)}") from None

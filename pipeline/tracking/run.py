@@ -10,8 +10,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from pipeline import records
 from pipeline.paths import read_json
+from pipeline.running import records
 from pipeline.tracking import registry, rows, store
 from pipeline.tracking.identity import Identity
 

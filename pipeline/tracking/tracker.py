@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import print_error
-from pipeline.lifetime import unbroken
 from pipeline.params import Params
+from pipeline.running.lifetime import unbroken
 from pipeline.tracking import outbox, run, store
 from pipeline.tracking.identity import identity
 from pipeline.tracking.run import Run

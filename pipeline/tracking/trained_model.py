@@ -4,7 +4,6 @@ It reads the outputs of the stages. So it can also log a training whose run MLfl
 the model came from DVC's cache, or the run was deleted.
 """
 
-import csv
 import hashlib
 import json
 import os
@@ -12,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import records
+from pipeline.curves import EVALUATIONS, STEPS, read_csv
 from pipeline.params import Params
 from pipeline.paths import CONFIG, WEIGHTS, data_dir, model_dir, prediction_dir, read_json
+from pipeline.running import records
 from pipeline.tracking.rows import WEIGHTS_TAG, WORKSPACE
 from pipeline.tracking.tracker import Tracker
 
@@ -90,8 +90,8 @@ class TrainedModel:
         if not tracker.created and (tracker.run_id or self.record):
             return False
         tracker.data(read_json(data_dir(self.name) / "meta.json"))
-        tracker.steps(_rows(self.folder / "history.csv"))
-        tracker.evaluations(_rows(self.folder / "validation.csv"))
+        tracker.steps(read_csv(self.folder / STEPS))
+        tracker.evaluations(read_csv(self.folder / EVALUATIONS))
         self.log_training(tracker)
         tracker.tags({"restored": "from what DVC keeps"})
         return True
@@ -109,7 +109,7 @@ class TrainedModel:
 
     def _comparable(self, figure: str) -> str:
         """A hash that is equal for models measured in the same way on the same data."""
-        measures = read_json(self.predictions.parent / "measures.json")
+        measures = read_json(self.predictions / "measures.json")
         objective = self.params.section(self.name).objective.model_dump()
         depends = {
             "data": read_json(self.folder / CONFIG)["data"],
@@ -117,8 +117,3 @@ class TrainedModel:
             "evaluation": {k: v for k, v in objective.items() if k.startswith("evaluation")},
         }
         return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _rows(file: Path) -> list[dict[str, float]]:
-    with file.open(newline="", encoding="utf-8") as lines:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline import MODELS
+from pipeline.params import names
 from pipeline.paths import read_json, results_dir
 from pipeline.tracking import rows, store
 
@@ -35,14 +35,15 @@ def update(client: Any, experiment_id: str, row: str = "", run_ids: Iterable[str
     row, run_ids: a row of `dvc exp show` and its runs, for a view of these runs only.
     """
     runs = client.search_runs([experiment_id], "tags.stage = 'train'", max_results=RUNS)
-    views = {OVERVIEW: _view("All models", runs, MODELS, "tags.stage = 'train'")}
-    for name in MODELS:
+    models = _models(runs)
+    views = {OVERVIEW: _view("All models", runs, models, "tags.stage = 'train'")}
+    for name in models:
         ours = [run for run in runs if run.data.tags.get("model") == name]
         views[name] = _view(name, ours, [name], f"tags.model = '{name}'")
     if row:
         chosen = [run for run in runs if run.info.run_id in set(run_ids)]
         query = ", ".join(f"'{run_id}'" for run_id in run_ids)
-        views[ROW] = _view(f"dvc: {row}", chosen, MODELS, f"attributes.run_id IN ({query})")
+        views[ROW] = _view(f"dvc: {row}", chosen, models, f"attributes.run_id IN ({query})")
     for key, value in store.KIND.items():
         client.set_experiment_tag(experiment_id, key, value)
     for key, view in views.items():
@@ -94,6 +95,11 @@ def _view(title: str, runs: list[Any], models: Iterable[str], query: str) -> str
     return json.dumps(view)
 
 
+def _models(runs: list[Any]) -> list[str]:
+    """The models of params.yaml, and others that the runs have."""
+    return list(dict.fromkeys([*names(), *(run.data.tags["model"] for run in runs)]))
+
+
 def _headline(name: str) -> list[str]:
     """The figures for comparing runs of a model: the columns of `dvc exp show`."""
     file = results_dir(name) / "metrics.json"
@@ -104,7 +110,7 @@ def _headline(name: str) -> list[str]:
 def _differing(runs: list[Any]) -> list[str]:
     """The parameters that differ between runs of the same model."""
     differing = {}
-    for name in MODELS:
+    for name in _models(runs):
         ours = [run.data.params for run in runs if run.data.tags.get("model") == name]
         keys = sorted({key for params in ours for key in params})
         differing |= {key: None for key in keys if len({p.get(key) for p in ours}) > 1}

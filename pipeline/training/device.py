@@ -5,28 +5,29 @@ import os
 import torch
 
 from pipeline.errors import UserError
-from pipeline.params import Params
 
 
-def prepare(params: Params) -> torch.device:
+def prepare(wanted: str, threads: int) -> torch.device:
     """Choose the device, set the number of threads and enable deterministic algorithms.
+
+    wanted: auto, cpu or cuda.
 
     Raises:
         UserError: `device: cuda` on a machine without a GPU.
     """
     # The number of threads changes the last digits of sums.
-    torch.set_num_threads(params.threads)
+    torch.set_num_threads(threads)
     # cuBLAS is deterministic only with a workspace of fixed size.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     # Filling memory only helps to debug reads of uninitialised values, and takes time.
     torch.utils.deterministic.fill_uninitialized_memory = False
     available = torch.cuda.is_available()
-    if params.device == "cuda" and not available:
+    if wanted == "cuda" and not available:
         said = "params.yaml: device: cuda, but torch sees no CUDA GPU; use auto or cpu"
         build = "" if torch.version.cuda else ", or `rm -r .venv && TORCH_BUILD=cuda ./run`"
         raise UserError(said + build)
-    return torch.device("cpu" if params.device == "cpu" or not available else "cuda")
+    return torch.device("cpu" if wanted == "cpu" or not available else "cuda")
 
 
 def name(device: torch.device) -> str:

@@ -1,20 +1,15 @@
-"""The history of a training: one row per step, one row per evaluation, written as CSV."""
+"""The history of a training: one row per step, one row per evaluation."""
 
-import csv
 import math
 from collections import deque
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from pipeline.errors import UserError
-from pipeline.paths import replacing
 
 Row = dict[str, float]
-# Columns of position and optimizer; the other columns belong to the task.
-NOT_OF_THE_TASK = ("step", "tokens", "images", "lr", "grad_norm", "delta_w")
 
 
 class History:
@@ -39,10 +34,9 @@ class History:
         self._pending.append((known, on_device))
         self._watch(on_device["loss"])
 
-    def closing(self, count: int) -> Row:
-        """Means of the task's metrics over the last `count` steps: `closing_loss`, and so on."""
+    def closing(self, names: Sequence[str], count: int) -> Row:
+        """Means of these metrics over the last `count` steps: `closing_loss`, and so on."""
         rows = self.steps[-count:]
-        names = [name for name in rows[0] if name not in NOT_OF_THE_TASK]
         return {f"closing_{name}": sum(row[name] for row in rows) / len(rows) for name in names}
 
     def _watch(self, loss: Tensor) -> None:
@@ -83,32 +77,3 @@ class History:
                     f"(lr {row['lr']:.3g}, gradient norm {row['grad_norm']:.3g}); "
                     "use a lower learning rate, gradient clipping or a longer warm-up"
                 )
-
-
-def mean(histories: list[list[Row]]) -> list[Row]:
-    """Rows averaged over trainings with different seeds; steps, tokens and images are equal for all
-    seeds."""
-    if len(histories) == 1:
-        return histories[0]
-    return [
-        {
-            key: first if isinstance(first, int) else sum(row[key] for row in rows) / len(rows)
-            for key, first in rows[0].items()
-        }
-        for rows in zip(*histories, strict=True)
-    ]
-
-
-def write_csv(rows: list[dict[str, Any]], path: Path) -> None:
-    """Write rows, with the keys of the first as the header.
-
-    Floats have nine significant digits, enough for any single-precision number.
-    """
-    with replacing(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: _format(value) for key, value in row.items()} for row in rows)
-
-
-def _format(value: Any) -> str:
-    return f"{value:.9g}" if isinstance(value, float) else str(value)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipeline.params import Training
+from pipeline.parameters.base import Training
 from pipeline.training.muon import Muon
 from transformer import Transformer
 from transformer.attention import StackedLinear

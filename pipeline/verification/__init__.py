@@ -10,30 +10,24 @@ import contextlib
 import io
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from pipeline import models, records
+from pipeline import results
+from pipeline.curves import EVALUATIONS, STEPS, Row, mean, read_csv, write_csv
 from pipeline.errors import UserError
-from pipeline.objectives import build as build_objective
-from pipeline.objectives.base import Objective
-from pipeline.params import Params, Training
-from pipeline.paths import data_dir, read_json
-from pipeline.reporting import results, targets
+from pipeline.params import Params
+from pipeline.paths import data_dir, read_json, sha256
+from pipeline.reporting import targets
 from pipeline.reproduction import Reproduction
-from pipeline.stages import train as stage
+from pipeline.running.console import alive
+from pipeline.running.watch import Watch
 from pipeline.stages.prepare import prepare
-from pipeline.training import device as devices
-from pipeline.training.checkpoint import NoCheckpoint
-from pipeline.training.compilation import require_compiler
-from pipeline.training.console import alive
-from pipeline.training.cost import flops_per_step
-from pipeline.training.history import History, mean, write_csv
-from pipeline.training.loop import Plan
-from pipeline.training.loop import train as run_loop
+from pipeline.tasks.assembly import Trained, assemble
+from pipeline.training import models
+from pipeline.training.loop import NoCheckpoint
 from pipeline.verification import derived, environment, recorded
 from pipeline.verification.findings import (
     Findings,
@@ -42,37 +36,24 @@ from pipeline.verification.findings import (
     compare_weights,
 )
 from pipeline.verification.recorded import Model
-from pipeline.wording import counted, wrapped
-from transformer import Transformer
+from pipeline.wording import counted, listed, wrapped
 
-CURVES = {"history.csv": "step", "validation.csv": "evaluation"}
-
-
-@dataclass(frozen=True)
-class Retraining:
-    """A training repeated now. cost: floating-point operations per step."""
-
-    objective: Objective
-    model: Transformer
-    settings: Training
-    history: History
-    cost: int
-
-    def summary(self, history: History) -> dict[str, Any]:
-        """The summary that `train` writes for this history."""
-        return stage.summarize(self.model, self.objective, self.settings, history, self.cost)
-
-    def evaluate(self, folder: Path) -> dict[str, Any]:
-        """The figures of this training as in a report. Writes the model to `folder` and reads it
-        back, as `evaluate` does."""
-        models.save(self.model, self.objective.model_config, folder)
-        model, _ = models.load(folder)
-        figures = self.objective.evaluate(model.to(self.objective.device))
-        return self.summary(self.history) | figures
+CURVES = {STEPS: "step", EVALUATIONS: "evaluation"}
 
 
-def verify(folder: Path, names: list[str], steps: int | None) -> bool:
+def _evaluate(trained: Trained, folder: Path) -> dict[str, Any]:
+    """The figures of a training as in a report. Writes the model to `folder` and reads it back, as
+    `evaluate` does."""
+    task = trained.assembly.task
+    models.save(trained.model, task.model_config, folder)
+    model, _ = models.load(folder)
+    return trained.summary() | task.evaluate(model.to(task.device))
+
+
+def verify(folder: Path, only: str | None, steps: int | None) -> bool:
     """Repeat the first `steps` (None: all) of each model, and print whether they equal the report.
+
+    only: a single model; None for all models of the report.
 
     folder: of the report, with metrics.json, and the curves in a folder for each model.
     Returns whether everything is identical and the report does not contradict itself.
@@ -87,7 +68,9 @@ def verify(folder: Path, names: list[str], steps: int | None) -> bool:
     contradictions = derived.report_contradictions(report, params)
     _print_contradictions(contradictions)
     everything = not contradictions
-    for name in names:
+    if only and only not in params.models:
+        raise UserError(f"{folder}: a report on {listed(params.models)}, not on {only}")
+    for name in [only] if only else params.models:
         model = report.models[name]
         with _without_output(name, steps):
             found = _verify(params, model, folder / name, name, steps)
@@ -144,20 +127,22 @@ def _verify(params: Params, model: Model, folder: Path, name: str, steps: int | 
     known = {file: recorded.curve(folder / file) for file in CURVES}
     with tempfile.TemporaryDirectory() as temporary:
         data = _data(params, model.data.fingerprint, name, Path(temporary))
+        made: dict[str, list[list[Row]]] = {file: [] for file in CURVES}
         histories, figures = [], []
         for seed in params.seeds:
             again = _train(params, name, seed, data, steps)
             histories.append(again.history)
+            rows_of = {STEPS: again.history.steps, EVALUATIONS: again.history.evaluations}
+            for file, rows in rows_of.items():
+                if rows:  # a few steps may end before the first evaluation
+                    # Write and read it like the recorded curve: both then have the same rounding.
+                    write_csv(rows, Path(temporary) / file)
+                    made[file].append(read_csv(Path(temporary) / file))
             if steps is None:
-                figures.append(again.evaluate(Path(temporary) / f"seed-{seed}"))
-        made = {
-            "history.csv": mean([history.steps for history in histories]),
-            "validation.csv": mean([history.evaluations for history in histories]),
-        }
-        for file, rows in made.items():
-            if rows:  # a few steps may end before the first evaluation
-                # Write and read it like the recorded curve: both then have the same rounding.
-                write_csv(rows, Path(temporary) / file)
+                figures.append(_evaluate(again, Path(temporary) / f"seed-{seed}"))
+        for file, curves in made.items():
+            if curves:
+                write_csv(mean(curves), Path(temporary) / file)
                 ours = recorded.curve(Path(temporary) / file)
                 compare_curves(known[file], ours, CURVES[file], steps is None, found)
         if steps is None:
@@ -171,41 +156,25 @@ def _verify(params: Params, model: Model, folder: Path, name: str, steps: int | 
                 )
                 for seed, ours, history in zip(params.seeds, figures, histories, strict=True)
             ]
-            wanted = None if model.data.own else targets.load()[name]
+            wanted = None if model.data.own else targets.load().get(name)
             found.contradictions += derived.time_contradictions(model, wanted, trainings)
     # Any seed will do: only the curves depend on it.
-    found.contradictions += derived.measure_contradictions(model, again.objective.measures)
+    found.contradictions += derived.measure_contradictions(model, again.assembly.task.measures)
     found.contradictions += derived.curve_contradictions(
-        model, known["history.csv"], known["validation.csv"], again.summary
+        model, known[STEPS], known[EVALUATIONS], again.summary
     )
     found.contradictions += derived.headline_contradictions(
-        name, model, folder / "metrics.json", again.objective.headline
+        name, model, folder / "metrics.json", again.assembly.task.headline
     )
     return found
 
 
-def _train(params: Params, name: str, seed: int, data: Path, steps: int | None) -> Retraining:
-    device, settings = devices.prepare(params), params.section(name).train
-    if settings.compile:
-        require_compiler(name, device)
-    objective = build_objective(name, params, seed, data, device)
-    model = objective.build_model()
-    cost = flops_per_step(model, objective, settings)
-    total = Plan.of(settings, objective).steps
-    history, _ = run_loop(
-        f"{name}, seed {seed}" if len(params.seeds) > 1 else name,
-        model.to(device),
-        objective,
-        settings,
-        NoCheckpoint(),
-        _publish_nothing,
-        min(steps or total, total),
-    )
-    return Retraining(objective, model, settings, history, cost)
-
-
-def _publish_nothing(*_: Any) -> None:
-    """A verification is not logged to MLflow."""
+def _train(params: Params, name: str, seed: int, data: Path, steps: int | None) -> Trained:
+    training = assemble(params, name, seed, data)
+    total = training.plan.steps
+    title = f"{name}, seed {seed}" if len(params.seeds) > 1 else name
+    with Watch(title, training.task) as watch:
+        return training.train(NoCheckpoint(), watch, min(steps or total, total))
 
 
 def _data(params: Params, expected: str, name: str, temporary: Path) -> Path:
@@ -217,7 +186,7 @@ def _data(params: Params, expected: str, name: str, temporary: Path) -> Path:
     folder = data_dir(name)
     if _fingerprint(folder) == expected:
         # meta.json has the fingerprint of `prepare`; the file may have changed since.
-        if [records.sha256(file) for file in folder.glob("*.safetensors")] != [expected]:
+        if [sha256(file) for file in folder.glob("*.safetensors")] != [expected]:
             raise UserError(
                 f"{folder} is damaged: its tensors do not match the fingerprint in its meta.json; "
                 f"`dvc repro prepare@{name}` prepares them again"

@@ -1,6 +1,5 @@
 """Finds contradictions inside a report: computes again what follows from its own figures."""
 
-import statistics
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -8,14 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import MODELS
-from pipeline.objectives.base import Measure
+from pipeline import results
 from pipeline.params import Params
-from pipeline.reporting import results, targets, time_to_target, verdicts
-from pipeline.reporting.results import Result, Training
+from pipeline.reporting import targets, time_to_target, verdicts
 from pipeline.reporting.targets import ModelTargets
 from pipeline.reporting.verdicts import Verdict
+from pipeline.results import Result, Training
+from pipeline.stages.aggregate import headline as means
 from pipeline.training.history import History
+from pipeline.training.task import Measure
 from pipeline.verification import recorded
 from pipeline.verification.figures import differences
 from pipeline.verification.recorded import Model, Report
@@ -37,9 +37,9 @@ def report_contradictions(report: Report, params: Params) -> list[str]:
     Raises:
         UserError: reports/targets.yaml is missing or not valid.
     """
-    reached = targets.about({name: report.models[name].data.model_dump() for name in MODELS})
+    reached = targets.about({name: report.models[name].data.model_dump() for name in params.models})
     try:
-        found = {name: _result(name, report.models[name]) for name in MODELS}
+        found = {name: _result(name, report.models[name]) for name in params.models}
         judged = [
             verdict
             for name, wanted in reached.items()
@@ -49,13 +49,16 @@ def report_contradictions(report: Report, params: Params) -> list[str]:
         return [f"a training has no figure {missing}, which means or verdicts need"]
     lines = []
     for name, result in found.items():
-        lines += _lines(f"{name}: ", report.models[name].figures, result.figures)
+        theirs = report.models[name]
+        lines += _lines(f"{name}: ", theirs.figures, result.figures)
+        if theirs.one_class_only != result.one_class_only:
+            lines.append(f"{name}: one_class_only: {theirs.one_class_only} recorded, "
+                         f"{result.one_class_only} by the figures")  # fmt: skip
     met, comparable = verdicts.tally(judged)
     ours = {
         "profile": params.profile,
         "targets_met": met,
         "targets_comparable": comparable,
-        "one_class_only": verdicts.one_class_only(found["vit"]),
     }
     lines += _lines("", report.model_dump(include=set(ours)), ours)
     if len(report.verdicts) != len(judged):
@@ -78,14 +81,10 @@ def headline_contradictions(
     """
     if not file.exists():
         return []
-    ours = {}
-    for key in headline:
-        values = [training.figures.model_dump().get(key) for training in model.trainings]
-        if None in values:
-            return [f"a training has no figure {key!r}, which {file} needs"]
-        ours[key] = statistics.fmean(values)
-        if len(values) > 1:
-            ours[f"{key}_std"] = statistics.stdev(values)
+    try:
+        ours = means([training.figures.model_dump() for training in model.trainings], headline)
+    except KeyError as missing:
+        return [f"a training has no figure {missing}, which {file} needs"]
     return _lines(f"{file}: ", recorded.headline(file, name), ours)
 
 
@@ -151,7 +150,7 @@ def _result(name: str, model: Model) -> Result:
     ]
     mean = results.mean_of([training.figures for training in trainings])
     data = model.data.model_dump()
-    return Result(name, data, model.measures, trainings, mean)
+    return Result(name, model.task, data, model.measures, trainings, mean)
 
 
 def _content(verdict: Verdict) -> dict[str, Any]:

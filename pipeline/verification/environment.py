@@ -2,10 +2,10 @@
 
 import subprocess
 
-from pipeline import records
+from pipeline import deciding
 from pipeline.params import Params
+from pipeline.running import records
 from pipeline.training import device as devices
-from pipeline.training.checkpoint import CODE
 from pipeline.verification.recorded import Record
 
 
@@ -13,7 +13,7 @@ def differences(record: Record | None, params: Params) -> list[str]:
     """Differences between this environment and that of the report; a line for each."""
     if record is None:
         return ["the report has no record of its machine and versions"]
-    here, device = records.machine(), devices.name(devices.prepare(params))
+    here, device = records.machine(), devices.name(devices.prepare(params.device, params.threads))
     theirs = {"processor": record.machine.cpu, "system": record.machine.system}
     theirs |= {"device": record.device, **record.versions}
     ours = {"processor": here["cpu"], "system": here["system"], "device": device}
@@ -35,7 +35,15 @@ def _code(commit: str | None) -> list[str]:
         return ["code: the report does not name its commit"]
     plain = commit.removesuffix("-dirty")
     # Otherwise a commit in the report that begins with '-' would be an option of git.
-    command = ["git", "diff", "--quiet", "--end-of-options", plain, "--", *map(str, CODE)]
+    command = [
+        "git",
+        "diff",
+        "--quiet",
+        "--end-of-options",
+        plain,
+        "--",
+        *map(str, deciding.code()),
+    ]
     code = subprocess.run(command, capture_output=True).returncode
     if code > 1:
         return [f"code: commit {plain[:12]} is not in this clone"]

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 from safetensors.torch import load_file
 
-from pipeline import models, records
-from pipeline.paths import model_dir
+from pipeline.paths import model_dir, sha256
+from pipeline.training import models
 from pipeline.verification.figures import differences
 from pipeline.verification.recorded import Trained
 from pipeline.wording import counted
@@ -89,12 +89,12 @@ def compare_weights(training: Trained, name: str, file: Path, found: Findings) -
     """Compare trained weights with the recorded checksum, and with the recorded tensors if they are
     still in models/."""
     expected, seed = training.figures.weights_sha256, training.seed
-    if records.sha256(file) == expected:
+    if sha256(file) == expected:
         found.identical.append(f"weights with seed {seed} (SHA-256 {expected[:12]})")
         return
     ours = load_file(file)
     kept = model_dir(name, seed) / models.WEIGHTS
-    if not kept.exists() or records.sha256(kept) != expected:
+    if not kept.exists() or sha256(kept) != expected:
         found.differing.append(
             f"other weights with seed {seed}; the size of the difference is unknown: {kept} is not "
             "the recorded file"

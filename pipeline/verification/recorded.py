@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from pipeline import MODELS
 from pipeline.errors import UserError, first_line
 from pipeline.params import Params, validate
 from pipeline.paths import read_json
@@ -78,10 +77,12 @@ class Reached(BaseModel):
 
 
 class Model(BaseModel):
-    """One of the three models. measures: how figures are measured. figures: means over the
+    """One model. measures: how figures are measured. figures: means over the
     trainings."""
 
+    task: str
     data: Data
+    one_class_only: list[int]
     measures: dict[str, dict[str, Value]]
     time_to_target: dict[str, list[Reached | None]]
     figures: dict[str, Number | str]
@@ -101,7 +102,6 @@ class Report(BaseModel):
     params: dict[str, Any]
     targets_met: int
     targets_comparable: int
-    one_class_only: list[int]
     verdicts: list[dict[str, Value | list[Value] | dict[str, Value]]]
     models: dict[str, Model]
 
@@ -116,7 +116,7 @@ def read(file: Path) -> tuple[Report, Params]:
     try:
         report = Report.model_validate(content)
         params = validate(report.params, file)
-        for name in MODELS:
+        for name in params.models:
             trainings = report.models[name].trainings if name in report.models else []
             if [training.seed for training in trainings] != params.seeds:
                 raise UserError(f"models.{name}: not a training for each of {params.seeds}")

@@ -155,10 +155,10 @@ def test_the_recipes_are_valid_and_the_record_is_one_of_them(raw, tmp_path):
     without = ("data.images", "train.log_every", "train.evaluate_every", "train.checkpoint_every")
 
     def values(params) -> dict:
-        section = flatten(params.vit.model_dump())
+        section = flatten(params.section("vit").model_dump())
         return {path: value for path, value in section.items() if path not in without}
 
     known = [values(study.load(recipe, tmp_path)) for recipe in study.recipes().values()]
     record = validate(with_profile(raw, "record"))
     assert values(record) in known
-    assert record.vit.data.images == "pizza_steak_sushi"
+    assert record.section("vit").data.images == "pizza_steak_sushi"

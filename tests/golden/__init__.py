@@ -13,12 +13,11 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import params as parameters
-from pipeline.objectives import build
+from pipeline.curves import write_csv
 from pipeline.params import Params
-from pipeline.training import device as devices
-from pipeline.training.checkpoint import NoCheckpoint
-from pipeline.training.history import write_csv
-from pipeline.training.loop import train
+from pipeline.tasks.assembly import assemble
+from pipeline.training.loop import NoCheckpoint
+from pipeline.training.observer import Observer
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent
@@ -35,19 +34,16 @@ is a bug, and the curves are right."""
 
 def load() -> Params:
     """The parameters of params.yaml, with one CPU thread, for equal results everywhere."""
-    content = parameters.load(ROOT / "params.yaml").model_dump(exclude_none=True)
+    content = parameters.load(ROOT / "params.yaml").content()
     content |= {"device": "cpu", "threads": 1}
     return parameters.validate(content)
 
 
 def curve(params: Params, name: str, data: Path, steps: int = STEPS) -> pd.DataFrame:
     """The first steps of the model `name`, trained on the prepared data in the folder `data`."""
-    objective = build(name, params, params.seeds[0], data, devices.prepare(params))
-    settings = params.section(name).train
-    history, _ = train(
-        name, objective.build_model(), objective, settings, NoCheckpoint(), lambda *_: None, steps
-    )
-    return pd.DataFrame(history.steps)[COLUMNS]
+    training = assemble(params, name, params.seeds[0], data)
+    trained = training.train(NoCheckpoint(), Observer(), steps)
+    return pd.DataFrame(trained.history.steps)[COLUMNS]
 
 
 def read(name: str) -> pd.DataFrame:

@@ -4,9 +4,9 @@ import os
 import tempfile
 from pathlib import Path
 
-from pipeline import MODELS
 from pipeline.stages.prepare import prepare
 from tests import golden
+from tests.conftest import MODELS
 
 os.chdir(golden.ROOT)
 print(golden.ADVICE)

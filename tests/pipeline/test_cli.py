@@ -105,7 +105,7 @@ def test_params_are_refused_before_torch_is_imported(folder):
     [
         (["train", "--model", "gpt"], "data/gpt is missing: run `dvc repro prepare@gpt` first"),
         (["evaluate", "--model", "vit"], "data/vit is missing"),
-        (["report"], "predictions/bert is missing: run `dvc repro evaluate@bert` first"),
+        (["report"], "data/bert is missing: run `dvc repro prepare@bert` first"),
     ],
 )
 def test_a_stage_before_its_time(folder, command, message):

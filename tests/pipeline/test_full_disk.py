@@ -11,14 +11,13 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from pipeline import MODELS
 from pipeline.errors import UserError
 from pipeline.paths import REPORTS, model_dir, models_dir, results_dir
+from pipeline.running.checkpoint import Checkpoint
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
-from pipeline.training.checkpoint import Checkpoint
-from tests.conftest import ROOT
+from tests.conftest import MODELS, ROOT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
 
@@ -48,7 +47,7 @@ def fill(folder: Path) -> Path:
 
 def pipeline(params, *arguments: str) -> subprocess.CompletedProcess[str]:
     with open("params.yaml", "w") as file:
-        YAML().dump(params.model_dump(exclude_none=True), file)
+        YAML().dump(params.content(), file)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "pipeline", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -56,7 +55,7 @@ def pipeline(params, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_checkpoint_that_does_not_fit(small, project, monkeypatch):
     prepare(small, "gpt")
-    train(small, "gpt")
+    train(small, "gpt", 0)
     expected = (model_dir("gpt", 0) / "model.safetensors").read_bytes()
     shutil.rmtree(project / ".checkpoints")
     save, filled = Checkpoint.save, []
@@ -68,14 +67,14 @@ def test_a_checkpoint_that_does_not_fit(small, project, monkeypatch):
     with small_disk(project / ".checkpoints", 1000):
         monkeypatch.setattr(Checkpoint, "save", save_and_fill)
         with pytest.raises(UserError, match=r"after step 6 could not be written .*No space left"):
-            train(small, "gpt")
+            train(small, "gpt", 0)
         monkeypatch.setattr(Checkpoint, "save", save)
         (folder,) = (project / ".checkpoints").iterdir()
         assert sorted(path.name for path in folder.iterdir()) == [
             "filler", "state.pt", "training.json",
         ]  # fmt: skip
         filled[0].unlink()
-        train(small, "gpt")
+        train(small, "gpt", 0)
     assert (model_dir("gpt", 0) / "model.safetensors").read_bytes() == expected
 
 
@@ -90,7 +89,7 @@ def test_a_first_checkpoint_that_does_not_fit_leaves_no_checkpoint(project):
 def test_weights_and_curves_that_do_not_fit(small, project):
     """Training has ended before, and is not repeated."""
     prepare(small, "gpt")
-    train(small, "gpt")
+    train(small, "gpt", 0)
     expected = (model_dir("gpt", 0) / "model.safetensors").read_bytes()
     shutil.rmtree(project / ".checkpoints")
     for folder in (models_dir("gpt"), results_dir("gpt")):
@@ -111,8 +110,8 @@ def test_a_report_that_does_not_fit(small, project):
     shutil.copy(ROOT / "reports" / "targets.yaml", REPORTS)
     for name in MODELS:
         prepare(small, name)
-        train(small, name)
-        evaluate(small, name)
+        train(small, name, 0)
+        evaluate(small, name, 0)
     with small_disk(REPORTS / "figures", 4):
         result = pipeline(small, "report")
         assert result.returncode == 1

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline import models
-from pipeline.objectives import build
 from pipeline.paths import data_dir
 from pipeline.stages.prepare import prepare
+from pipeline.training import models
+from tests.conftest import build
 
 UNSEEN = ["ZORBLAX 🍕 数 [MASK]", "\x00 \ufeff [MASK] \u202e", "[MASK]" * 8]
 
@@ -23,7 +23,8 @@ def predictor(small, project):
 
         prepare(small, name)
         objective = build(name, small, 0, data_dir(name), torch.device("cpu"))
-        models.save(objective.build_model(), objective.model_config, project / "model")
+        config = objective.model_config | {"task": objective.section.task}
+        models.save(objective.build_model(), config, project / "model")
         kept = {
             "model": project / "model",
             "meta": data_dir(name) / "meta.json",

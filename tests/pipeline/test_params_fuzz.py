@@ -148,7 +148,7 @@ def test_hundreds_of_changes_are_refused_in_words_or_taken_as_written(raw, tmp_p
             assert message.replace("\n", "").isprintable(), (number, message)
             continue
         taken += 1
-        ours = flatten(params.model_dump(exclude_none=True))
+        ours = flatten(params.content())
         theirs = flatten(load_yaml(file))
         assert list(map(type_and_value, sorted_items(ours))) == [
             type_and_value((key, float(value) if is_float(ours, key, value) else value))
@@ -173,26 +173,10 @@ def type_and_value(item: tuple[str, Any]) -> tuple[str, str, str]:
     return key, type(value).__name__, repr(value)
 
 
-def laughs(lines: int, kind: str) -> str:
-    """Aliases of aliases: `9 ** lines` values in a kilobyte."""
-    made = ["a0: &a0 {k: v}"]
-    for i in range(1, lines):
-        aliases = ", ".join([f"*a{i - 1}"] * 9)
-        inside = {"list": f"[{aliases}]", "merge": f"{{<<: [{aliases}], z{i}: 1}}"}[kind]
-        made.append(f"a{i}: &a{i} {inside}")
-    return "\n".join(made)
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (laughs(30, "list"), "more than 10,000 values with aliases"),
-        (laughs(30, "merge"), "more than 10,000 values with aliases"),
-        ("a: &a [*a]", "line 1: *a refers to a collection that contains it"),
-        ("a: &a {b: {c: *a}}", "line 1: *a refers to"),
         ("seed: &a 1\nthreads: &a 2\n", "found duplicate anchor 'a'"),
-        ("[" * 100_000, "line 1: nested deeper than 20 levels"),
-        ("a: " + "x" * 2_000_000, "larger than 1,000,000 bytes"),
         ("seed: !!python/object/apply:os.system [touch hacked]", "line 1: could not determine"),
         ("%YAML 1.3\n---\nseed: 1", "not valid YAML: AssertionError: version minor part"),
         ("seed: " + "9" * 5000, "not valid YAML: ValueError: Exceeds the limit"),
@@ -208,17 +192,6 @@ def test_a_file_made_to_do_harm(tmp_path, monkeypatch, content, message):
         load(file)
     assert len(str(caught.value)) < 1000
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
-
-
-def test_a_value_that_aliases_make_large_is_not_written_out(raw, tmp_path):
-    """9 ** 3 values are allowed, but the message must not list them all."""
-    base = text_of(raw)
-    file = tmp_path / "params.yaml"
-    changed = re.sub("(?m)^threads: .*", "threads: *a3", base)
-    file.write_text(laughs(4, "list") + "\n" + changed)
-    with pytest.raises(ParamsError, match=r"threads: should be .* found list") as caught:
-        load(file)
-    assert len(str(caught.value)) < 2000
 
 
 def test_the_loader_of_this_test_is_dvcs_own(tmp_path):

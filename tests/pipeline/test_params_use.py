@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from pipeline import MODELS
-from pipeline.params import ModelParams, Params, flatten, validate
+from pipeline.parameters.base import ArchitectureSection
+from pipeline.params import Params, flatten, validate
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
-from tests.conftest import merge
+from tests.conftest import MODELS, merge
 from transformer import Architecture
 
 # Values of other keys that are needed for a key to have an effect.
@@ -43,20 +43,24 @@ def test_every_parameter_is_read_by_a_stage(small: Params):
         patch.setattr(kind, "__getattribute__", spy)
 
     for variant in VARIANTS:
-        content = small.model_dump(exclude_none=True)
+        content = small.content()
         merge(variant, content)
         params = validate(content)
         owner.clear()
-        name_sections(params, "")
+        name_sections(params.run, "")
+        for name, section in params.sections.items():
+            name_sections(section, f"{name}.")
         with pytest.MonkeyPatch.context() as patch:
             record(patch, BaseModel, lambda self: owner.get(id(self)))
             # The model gets the shared section as an Architecture.
             record(patch, Architecture, lambda self: "model.")
             for name in MODELS:
                 prepare(params, name)
-                train(params, name)
-                evaluate(params, name)
+                train(params, name, 0)
+                evaluate(params, name, 0)
 
-    keys = set(flatten(small.model_dump(exclude_none=True)))
-    keys -= {f"{name}.model.{key}" for name in MODELS for key in ModelParams.model_fields}
+    keys = set(flatten(small.content()))
+    keys -= {f"{name}.model.{key}" for name in MODELS for key in ArchitectureSection.model_fields}
+    # A shared key of the recipe is read in the section of a model.
+    read |= {key.partition(".")[2] for key in read if ".train." in key}
     assert keys - read == set()

@@ -5,14 +5,14 @@ import shutil
 
 import pytest
 
-from pipeline import MODELS
 from pipeline.params import validate
 from pipeline.paths import read_json, replacing, write_json
+from pipeline.stages.aggregate import aggregate
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.report import report
 from pipeline.stages.train import train
-from tests.conftest import ROOT
+from tests.conftest import MODELS, ROOT
 
 OUTPUTS = ("data", "models", "predictions", "reports")
 
@@ -20,8 +20,9 @@ OUTPUTS = ("data", "models", "predictions", "reports")
 def run(params):
     for name in MODELS:
         prepare(params, name)
-        train(params, name)
-        evaluate(params, name)
+        train(params, name, 0)
+        evaluate(params, name, 0)
+        aggregate(params, name)
     report(params)
 
 
@@ -40,7 +41,7 @@ def test_stages_run_by_hand_leave_dvcs_cache_alone(small, project, link):
             link(cached, file)
             kept[cached] = cached.read_bytes()
     assert len(kept) > 40
-    raw = small.model_dump(exclude_none=True)
+    raw = small.content()
     raw["model"]["d_model"] = 32
     for name in ("bert", "gpt"):
         raw[name]["data"]["sequence_length"] = 6
@@ -59,11 +60,14 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(project):
     assert [file.name for file in (project / "new").iterdir()] == ["file.json"]
 
 
-def test_an_evaluation_leaves_no_seeds_of_another_one(small, project):
-    raw = small.model_dump(exclude_none=True)
+def test_no_seeds_of_another_run_are_left(small, project):
+    raw = small.content()
     prepare(small, "vit")
     for seeds in ([0, 1], [1]):
         params = validate(raw | {"seeds": seeds})
-        train(params, "vit")
-        evaluate(params, "vit")
-    assert [path.name for path in (project / "predictions" / "vit").glob("seed-*")] == ["seed-1"]
+        for seed in seeds:
+            train(params, "vit", seed)
+            evaluate(params, "vit", seed)
+        aggregate(params, "vit")
+    for folder in ("models", "predictions"):
+        assert [path.name for path in (project / folder / "vit").glob("seed-*")] == ["seed-1"]

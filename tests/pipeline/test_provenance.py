@@ -5,20 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import MODELS
 from pipeline.errors import UserError
 from pipeline.params import Params, validate
 from pipeline.paths import model_dir, prediction_dir, read_json, write_json
-from pipeline.stages import train as train_stage
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.report import report
 from pipeline.stages.train import train
-from tests.conftest import ROOT
+from pipeline.tasks.assembly import Assembly
+from tests.conftest import MODELS, ROOT
 
 
 def changed(params: Params, path: str, value) -> Params:
-    content = params.model_dump(exclude_none=True)
+    content = params.content()
     *sections, key = path.split(".")
     section = content
     for name in sections:
@@ -41,8 +40,8 @@ def finished(small: Params, project, kept) -> Params:
         return small
     for name in MODELS:
         prepare(small, name)
-        train(small, name)
-        evaluate(small, name)
+        train(small, name, 0)
+        evaluate(small, name, 0)
     shutil.copytree(ROOT / "reports" / "reference", project / "reports" / "reference")
     shutil.copy(ROOT / "reports" / "targets.yaml", project / "reports")
     shutil.copytree(project, kept)
@@ -58,14 +57,14 @@ def test_a_text_that_is_prepared_anew_is_neither_evaluated_nor_reported(finished
     report(finished)
     rewrite(project)
     prepare(finished, "gpt")
-    for stage in (lambda: evaluate(finished, "gpt"), lambda: report(finished)):
+    for stage in (lambda: evaluate(finished, "gpt", 0), lambda: report(finished)):
         with pytest.raises(UserError, match=r"models/gpt/seed-0 was trained on other data"):
             stage()
     assert (prediction_dir("gpt", 0) / "figures.json").exists()  # the error removes nothing
-    train(finished, "gpt")
+    train(finished, "gpt", 0)
     with pytest.raises(UserError, match=r"gpt/seed-0 is the evaluation of another model"):
         report(finished)
-    evaluate(finished, "gpt")
+    evaluate(finished, "gpt", 0)
     report(finished)
 
 
@@ -73,7 +72,7 @@ def test_all_data_that_differ_are_listed(finished):
     file = model_dir("vit", 0) / "config.json"
     write_json(read_json(file) | {"data": {}}, file)
     with pytest.raises(UserError, match=r"\(different images, classes and normalization\): run"):
-        evaluate(finished, "vit")
+        evaluate(finished, "vit", 0)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +91,7 @@ def test_data_of_other_parameters_are_not_trained_on(small, path, value, message
     name = path.split(".")[0]
     prepare(small, name)
     with pytest.raises(UserError, match=message) as caught:
-        train(changed(small, path, value), name)
+        train(changed(small, path, value), name, 0)
     assert f"run `dvc repro prepare@{name}` first" in str(caught.value)
     assert not model_dir(name, 0).exists()
 
@@ -108,7 +107,7 @@ def test_prepared_data_have_all_parameters_that_they_were_made_with(small, name)
 
 def test_data_of_other_parameters_are_not_evaluated_or_reported(finished):
     other = changed(finished, "gpt.data.text", "hamlet")
-    for stage in (lambda: evaluate(other, "gpt"), lambda: report(other)):
+    for stage in (lambda: evaluate(other, "gpt", 0), lambda: report(other)):
         with pytest.raises(UserError, match=r"gpt.data.text 'text.txt', but params.yaml has 'haml"):
             stage()
 
@@ -116,36 +115,42 @@ def test_data_of_other_parameters_are_not_evaluated_or_reported(finished):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("bert.model.n_layer", "models/bert does not match .*: its architecture.n_layer is 1, "),
-        ("model.d_mlp", "models/bert does not match .*: its architecture.d_mlp is 32, not 2"),
+        (
+            "bert.model.n_layer",
+            "models/bert/seed-0 does not match .*: its architecture.n_layer is 1, ",
+        ),
+        (
+            "model.d_mlp",
+            "models/bert/seed-0 does not match .*: its architecture.d_mlp is 32, not 2",
+        ),
     ],
 )
 def test_a_model_of_other_parameters_is_not_evaluated(finished, path, message):
     with pytest.raises(UserError, match=message):
-        evaluate(changed(finished, path, 2), "bert")
+        evaluate(changed(finished, path, 2), "bert", 0)
 
 
 def test_a_model_for_longer_sequences_is_trained_anew(finished):
     """Then the tokens and the fingerprint of the text are the same."""
     longer = changed(finished, "gpt.data.sequence_length", 16)
     prepare(longer, "gpt")
-    with pytest.raises(UserError, match="its length is 8, not 16: run `dvc repro train@gpt`"):
-        evaluate(longer, "gpt")
+    with pytest.raises(UserError, match="its length is 8, not 16: run `dvc repro train@gpt-0`"):
+        evaluate(longer, "gpt", 0)
 
 
 def test_data_that_change_while_a_model_trains_are_noticed(small, project, monkeypatch):
     """DVC would record that the model was trained on the new data."""
     prepare(small, "gpt")
-    plain = train_stage.run_loop
+    plain = Assembly.train
 
     def run_loop(*arguments, **named):
         rewrite(project)
         prepare(small, "gpt")
         return plain(*arguments, **named)
 
-    monkeypatch.setattr(train_stage, "run_loop", run_loop)
+    monkeypatch.setattr(Assembly, "train", run_loop)
     with pytest.raises(UserError, match="data/gpt changed during the training of gpt: run `dvc"):
-        train(small, "gpt")
+        train(small, "gpt", 0)
     assert not model_dir("gpt", 0).exists()
 
 
@@ -153,7 +158,7 @@ def test_what_is_noted_depends_on_the_data_alone(finished):
     first = {name: (model_dir(name, 0) / "config.json").read_bytes() for name in MODELS}
     for name in MODELS:
         prepare(finished, name)
-        train(finished, name)
+        train(finished, name, 0)
         assert (model_dir(name, 0) / "config.json").read_bytes() == first[name]
     weights = read_json(model_dir("vit", 0) / "summary.json")["weights_sha256"]
     assert read_json(prediction_dir("vit", 0) / "model.json") == {"weights_sha256": weights}

@@ -12,20 +12,18 @@ from pathlib import Path
 
 import psutil
 import pytest
-from dvc.parsing import ResolveError
-from dvc.repo import Repo
 from markdown_it import MarkdownIt
 from PIL import Image
 from ruamel.yaml import YAML
 
-from pipeline import MODELS
+from pipeline.errors import ParamsError
 from pipeline.params import Params, validate
 from pipeline.reporting.markdown import REFERENCE
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.report import report
 from pipeline.stages.train import train
-from tests.conftest import ROOT
+from tests.conftest import MODELS, ROOT
 
 NAMES = (
     "$(touch hacked)",
@@ -62,7 +60,7 @@ def hostile(small: Params, project: Path) -> Params:
         source, target = ROOT / "reports" / kind, project / "reports" / kind
         target.parent.mkdir(exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
-    raw = small.model_dump(exclude_none=True)
+    raw = small.content()
     raw["vit"]["data"]["images"] = FOLDER
     for name in ("bert", "gpt"):
         raw[name]["data"]["text"] = TEXT
@@ -72,8 +70,8 @@ def hostile(small: Params, project: Path) -> Params:
 def test_hostile_names_run_nothing_and_do_not_break_out_of_the_report(hostile, project):
     for name in MODELS:
         prepare(hostile, name)
-        train(hostile, name)
-        evaluate(hostile, name)
+        train(hostile, name, 0)
+        evaluate(hostile, name, 0)
     report(hostile)
     assert not list(project.rglob("hacked"))
     text = (project / "reports" / "metrics.md").read_text()
@@ -101,43 +99,22 @@ def test_hostile_names_run_nothing_and_do_not_break_out_of_the_report(hostile, p
         assert not head.startswith((b"\x80", b"PK\x03\x04")), file
 
 
-def test_only_the_models_names_reach_a_shell():
-    """DVC runs `cmd` in a shell, after replacing ${...}."""
+def test_only_models_and_seeds_reach_a_shell(raw):
+    """DVC runs `cmd` in a shell, after replacing ${...}; `./run` checks params.yaml before."""
     content = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
-    assert content["vars"] == [{"models": list(MODELS)}]
-    assert all(re.fullmatch(r"[a-z]+", name) for name in MODELS)
     for name, stage in content["stages"].items():
-        assert set(re.findall(r"\$\{(.*?)\}", stage["cmd"])) <= {"item.model"}
-        assert stage.get("matrix", {"model": "${models}"}) == {"model": "${models}"}, name
-        assert re.fullmatch(r"python -m pipeline [a-z]+( --model \$\{item\.model\})?", stage["cmd"])
-
-
-@pytest.mark.parametrize("trick", ["", "item: {model: x; touch hacked}"])
-def test_params_do_not_change_the_names_that_reach_a_shell(dvc_project, trick):
-    """DVC also resolves ${...} from params.yaml, before any of our code runs."""
-    commands = dvc_project(trick)
-    stages = {f"{stage} --model {name}" for stage in ("prepare", "train", "evaluate")
-              for name in MODELS}  # fmt: skip
-    assert commands == {f"python -m pipeline {stage}" for stage in {*stages, "report"}}
-
-
-def test_params_cannot_name_other_models(dvc_project):
-    with pytest.raises(ResolveError, match="cannot redefine 'models'"):
-        dvc_project("models: ['bert; touch hacked']")
-
-
-@pytest.fixture
-def dvc_project(project):
-    """The commands of DVC with one more line in params.yaml."""
-
-    def commands(line: str) -> set[str]:
-        for name in ("dvc.yaml", "params.yaml"):
-            shutil.copy(ROOT / name, project)
-        with (project / "params.yaml").open("a") as file:
-            file.write(line + "\n")
-        return {stage.cmd for stage in Repo.init(no_scm=True).index.stages}
-
-    return commands
+        allowed = (
+            r"python -m pipeline [a-z]+( --model \$\{item\.model\})?( --seed \$\{item\.seed\})?"
+        )
+        assert re.fullmatch(allowed, stage["cmd"])
+        matrix = stage.get("matrix", {})
+        assert matrix.items() <= {"model": "${models}", "seed": "${seeds}"}.items(), name
+    for key, value in (("models", ["bert; touch hacked"]), ("seeds", ["0; touch hacked"])):
+        with pytest.raises(ParamsError, match=key):
+            validate(raw | {key: value})
+    hacked = "a; touch hacked"
+    with pytest.raises(ParamsError, match="the name of a model should be"):
+        validate(raw | {hacked: raw["bert"], "models": [hacked]})
 
 
 def test_nothing_is_unpickled_and_no_shell_is_started():

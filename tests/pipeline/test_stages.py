@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import MODELS
 from pipeline.errors import UserError
 from pipeline.paths import model_dir, prediction_dir, read_json
+from pipeline.stages.aggregate import aggregate
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
 from pipeline.tracking.store import EXPERIMENT
+from tests.conftest import MODELS
 
 
 @pytest.fixture
@@ -21,17 +22,18 @@ def trained(small):
     """All three models, prepared, trained and evaluated."""
     for name in MODELS:
         prepare(small, name)
-        train(small, name)
-        evaluate(small, name)
+        train(small, name, 0)
+        evaluate(small, name, 0)
+        aggregate(small, name)
     return small
 
 
 def test_the_stages_leave_what_dvc_expects(trained, project):
     for name in MODELS:
-        history = pd.read_csv(project / "reports" / name / "history.csv")
+        history = pd.read_csv(project / "models" / name / "seed-0" / "history.csv")
         summary = read_json(model_dir(name, 0) / "summary.json")
         assert history["step"].tolist() == list(range(1, summary["steps"] + 1))
-        validation = pd.read_csv(project / "reports" / name / "validation.csv")
+        validation = pd.read_csv(project / "models" / name / "seed-0" / "validation.csv")
         assert validation["step"].iloc[-1] == summary["steps"]
         metrics = json.loads((project / "reports" / name / "metrics.json").read_text())
         figures = read_json(prediction_dir(name, 0) / "figures.json")
@@ -44,7 +46,7 @@ def test_the_final_validation_is_the_evaluation(trained, project):
     """The loop's last evaluation and that of the saved model give the same numbers."""
     common = {}
     for name in MODELS:
-        last = pd.read_csv(project / "reports" / name / "validation.csv").iloc[-1]
+        last = pd.read_csv(project / "models" / name / "seed-0" / "validation.csv").iloc[-1]
         figures = read_json(prediction_dir(name, 0) / "figures.json")
         common[name] = figures.keys() & last.keys()
         expected = {key: figures[key] for key in common[name]}
@@ -62,7 +64,7 @@ def test_a_curve_in_mlflow_has_one_value_at_each_step(trained, project):
     client = mlflow.MlflowClient()
     for run in mlflow.search_runs(experiment_names=[EXPERIMENT], output_format="list"):
         name = run.data.tags["model"]
-        validation = pd.read_csv(project / "reports" / name / "validation.csv")
+        validation = pd.read_csv(project / "models" / name / "seed-0" / "validation.csv")
         for key in validation.columns[2:]:
             points = client.get_metric_history(run.info.run_id, f"{name}.{key}")
             found = {(point.step, round(point.value, 6)) for point in points}
@@ -73,9 +75,12 @@ def test_a_second_training_gives_the_same_bytes(trained, project):
     assert not any((project / ".checkpoints").glob("*"))  # no checkpoint to load
     for name in MODELS:
         files = [model_dir(name, 0) / "model.safetensors"]
-        files += [project / "reports" / name / f"{kind}.csv" for kind in ("history", "validation")]
+        files += [
+            project / "models" / name / "seed-0" / f"{kind}.csv"
+            for kind in ("history", "validation")
+        ]
         first = [file.read_bytes() for file in files]
-        train(trained, name)
+        train(trained, name, 0)
         assert [file.read_bytes() for file in files] == first
 
 
@@ -94,7 +99,7 @@ def test_one_mlflow_run_per_model_with_series_data_and_a_model_that_predicts(tra
         assert run.info.status == "FINISHED"
         assert run.data.tags["stage"] == "train"
         assert run.data.params["model.d_model"] == "16"
-        history = pd.read_csv(project / "reports" / name / "history.csv")
+        history = pd.read_csv(project / "models" / name / "seed-0" / "history.csv")
         series = client.get_metric_history(run.info.run_id, f"{name}/training/loss")
         assert [point.step for point in series] == history["step"].tolist()
         assert [point.value for point in series] == pytest.approx(history["loss"], rel=1e-5)
@@ -106,7 +111,7 @@ def test_one_mlflow_run_per_model_with_series_data_and_a_model_that_predicts(tra
         columns = {f"{name}.{key}": value for key, value in compared[name].items()}
         assert columns.items() <= run.data.metrics.items()
         assert all(key.startswith((f"{name}.", f"{name}/training/")) for key in run.data.metrics)
-        validation = pd.read_csv(project / "reports" / name / "validation.csv")
+        validation = pd.read_csv(project / "models" / name / "seed-0" / "validation.csv")
         evaluations = client.get_metric_history(run.info.run_id, f"{name}.loss")
         assert {point.step for point in evaluations} == set(validation["step"])
         address = f"models:/transformer-benchmark-{name}@newest"
@@ -121,11 +126,11 @@ def test_one_mlflow_run_per_model_with_series_data_and_a_model_that_predicts(tra
 @pytest.mark.parametrize("name", MODELS)
 def test_a_stage_before_its_time_says_what_to_run_first(small, name):
     with pytest.raises(UserError, match=rf"data/{name} is missing: run `dvc repro prepare@{name}`"):
-        train(small, name)
+        train(small, name, 0)
     prepare(small, name)
-    missing = rf"models/{name}/seed-0 is missing: run `dvc repro train@{name}`"
+    missing = rf"models/{name}/seed-0 is missing: run `dvc repro train@{name}-0`"
     with pytest.raises(UserError, match=missing):
-        evaluate(small, name)
+        evaluate(small, name, 0)
 
 
 def test_a_failed_prepare_leaves_the_old_output_alone(small, project):

@@ -2,14 +2,13 @@
 
 import pytest
 
-from pipeline import MODELS
-from pipeline.objectives import build
 from pipeline.params import validate
 from pipeline.paths import data_dir
 from pipeline.stages.prepare import prepare
 from pipeline.training import device as devices
 from pipeline.training import optimizers
 from pipeline.training.loop import _step
+from tests.conftest import MODELS, build
 
 LLAMA = {
     "norm": "rmsnorm", "positions": "rotary", "n_kv_head": 1, "mlp": "gated",
@@ -26,14 +25,14 @@ VARIANTS = {
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_variant_trains(small, variant, optimizer):
-    raw = small.model_dump(exclude_none=True)
+    raw = small.content()
     for key, value in VARIANTS[variant].items():
         (raw["model"] if key in raw["model"] else raw["vit"]["model"])[key] = value
     for name in MODELS:
         raw[name]["train"]["optimizer"] = optimizer
     raw["bert"]["model"]["prediction_transform"] = True
     params = validate(raw)
-    device = devices.prepare(params)
+    device = devices.prepare(params.device, params.threads)
     for name in MODELS:
         prepare(params, name)
         objective = build(name, params, 0, data_dir(name), device)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipeline.data import images
 from pipeline.errors import UserError
-from pipeline.params import ImageData
+from pipeline.parameters.image_classification import ImageData
 
 MIRROR = os.environ.get("DATA_MIRROR")
 

@@ -27,7 +27,7 @@ def said(kind: tuple, raw: dict, **values) -> str | None:
             raw["vit"][section][key] = values[key]
     described = folder(*kind)
     meta = {"own": True, "median_size": median_size(described), "suggested": suggest(described)}
-    return advice(json.loads(json.dumps(meta)), validate(raw).vit)
+    return advice(json.loads(json.dumps(meta)), validate(raw).section("vit"))
 
 
 def test_photographs_with_the_defaults_of_digits(raw):
@@ -71,4 +71,4 @@ def test_photo_changes_are_not_for_grey_images(raw):
 
 
 def test_known_images_get_no_advice(raw):
-    assert advice({"source": "mnist"}, validate(raw).vit) is None
+    assert advice({"source": "mnist"}, validate(raw).section("vit")) is None

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.data import text
-from pipeline.params import TextData
+from pipeline.parameters.causal_lm import CausalLMData as TextData
 from tests.conftest import ROOT
 
 # Our own sentences; some contain a few words of another language.

@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.data import text, tokenization
 from pipeline.errors import UserError
-from pipeline.params import MaskedTextData, TextData
+from pipeline.parameters.masked_lm import MaskedLMData as MaskedTextData
+from pipeline.parameters.masked_lm import TextData
 
 MIRROR = os.environ.get("DATA_MIRROR")
 

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.data import text, tokenization
 from pipeline.errors import UserError
-from pipeline.params import TextData
+from pipeline.parameters.causal_lm import CausalLMData as TextData
 from tests.conftest import ROOT
 
 WORDS = "to be or not to be that is the question "

@@ -61,7 +61,7 @@ def test_a_model_is_not_used_after_its_data_have_changed(
         output = run(*refused, code=1).output
         assert output == (
             f"error: {model_dir(name, 0)} was trained on other data than is now in "
-            f"{data_dir(name)} (different {what}): run `dvc repro train@{name}` to make them "
+            f"{data_dir(name)} (different {what}): run `dvc repro train@{name}-0` to make them "
             "match\n"
         )
     assert not Path("out").exists()
@@ -79,7 +79,7 @@ def undo(project: Path) -> None:
 
 
 def test_another_normalization_of_the_same_pixels_is_noticed(built, small, run):
-    content = small.model_dump(exclude_none=True)
+    content = small.content()
     content["vit"]["data"]["normalization"] = "none"
     prepare(validate(content), "vit")
     assert "(different normalization)" in run("classify", IMAGE, code=1).output
@@ -98,4 +98,4 @@ def test_a_model_that_does_not_say_what_it_learnt_from_is_refused(built, run):
     file.write_text(json.dumps(config))
     output = run("generate", "--prompt", "the", code=1).output
     assert "models/gpt/seed-0 does not record its training data" in output
-    assert "run `dvc repro train@gpt`" in output
+    assert "run `dvc repro train@gpt-0`" in output

@@ -10,9 +10,9 @@ from transformers import AutoImageProcessor, ViTConfig
 
 import transformer
 from pipeline.errors import UserError
-from pipeline.inference.images import _prepare
 from pipeline.inference.loading import ImageModel
 from pipeline.inference.preparation import read_preparation
+from pipeline.views.image_classification import prepared as made_ready
 from transformer import Architecture
 
 SIZE = {"height": 8, "width": 8}
@@ -32,7 +32,7 @@ def prepared(tmp_path):
         ours = ImageModel(model, [], read_preparation(tmp_path, model.embedding))
         theirs = AutoImageProcessor.from_pretrained(tmp_path)
         with Image.open(file) as image:
-            return _prepare(file, ours), theirs(image, return_tensors="pt").pixel_values
+            return made_ready(file, ours), theirs(image, return_tensors="pt").pixel_values
 
     return prepare
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.reporting.results import Result, Training, mean_of
+from pipeline.results import Result, Training, mean_of
 
 EVALUATED = {
     "bert": ["train_loss", "loss", "top1"],
@@ -14,6 +14,9 @@ EVALUATED = {
     ],
 }  # fmt: skip
 BASELINES = ("train_loss", "loss", "batch_loss", "train_accuracy", "batch_accuracy", "accuracy")
+
+
+TASKS = {"bert": "masked_lm", "gpt": "causal_lm", "vit": "image_classification"}
 
 
 def result(
@@ -55,7 +58,7 @@ def result(
     data["classes"] = list(classes)
     figures = mean_of([training.figures for training in trainings])
     measures = {key: {"split": "a split"} for key in EVALUATED[name]}
-    return Result(name, data, measures, trainings, figures, samples or [], answers)
+    return Result(name, TASKS[name], data, measures, trainings, figures, samples or [], answers)
 
 
 def _answers(seeds: int, classes: tuple[str, ...], images: int) -> tuple[pd.DataFrame, dict]:

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from pipeline import MODELS
 from pipeline.reporting import curves, targets
-from tests.conftest import ROOT
+from tests.conftest import MODELS, ROOT
 from tests.pipeline.reporting.handmade import result
 
 

@@ -5,9 +5,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from pipeline import MODELS
 from pipeline.reporting import figures, targets
-from tests.conftest import ROOT
+from tests.conftest import MODELS, ROOT
 from tests.pipeline.reporting.handmade import result
 
 LARGEST = 160_000  # bytes, for images of noise; real ones take less

@@ -5,10 +5,9 @@ import re
 
 import pytest
 
-from pipeline import MODELS
 from pipeline.params import validate
 from pipeline.reporting import figures, markdown, targets, verdicts
-from tests.conftest import ROOT
+from tests.conftest import MODELS, ROOT
 from tests.pipeline.reporting.handmade import result
 
 ENVIRONMENT = {
@@ -29,8 +28,7 @@ def render(raw, monkeypatch):
         made = {each.name: each for each in results}
         reached = targets.about({name: each.data for name, each in made.items()})
         judged = [v for n, each in reached.items() for v in verdicts.judge(params, made[n], each)]
-        pictures = {name: [ROOT / f"{name}{n}.png" for n in range(3)] for name in MODELS}
-        arguments = (params, "default", made, judged, reached, pictures, ENVIRONMENT, [])
+        arguments = (params, "default", made, judged, reached, ENVIRONMENT, [])
         return markdown.render(*arguments)
 
     return rendered
@@ -126,7 +124,7 @@ def test_the_mistakes_of_a_classifier_are_counted(render):
     report = render(result("bert"), result("gpt"), made)
     assert "The model is wrong on 10 of 30 test images." in report
     assert "Mistakes come first, the 6 with the highest probability" in report
-    for picture in ("vit0.png", "vit1.png", "vit2.png"):
+    for picture in ("vit.png", "vit-confusion.png", "vit-predictions.png"):
         assert f"(figures/{picture})" in report
 
 

@@ -52,7 +52,6 @@ def test_curves_say_how_much_was_seen_as_the_budgets_do():
     [
         ("value: 4.3", "value: low", "targets.0.value: Input should be a valid number"),
         ("better: lower", "beter: lower", "targets.0.better: Field required"),
-        ("\ngpt:", "\ngtp:", "no section 'gpt'"),
         ("    tokens: 204800000", "    words: 204800000", "cost.words: Extra inputs"),
         ("    images: 9450", "    tokens: 1\n    images: 9450", "expected either tokens or images"),
     ],

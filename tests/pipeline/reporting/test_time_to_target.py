@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from pipeline.reporting import time_to_target
-from pipeline.reporting.results import Result, Training
 from pipeline.reporting.targets import Target
 from pipeline.reporting.time_to_target import Moment
+from pipeline.results import Result, Training
 
 
 def target(ours: str, value: float, better: str = "lower") -> Target:
@@ -73,7 +73,7 @@ def test_a_seed_that_never_gets_there_is_the_latest_of_the_median(steps, middle)
 
 def test_every_seed_is_looked_at():
     trainings = [training([3.0]), training([5.0, 3.0]), training([5.0])]
-    result = Result("bert", {}, {}, trainings, {})
+    result = Result("bert", "masked_lm", {}, {}, trainings, {})
     found = time_to_target.moments(result, [LOSS])
     assert [moment and moment.step for moment in found] == [10, 20, None]
     assert time_to_target.span(found) == (found[0], None)

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 import transformer
-from pipeline.objectives.classification import Classification
-from pipeline.objectives.masked_lm import MaskedLanguageModelling
-from pipeline.objectives.next_token import NextTokenPrediction
 from pipeline.params import validate
 from pipeline.reporting import targets, verdicts
-from pipeline.reporting.results import Result, Training
+from pipeline.results import Result, Training
+from pipeline.tasks.causal_lm import CausalLM
+from pipeline.tasks.image_classification import ImageClassification
+from pipeline.tasks.masked_lm import MaskedLM
 from tests.conftest import ROOT, with_profile
+from tests.pipeline.reporting.handmade import TASKS
 from transformer import Architecture, flops_per_step
 
 
@@ -26,9 +27,9 @@ def reached(monkeypatch):
 
 # As the objectives declare.
 MEASURES = {
-    "bert": {figure: asdict(each) for figure, each in MaskedLanguageModelling.measures.items()},
-    "gpt": {figure: asdict(each) for figure, each in NextTokenPrediction.measures.items()},
-    "vit": {figure: asdict(each) for figure, each in Classification.measures.items()},
+    "bert": {figure: asdict(each) for figure, each in MaskedLM.measures.items()},
+    "gpt": {figure: asdict(each) for figure, each in CausalLM.measures.items()},
+    "vit": {figure: asdict(each) for figure, each in ImageClassification.measures.items()},
 }
 
 
@@ -47,7 +48,7 @@ def result(name: str, data: dict, figures: list[dict], measures: dict | None = N
     empty = pd.DataFrame()
     trainings = [Training(seed, each, None, empty, empty) for seed, each in enumerate(figures)]
     measured = measures or MEASURES[name]
-    return Result(name, data, measured, trainings, figures[0])
+    return Result(name, TASKS[name], data, measured, trainings, figures[0])
 
 
 def like_the_reference(raw):
@@ -172,7 +173,7 @@ def test_the_budgets_are_the_operations_of_the_references_recipe(reference, reac
             "vit": torch.zeros(1, 3, 224, 224),
         }
         for name, cost in ((name, each.cost) for name, each in reached.items()):
-            architecture = Architecture(**params.architecture(name).model_dump())
+            architecture = Architecture(**params.section(name).architecture.model_dump())
             model = getattr(transformer, name)(architecture, **sizes[name])
             examples = cost.units / (inputs[name].numel() if cost.tokens else 1)
             counted = flops_per_step(model, inputs[name]) * examples
@@ -181,7 +182,7 @@ def test_the_budgets_are_the_operations_of_the_references_recipe(reference, reac
 
 def test_a_classifier_with_one_answer_is_flagged():
     vit = result("vit", {}, [{"classes_predicted": 2}, {"classes_predicted": 1}])
-    assert verdicts.one_class_only(vit) == [1]
+    assert vit.one_class_only == [1]
 
 
 def test_several_seeds_are_judged_by_their_confidence_interval(reached):

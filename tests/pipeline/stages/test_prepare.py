@@ -22,7 +22,7 @@ def reading(small: Params, text: str) -> Params:
 
 
 def with_data(small: Params, model: str, **values: str) -> Params:
-    content = small.model_dump(exclude_none=True)
+    content = small.content()
     content[model]["data"] |= values
     return validate(content)
 

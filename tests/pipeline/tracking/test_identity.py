@@ -46,7 +46,7 @@ def test_a_name_has_removed_keys_profile_seed_and_the_number_of_further_changes(
     smoke["seeds"] = [0, 1]
     assert named(smoke, "vit", 1) == f"vit smoke · seed 1 · {commit}"
     smoke["vit"]["train"] |= {"lr": 0.1, "matrix_lr": 0.1, "batch_size": 16, "epochs": 2}
-    three = "batch_size=16 lr=0.1 matrix_lr=0.1"
+    three = "epochs=2 batch_size=16 lr=0.1"
     assert named(smoke, "vit", 1) == f"vit smoke {three} +1 · seed 1 · {commit}"
 
 

@@ -11,9 +11,9 @@ import mlflow
 import numpy as np
 import pytest
 
-from pipeline import records
 from pipeline.errors import UserError
 from pipeline.paths import data_dir, model_dir
+from pipeline.running import records
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
@@ -108,10 +108,10 @@ def test_two_uploads_at_once_log_a_run_once(server, small, project):
 def test_stages_finish_without_a_server(server, small, project, capsys):
     """Training and evaluation write all results; MLflow gets one complete run later."""
     prepare(small, "vit")
-    train(small, "vit")
-    evaluate(small, "vit")
+    train(small, "vit", 0)
+    evaluate(small, "vit", 0)
     assert (model_dir("vit", 0) / "model.safetensors").exists()
-    assert (project / "reports" / "vit" / "metrics.json").exists()
+    assert (project / "predictions" / "vit" / "seed-0" / "figures.json").exists()
     train_entry, evaluate_entry = (file.parent for file in outbox.pending())
     # Only what the run needs, not the whole project, which contains the outbox.
     kept = {"seed-0", "meta.json", "pipeline", "transformer"}

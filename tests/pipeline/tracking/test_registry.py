@@ -13,11 +13,11 @@ from pipeline.tracking.registry import BEST, NEWEST, registered_name
 
 def trained(params, **settings) -> str:
     """Train and evaluate GPT with other training settings; returns its newest version."""
-    raw = params.model_dump(exclude_none=True)
+    raw = params.content()
     raw["gpt"]["train"] |= settings
     prepare(validate(raw), "gpt")
-    train(validate(raw), "gpt")
-    evaluate(validate(raw), "gpt")
+    train(validate(raw), "gpt", 0)
+    evaluate(validate(raw), "gpt", 0)
     return alias(NEWEST).version
 
 
@@ -38,7 +38,7 @@ def test_the_best_model_is_chosen_among_those_on_the_same_data(small, project, c
     worse = trained(small, lr=1e-9, matrix_lr=1e-9)
     assert worse != good
     assert (alias(NEWEST).version, alias(BEST).version) == (worse, good)
-    evaluate(small_with(small, lr=1e-9, matrix_lr=1e-9), "gpt")  # again
+    evaluate(small_with(small, lr=1e-9, matrix_lr=1e-9), "gpt", 0)  # again
     assert len(client.search_model_versions(f"name = '{registered_name('gpt')}'")) == 2
     # A loss on another text is not comparable.
     words = (project / "text.txt").read_text()
@@ -52,6 +52,6 @@ def test_the_best_model_is_chosen_among_those_on_the_same_data(small, project, c
 
 
 def small_with(params, **settings):
-    raw = params.model_dump(exclude_none=True)
+    raw = params.content()
     raw["gpt"]["train"] |= settings
     return validate(raw)

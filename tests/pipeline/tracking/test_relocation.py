@@ -22,8 +22,8 @@ def trained(small, project, monkeypatch):
         (project / name).rename(clone / name)
     monkeypatch.chdir(clone)
     prepare(small, "vit")
-    train(small, "vit")
-    evaluate(small, "vit")
+    train(small, "vit", 0)
+    evaluate(small, "vit", 0)
     return clone
 
 

@@ -10,9 +10,9 @@ from functools import reduce
 import mlflow
 import pytest
 
-from pipeline import MODELS
 from pipeline.params import flatten, validate
 from pipeline.tracking import Tracker, mark_killed, store
+from tests.conftest import MODELS
 from tests.pipeline.tracking.server import free_port
 
 
@@ -96,10 +96,10 @@ def test_all_parameters_of_a_run_are_logged_with_the_names_of_params_yaml(raw, p
     expected = {
         path: value if isinstance(value, str) else json.dumps(value)
         for path, value in flatten(raw).items()
-        if path.split(".")[0] in ("seeds", "threads", "device", "model", name)
+        if path.split(".")[0] in ("seeds", "threads", "device", "model", "train", name)
     }
     # Keys that the model's own section overrides are not logged.
-    shadowed = {f"model.{key}" for key in raw[name].get("model", {})}
+    shadowed = {f"{part}.{key}" for part in ("model", "train") for key in raw[name][part]}
     parameters, _ = logged(validate(raw), name)
     assert parameters == {k: v for k, v in expected.items() if k not in shadowed}
 
@@ -109,6 +109,7 @@ CHANGES = {
     "device": ("cpu", set(MODELS)),
     "model.n_layer": (7, set(MODELS)),
     "model.dropout": (0.3, {"bert", "vit"}),  # GPT has its own
+    "train.warmup_steps": (7, set(MODELS)),
     "bert.model.tie_embeddings": (False, {"bert"}),
     "bert.model.prediction_transform": (False, {"bert"}),
     "gpt.model.tie_embeddings": (False, {"gpt"}),

@@ -6,14 +6,13 @@ import shutil
 import mlflow
 import pytest
 
-from pipeline import MODELS
 from pipeline.paths import data_dir, read_json, write_json
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.report import report
 from pipeline.stages.train import train
 from pipeline.tracking import store
-from tests.conftest import ROOT
+from tests.conftest import MODELS, ROOT
 
 
 @pytest.fixture
@@ -27,8 +26,8 @@ def evaluated(small, project):
         if name != "vit":  # its images stay a user's own, without targets
             meta = data_dir(name) / "meta.json"
             write_json(read_json(meta) | {"own": False}, meta)
-        train(small, name)
-        evaluate(small, name)
+        train(small, name, 0)
+        evaluate(small, name, 0)
     return small
 
 
@@ -62,7 +61,7 @@ def test_a_run_that_mlflow_lacks_is_restored_from_the_outputs(evaluated, project
     """A deleted run, and then a clone that only has the outputs, as after `dvc pull`."""
     before = runs()
     mlflow.MlflowClient().delete_run(before["gpt"].info.run_id)
-    evaluate(evaluated, "gpt")
+    evaluate(evaluated, "gpt", 0)
     again = runs()["gpt"]
     assert again.info.run_id != before["gpt"].info.run_id
     same_as(before["gpt"], again)

@@ -1,15 +1,16 @@
 """Views of the table of runs: in MLflow's format, with the figures to compare first."""
 
 import json
+import shutil
 from pathlib import Path
 
 import mlflow
 import pytest
 
-from pipeline import MODELS
 from pipeline.params import validate
 from pipeline.paths import results_dir, write_json
 from pipeline.tracking import Tracker, store, views
+from tests.conftest import MODELS, ROOT
 
 FIGURES = {"bert": ("loss", "top1"), "gpt": ("loss", "loss_std"), "vit": ("accuracy",)}
 
@@ -17,10 +18,11 @@ FIGURES = {"bert": ("loss", "top1"), "gpt": ("loss", "loss_std"), "vit": ("accur
 @pytest.fixture
 def experiment(small, project):
     """Two runs with figures, which differ in a parameter."""
+    shutil.copy(ROOT / "params.yaml", project)
     for name, keys in FIGURES.items():
         write_json({name: dict.fromkeys(keys, 1.0)}, results_dir(name) / "metrics.json")
     for lr in (0.1, 0.2):
-        raw = small.model_dump(exclude_none=True)
+        raw = small.content()
         raw["gpt"]["train"]["lr"] = lr
         with Tracker("train", validate(raw), "gpt", 0) as tracker:
             tracker.steps([{"step": 1, "loss": 2 * lr}])

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 @pytest.fixture
 def compiled(small, project):
     """Prepared data and params.yaml of a BERT with `compile: true`."""
-    raw = small.model_dump(exclude_none=True)
+    raw = small.content()
     raw["bert"]["train"]["compile"] = True
     with (project / "params.yaml").open("w") as file:
         YAML().dump(raw, file)

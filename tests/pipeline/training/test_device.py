@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from pipeline.errors import UserError
-from pipeline.params import validate
 from pipeline.training import device as devices
 
 
@@ -13,9 +12,9 @@ from pipeline.training import device as devices
     [(None, "; use auto or cpu, or `rm -r .venv && TORCH_BUILD=cuda ./run`"),
      ("13.0", "; use auto or cpu")],
 )  # fmt: skip
-def test_a_gpu_that_is_not_seen_is_told_with_what_to_do(raw, monkeypatch, build, advice):
+def test_a_gpu_that_is_not_seen_is_told_with_what_to_do(monkeypatch, build, advice):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", build)
     with pytest.raises(UserError) as caught:
-        devices.prepare(validate(raw | {"device": "cuda"}))
+        devices.prepare("cuda", 2)
     assert str(caught.value) == f"params.yaml: device: cuda, but torch sees no CUDA GPU{advice}"

@@ -13,18 +13,16 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from pipeline import MODELS
 from pipeline.errors import UserError
-from pipeline.objectives import build
 from pipeline.params import Params, validate
 from pipeline.paths import data_dir
+from pipeline.running.checkpoint import Checkpoint
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
 from pipeline.tracking.store import EXPERIMENT
 from pipeline.training import loop
-from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.history import History
-from tests.conftest import ROOT
+from tests.conftest import MODELS, ROOT, build
 
 CPU = torch.device("cpu")
 
@@ -34,14 +32,16 @@ class Interrupted(Exception):
 
 
 def changed(params: Params, name: str, **settings) -> Params:
-    content = params.model_dump(exclude_none=True)
+    content = params.content()
     content[name]["train"] |= settings
     return validate(content)
 
 
 def outputs(project, name):
     files = [project / "models" / name / "seed-0" / "model.safetensors"]
-    files += [project / "reports" / name / f"{kind}.csv" for kind in ("history", "validation")]
+    files += [
+        project / "models" / name / "seed-0" / f"{kind}.csv" for kind in ("history", "validation")
+    ]
     return [file.read_bytes() for file in files]
 
 
@@ -58,12 +58,12 @@ MIXED = {"objective": {"mixup": 0.8, "cutmix": 1.0}, "model": {"stem": "convolut
 def test_an_interrupted_training_ends_like_an_uninterrupted_one(
     small, project, monkeypatch, name, recipe
 ):
-    content = small.model_dump(exclude_none=True)
+    content = small.content()
     for part, values in recipe.items():
         content[name][part] |= values
     small = changed(validate(content), name, checkpoint_every=1 if name == "vit" else 3)
     prepare(small, name)
-    train(small, name)
+    train(small, name, 0)
     expected = outputs(project, name)
     forget(project)
 
@@ -76,12 +76,12 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(
 
     monkeypatch.setattr(Checkpoint, "save", save_and_die)
     with pytest.raises(Interrupted):
-        train(small, name)
+        train(small, name, 0)
     monkeypatch.setattr(Checkpoint, "save", save)
     steps = []
     step = loop._step
     monkeypatch.setattr(loop, "_step", lambda *a: steps.append(a[-1]) or step(*a))
-    train(small, name)
+    train(small, name, 0)
     assert steps[0] == saved[0] + 1  # it continued
     assert outputs(project, name) == expected
 
@@ -91,11 +91,11 @@ def test_a_signal_saves_the_step_at_hand_and_costs_nothing(small, project):
     rare = {"steps": 200, "log_every": 30, "evaluate_every": 1000, "checkpoint_every": 1000}
     params = changed(small, "gpt", **rare)
     prepare(params, "gpt")
-    train(params, "gpt")
+    train(params, "gpt", 0)
     expected = outputs(project, "gpt")
     forget(project)
     with open("params.yaml", "w") as file:
-        YAML().dump(params.model_dump(exclude_none=True), file)
+        YAML().dump(params.content(), file)
     command = [sys.executable, "-m", "pipeline", "train", "--model", "gpt"]
     settings = {
         "env": os.environ | {"PYTHONPATH": str(ROOT)},
@@ -127,52 +127,52 @@ def test_other_parameters_never_resume_a_checkpoint(small, monkeypatch):
 
     monkeypatch.setattr(Checkpoint, "save", save_and_die)
     with pytest.raises(Interrupted):
-        train(small, "gpt")
+        train(small, "gpt", 0)
     monkeypatch.setattr(Checkpoint, "save", save)
     steps = []
     step = loop._step
     monkeypatch.setattr(loop, "_step", lambda *a: steps.append(a[-1]) or step(*a))
-    train(changed(small, "gpt", lr=0.01), "gpt")
+    train(changed(small, "gpt", lr=0.01), "gpt", 0)
     assert steps[0] == 1
 
 
 def test_accumulated_gradients_equal_those_of_the_whole_batch(small, project):
     """Four micro-batches compared with one batch, without dropout."""
-    content = small.model_dump(exclude_none=True)
-    content["gpt"]["model"]["dropout"] = 0.0
+    content = small.content()
+    content["gpt"]["model"] |= {"dropout": 0.0, "embedding_dropout": 0.0}
     small = validate(content)
     prepare(small, "gpt")
     histories = []
     for parts in (1, 4):
-        train(changed(small, "gpt", accumulate=parts), "gpt")
-        histories.append(pd.read_csv(project / "reports" / "gpt" / "history.csv"))
+        train(changed(small, "gpt", accumulate=parts), "gpt", 0)
+        histories.append(pd.read_csv(project / "models" / "gpt" / "seed-0" / "history.csv"))
     # Loss, gradient norm and embedding gradient of every step.
     pd.testing.assert_frame_equal(*histories, rtol=1e-3)
 
 
 def test_curves_tell_the_tokens_or_images_seen(small, project):
-    several = validate(small.model_dump(exclude_none=True) | {"seeds": [0, 1]})
+    several = validate(small.content() | {"seeds": [0, 1]})
     # 8 steps of 8 sequences of 8; 2 epochs of 24 images in batches of 10, the last one of 4.
     expected = {"gpt": ("tokens", [64 * step for step in range(1, 9)])}
     expected["vit"] = ("images", [10, 20, 24, 34, 44, 48])
     for name, (unit, seen) in expected.items():
         prepare(small, name)
-        train(changed(several, name, batch_size=8 if name == "gpt" else 10), name)
-        history = pd.read_csv(project / "reports" / name / "history.csv")
+        train(changed(several, name, batch_size=8 if name == "gpt" else 10), name, 0)
+        history = pd.read_csv(project / "models" / name / "seed-0" / "history.csv")
         assert history[unit].tolist() == seen
-        evaluations = pd.read_csv(project / "reports" / name / "validation.csv")
+        evaluations = pd.read_csv(project / "models" / name / "seed-0" / "validation.csv")
         assert evaluations[unit].tolist() == [seen[step - 1] for step in evaluations["step"]]
 
 
 def test_what_is_logged_is_what_autograd_gives(small, project):
     prepare(small, "gpt")
-    train(changed(small, "gpt", steps=1), "gpt")
+    train(changed(small, "gpt", steps=1), "gpt", 0)
     objective = build("gpt", small, 0, data_dir("gpt"), CPU)
     model = objective.build_model()
     loop.torch.manual_seed(loop.derive(0, "dropout", 1))
-    loss, _ = objective.loss(model, objective.training_batch(0))
+    loss, _ = objective.loss(model, objective.batch(0))
     loss.backward()
-    row = pd.read_csv(project / "reports" / "gpt" / "history.csv").iloc[0]
+    row = pd.read_csv(project / "models" / "gpt" / "seed-0" / "history.csv").iloc[0]
     norm = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()
     assert row["loss"] == pytest.approx(loss.item(), rel=1e-5)
     assert row["grad_norm"] == pytest.approx(norm.item(), rel=1e-4)
@@ -184,8 +184,8 @@ def test_mixed_precision_and_compilation_end_close_to_plain_training(small, proj
     prepare(small, name)
     curves = []
     for settings in ({}, {"precision": "bf16"}, {"compile": True}):
-        train(changed(small, name, **settings), name)
-        curves.append(pd.read_csv(project / "reports" / name / "history.csv")["loss"])
+        train(changed(small, name, **settings), name, 0)
+        curves.append(pd.read_csv(project / "models" / name / "seed-0" / "history.csv")["loss"])
     plain, mixed, compiled = curves
     assert mixed.tolist() != plain.tolist()
     assert mixed.tolist() == pytest.approx(plain.tolist(), rel=0.02)
@@ -199,7 +199,7 @@ def test_a_diverged_training_stops_at_once_and_keeps_its_last_good_state(small, 
     rare = {"steps": 1000, "log_every": 1000, "evaluate_every": 1000}
     params = changed(small, "gpt", **settings, **rare)
     with pytest.raises(UserError, match=r"diverged: loss .* at step 2 \(lr 1e\+30, gradient norm"):
-        train(params, "gpt")
+        train(params, "gpt", 0)
     (state,) = (project / ".checkpoints").glob("*/state.pt")
     assert torch.load(state, weights_only=True)["step"] == 1
     mlflow.set_tracking_uri(f"sqlite:///{project}/mlflow.db")
@@ -219,7 +219,7 @@ def test_a_loss_is_watched_between_flushes():
 def test_the_plan_counts_vits_intervals_in_epochs(small):
     prepare(small, "vit")
     objective = build("vit", small, 0, data_dir("vit"), CPU)
-    plan = loop.Plan.of(small.vit.train, objective)
+    plan = loop.Plan.of(small.section("vit").train, objective)
     assert plan.steps == 2 * 3
     assert plan.due(3) == (True, True, False)  # epoch 1; checkpoints every third epoch
     assert plan.due(4) == (False, False, False)
@@ -229,7 +229,7 @@ def test_the_plan_counts_vits_intervals_in_epochs(small):
 def test_piped_output_is_plain_lines(small, capsys):
     prepare(small, "gpt")
     capsys.readouterr()
-    train(small, "gpt")
+    train(small, "gpt", 0)
     lines = capsys.readouterr().out.splitlines()
     steps = [line.split(" |")[0] for line in lines if " | loss " in line]
     assert steps == [f"step {n:>10}" for n in (2, 4, 6, 8)]
@@ -243,7 +243,8 @@ def test_lines_fit_80_columns_and_tell_the_seed(small, capsys, monkeypatch, name
     prepare(small, name)
     capsys.readouterr()
     monkeypatch.setattr(loop.Clock, "per_step", lambda *_: 36_000.0)
-    train(validate(small.model_dump(exclude_none=True) | {"seeds": [10, 11]}), name)
+    for seed in (10, 11):
+        train(validate(small.content() | {"seeds": [10, 11]}), name, seed)
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     for seed in (10, 11):

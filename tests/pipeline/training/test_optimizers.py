@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import transformer
-from pipeline.params import StepTraining
+from pipeline.parameters.base import StepTraining
 from pipeline.training import optimizers
 from pipeline.training.muon import Muon, orthogonalize
 from transformer import Architecture
@@ -14,7 +14,7 @@ MODEL = {"n_layer": 2, "n_head": 2, "d_model": 8, "d_mlp": 16}
 
 
 def settings(raw, **changes) -> StepTraining:
-    return StepTraining.model_validate(raw["bert"]["train"] | changes)
+    return StepTraining.model_validate(raw["train"] | raw["bert"]["train"] | changes)
 
 
 @pytest.mark.parametrize("shape", [(12, 12), (16, 8), (8, 16)])

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import MODELS
-from pipeline.params import Params
+from pipeline.params import Params, validate
 from pipeline.paths import data_dir, read_json, write_json
+from pipeline.stages.aggregate import aggregate
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.report import report
 from pipeline.stages.train import train
-from tests.conftest import ROOT
+from tests.conftest import MODELS, ROOT
 from tests.pipeline.verification.reports import REPORT
 
 
@@ -28,13 +28,15 @@ def reported(small: Params, project: Path, finished: Path) -> Path:
     if finished.exists():
         shutil.copytree(finished, project, dirs_exist_ok=True)
         return project
-    params = small.model_copy(update={"seeds": [0, 1], "threads": 1})
+    params = validate(small.content() | {"seeds": [0, 1], "threads": 1})
     for name in MODELS:
         prepare(params, name)
         meta = data_dir(name) / "meta.json"
         write_json(read_json(meta) | {"own": False}, meta)  # a user's own data have no targets
-        train(params, name)
-        evaluate(params, name)
+        for seed in params.seeds:
+            train(params, name, seed)
+            evaluate(params, name, seed)
+        aggregate(params, name)
     shutil.copytree(ROOT / "reports" / "reference", REPORT / "reference")
     shutil.copy(ROOT / "reports" / "targets.yaml", REPORT)
     report(params)

@@ -33,7 +33,10 @@ def everywhere(figure: str, factor: float):
     [
         (lambda c: c.update(targets_met=9), "targets_met: 9 recorded, 0 by the figures"),
         (lambda c: c.update(profile="best"), "profile: 'best' recorded, 'default' by"),
-        (lambda c: c.update(one_class_only=[7]), "one_class_only: [7] recorded, ["),
+        (
+            lambda c: c["models"]["vit"].update(one_class_only=[7]),
+            "one_class_only: [7] recorded, [",
+        ),
         (lambda c: c["verdicts"].pop(), "6 recorded verdicts, for 7 targets here"),
         (lambda c: c["verdicts"][1].update(met=True), "gpt training loss: met: True recorded, F"),
         (lambda c: c["verdicts"][1].update(ours=0.1), "gpt training loss: ours: 0.1 recorded, "),
@@ -55,7 +58,7 @@ def everywhere(figure: str, factor: float):
 def test_a_contradiction_in_metrics_json_is_printed(reported, capsys, change, said):
     rewrite(change)
     capsys.readouterr()
-    assert not verify(REPORT, ["gpt"], 1)
+    assert not verify(REPORT, "gpt", 1)
     out = printed(capsys)
     assert said in out
     assert "gpt   identical: 1 step\n" in out
@@ -66,7 +69,7 @@ def test_a_wrong_time_to_target_is_printed(reported, capsys):
         content["models"]["gpt"]["time_to_target"]["loss"][0] = {"step": 1, "units": 1, "flops": 1}
 
     rewrite(sooner)
-    assert not verify(REPORT, ["gpt"], None)
+    assert not verify(REPORT, "gpt", None)
     assert "the report contradicts itself: time to target, loss: " in printed(capsys)
 
 
@@ -77,9 +80,9 @@ def test_data_without_targets_need_no_verdicts(reported, capsys):
         content["verdicts"] = [each for each in content["verdicts"] if each["model"] != "gpt"]
 
     rewrite(own)
-    assert verify(REPORT, ["gpt"], None)
+    assert verify(REPORT, "gpt", None)
     rewrite(lambda content: content["models"]["gpt"]["data"].update(own=False))
-    assert not verify(REPORT, ["gpt"], 1)
+    assert not verify(REPORT, "gpt", 1)
     assert "5 recorded verdicts, for 7 targets here" in printed(capsys)
 
 
@@ -88,14 +91,14 @@ def test_wrong_figures_for_dvc_are_printed(reported, capsys):
     content = json.loads(file.read_text())
     content["gpt"] |= {"loss": 0.1, "train_loss_std": 0.5}
     file.write_text(json.dumps(content))
-    assert not verify(REPORT, ["gpt"], 1)
+    assert not verify(REPORT, "gpt", 1)
     out = printed(capsys)
     assert f"the report contradicts itself: {file}: loss: 0.1 recorded, " in out
     assert f"the report contradicts itself: {file}: train_loss_std: 0.5 recorded, " in out
     for text in ("[]", '{"gpt": {"loss": "low"}}', "{"):
         file.write_text(text)
         with pytest.raises(UserError, match=r"gpt/metrics.json: not "):
-            verify(REPORT, ["gpt"], 1)
+            verify(REPORT, "gpt", 1)
 
 
 def test_the_best_evaluation_of_a_single_seed_is_checked(reported):

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import MODELS
 from pipeline.errors import UserError
 from pipeline.verification import environment, verify
 from tests.pipeline.verification.reports import (
@@ -34,7 +33,7 @@ from tests.pipeline.verification.reports import (
         ("9" * 5000, "not JSON: "),
         (
             r'{"finished": "", "git_commit": null, "params": {"\u001b[2J": 1}, "profile": "", '
-            r'"targets_met": 0, "targets_comparable": 0, "one_class_only": [], "verdicts": [], '
+            r'"targets_met": 0, "targets_comparable": 0, "verdicts": [], '
             r'"models": {}}',
             "\n  \N{REPLACEMENT CHARACTER}.2J: unknown key",
         ),
@@ -45,7 +44,7 @@ def test_a_file_that_is_not_a_report_is_an_error(project, content, message):
     if content is not None:
         METRICS.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError, match=message):
-        verify(REPORT, list(MODELS), 1)
+        verify(REPORT, None, 1)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +61,7 @@ def test_a_file_that_is_not_a_report_is_an_error(project, content, message):
 def test_an_incomplete_report_is_an_error(reported, change, message):
     rewrite(change)
     with pytest.raises(UserError, match=message):
-        verify(REPORT, ["gpt"], 1)
+        verify(REPORT, "gpt", 1)
 
 
 @pytest.mark.parametrize("commit", ["--output=precious", "HEAD", "abc", "0123abc\n", 5])
@@ -80,7 +79,7 @@ def test_a_commit_with_another_form_is_an_error(reported, commit, where):
 
     rewrite(change)
     with pytest.raises(UserError, match="git_commit: ") as error:
-        verify(REPORT, ["gpt"], 1)
+        verify(REPORT, "gpt", 1)
     assert "git checkout" not in str(error.value)
     environment._code(str(commit))  # also not through git
     assert precious.read_text() == "kept"
@@ -96,13 +95,13 @@ def test_a_report_cannot_control_the_terminal(reported, capsys):
 
     rewrite(change)
     capsys.readouterr()
-    assert not verify(REPORT, ["gpt"], 1)
+    assert not verify(REPORT, "gpt", 1)
     out = printed(capsys)
     assert out.replace("\n", "").isprintable()
     assert "\ngpt   identical" not in out
     file = REPORT / "gpt" / "history.csv"
     file.write_text(file.read_text().replace("grad_norm", "grad\x1b[2J"))
-    assert not verify(REPORT, ["gpt"], 1)
+    assert not verify(REPORT, "gpt", 1)
     assert printed(capsys).replace("\n", "").isprintable()
 
 
@@ -119,4 +118,4 @@ def test_a_file_that_is_not_a_curve_is_an_error(reported, text, message):
     file = REPORT / "gpt" / "history.csv"
     file.unlink() if text is None else file.write_text(text)
     with pytest.raises(UserError, match=message):
-        verify(REPORT, ["gpt"], 1)
+        verify(REPORT, "gpt", 1)

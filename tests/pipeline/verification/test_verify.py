@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 
-from pipeline import MODELS, records
 from pipeline.errors import UserError
 from pipeline.paths import model_dir, read_json, write_json
+from pipeline.running import records
 from pipeline.verification import verify
-from tests.conftest import ROOT
+from tests.conftest import MODELS, ROOT
 from tests.pipeline.verification.reports import (
     METRICS,
     REPORT,
@@ -29,7 +29,7 @@ from tests.pipeline.verification.reports import (
 def test_an_identical_report_is_confirmed_and_no_file_changes(reported, capsys):
     before = files(reported)
     capsys.readouterr()
-    assert verify(REPORT, list(MODELS), None)
+    assert verify(REPORT, None, None)
     lines = printed(capsys).splitlines()
     for name in MODELS:
         steps, evaluations = (6, 2) if name == "vit" else (8, 2)
@@ -49,7 +49,7 @@ def test_a_few_steps_give_one_line_per_model(reported, capsys):
     shutil.rmtree("data")  # as in a fresh clone; verify prepares them
     before = files(reported)
     capsys.readouterr()
-    assert verify(REPORT, list(MODELS), 3)
+    assert verify(REPORT, None, 3)
     first, *lines, last = printed(capsys).splitlines()
     assert first.startswith("the report of 20")
     # The label of a report that was made outside git.
@@ -77,9 +77,9 @@ def test_the_first_line_has_the_profile_and_changes_of_the_report(reported, caps
 def test_one_bit_at_one_step_is_found(reported, capsys, column):
     alter_last_bit("gpt", 3, column)
     recorded = pd.read_csv(REPORT / "gpt" / "history.csv")[column][2]
-    assert verify(REPORT, ["gpt"], 2)  # the steps before it
+    assert verify(REPORT, "gpt", 2)  # the steps before it
     capsys.readouterr()
-    assert not verify(REPORT, ["gpt"], 5)
+    assert not verify(REPORT, "gpt", 5)
     _, verdict, detail, *causes, _ = printed(capsys).splitlines()
     size = verdict.removeprefix("gpt   equal within ").removesuffix(" (identical: 1 evaluation)")
     assert 1e-8 < float(size) < 2e-7
@@ -95,7 +95,7 @@ def test_one_bit_of_an_evaluation_is_found(reported, capsys):
     rows = pd.read_csv(file)
     rows.loc[1, "loss"] *= 1 + 1e-7
     rows.to_csv(file, index=False)
-    assert not verify(REPORT, ["vit"], 6)
+    assert not verify(REPORT, "vit", 6)
     out = printed(capsys)
     assert "(identical: 6 steps)" in out
     assert "2 evaluations: first differs at step 6 in loss" in out
@@ -103,7 +103,7 @@ def test_one_bit_of_an_evaluation_is_found(reported, capsys):
 
 def test_other_parameters_give_another_curve(reported, capsys):
     rewrite(lambda content: content["params"]["gpt"]["train"].update(lr=0.007))
-    assert not verify(REPORT, ["gpt"], 4)
+    assert not verify(REPORT, "gpt", 4)
     out = printed(capsys)
     assert "gpt   different\n" in out
     assert "first differs at step 1 in lr: 0.003 recorded, 0.007 now" in out
@@ -112,7 +112,7 @@ def test_other_parameters_give_another_curve(reported, capsys):
 def test_a_curve_of_another_length_is_not_comparable(reported, capsys):
     file = REPORT / "gpt" / "history.csv"
     file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
-    assert not verify(REPORT, ["gpt"], None)
+    assert not verify(REPORT, "gpt", None)
     out = printed(capsys)
     columns = "step, tokens, lr, loss, grad_norm, delta_w"
     assert f"not comparable: 7 recorded steps of {columns}; now 8" in out
@@ -127,7 +127,7 @@ def test_a_wrong_figure_of_a_training_is_printed(reported, capsys, figure):
 
     rewrite(change)
     capsys.readouterr()
-    assert not verify(REPORT, ["gpt"], None)
+    assert not verify(REPORT, "gpt", None)
     out = printed(capsys)
     assert f"      with seed 1, {figure}: {2 * true} recorded, {true} now\n" in out
     assert "gpt   different (identical: 8 steps, 2 evaluations, weights with seed 0" in out
@@ -141,7 +141,7 @@ def test_figures_that_only_one_side_has_are_printed(reported, capsys):
         del figures["flops"]
 
     rewrite(change)
-    assert not verify(REPORT, ["vit"], None)
+    assert not verify(REPORT, "vit", None)
     out = printed(capsys)
     assert "      with seed 0, beauty: 1 recorded, none now\n" in out
     assert "      with seed 0, flops: none recorded, " in out
@@ -154,7 +154,7 @@ def test_damaged_data_are_an_error(reported, damage):
     content[-1] ^= 1
     file.unlink() if damage == "no file" else file.write_bytes(content)
     with pytest.raises(UserError, match=r"^data/gpt is damaged: .* `dvc repro prepare@gpt` .*$"):
-        verify(REPORT, ["gpt"], 1)
+        verify(REPORT, "gpt", 1)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_possible_causes_are_printed(reported, capsys, key, value, said):
         content[key] = value
 
     rewrite(change)
-    assert not verify(REPORT, ["gpt"], 1)
+    assert not verify(REPORT, "gpt", 1)
     assert f"      possible cause: {said}" in printed(capsys)
 
 
@@ -191,7 +191,7 @@ def test_other_code_is_a_possible_cause(reported, capsys):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GIT_DIR", str(ROOT / ".git"))
         patch.setenv("GIT_WORK_TREE", str(ROOT))
-        assert not verify(REPORT, ["gpt"], 1)
+        assert not verify(REPORT, "gpt", 1)
     assert f"code: not as in commit {old[:12]}" in printed(capsys)
 
 
@@ -204,12 +204,12 @@ def test_the_first_tensor_that_differs_is_named(reported, capsys):
     save_file(tensors, file)
     digest = records.sha256(file)
     rewrite(lambda c: c["models"]["vit"]["trainings"][1]["figures"].update(weights_sha256=digest))
-    assert not verify(REPORT, ["vit"], None)
+    assert not verify(REPORT, "vit", None)
     out = printed(capsys)
     assert "vit   other weights (identical: 6 steps, 2 evaluations, weights with seed 0 (" in out
     assert f"weights with seed 1: the first tensor that differs is {changed}, by 0.5" in out
     shutil.rmtree("models")
-    assert not verify(REPORT, ["vit"], None)
+    assert not verify(REPORT, "vit", None)
     assert "the size of the difference is unknown" in printed(capsys)
 
 

@@ -1,0 +1,215 @@
+"""Checkpoints: interrupted training continues where it stopped.
+
+git and DVC ignore checkpoints. The folder's name is a hash of all that the result depends on
+(parameters, data, code, versions), so that training with other parameters never resumes from it.
+A checkpoint is written to a temporary file and renamed, so that a crash keeps the previous one.
+
+A finished training keeps its checkpoint until `evaluate` runs, when DVC has recorded the stage in
+dvc.lock: if it is killed before that, the stage writes its outputs again without training.
+"""
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+import time
+import uuid
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline import deciding
+from pipeline.errors import UserError, first_line
+from pipeline.params import Params
+from pipeline.paths import root
+from pipeline.running.lifetime import GRACE
+
+STATE = "state.pt"
+TRAINING = "training.json"
+KEPT = 10  # number of checkpoints of unused trainings; older ones are removed
+PATIENCE = GRACE + 2  # seconds to wait for a trainer that is stopping because its `dvc` was killed
+
+
+def identity(params: Params, name: str, seed: int, fingerprint: str) -> str:
+    """A hash of all inputs of one training of the model `name`, as 16 hex digits.
+
+    fingerprint: of the data.
+    """
+    depends = deciding.parameters(params, name, seed) | {
+        "data": fingerprint,
+        "torch": torch.__version__,
+    }
+    digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode())
+    for path in deciding.code():
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class Checkpoint:
+    """The checkpoint of one training; a context manager that locks out other processes.
+
+    training_id: identifies the training across interruptions; set on entry.
+
+    Raises:
+        UserError: on entry, if another process is running the same training.
+    """
+
+    def __init__(self, name: str, key: str):
+        self.folder = _folder() / f"{name}-{key}"
+        self.training_id = ""
+        self._lock: int | None = None
+
+    def __enter__(self) -> "Checkpoint":
+        patience = time.monotonic() + PATIENCE
+        while (lock := _lock(self.folder)) is None:
+            if time.monotonic() > patience:
+                training = _read(self.folder)
+                raise UserError(
+                    f"process {training.get('pid', '?')} is training the same model (since "
+                    f"{training.get('since', '?')}, in {self.folder}); wait for it to end, or "
+                    "stop it, then run again"
+                )
+            time.sleep(0.1)
+        self._lock = lock
+        self.training_id = _read(self.folder).get("id") or uuid.uuid4().hex
+        training = {
+            "id": self.training_id,
+            "pid": os.getpid(),
+            "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+        }
+        _replace(self.folder / TRAINING, json.dumps(training).encode())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._lock is not None
+        os.close(self._lock)
+
+    def load(self) -> dict[str, Any] | None:
+        """The saved state, or None. Loads only tensors and plain data.
+
+        Raises:
+            UserError: the file has something else, such as code, or is damaged.
+        """
+        file = self.folder / STATE
+        if not file.exists():
+            return None
+        try:
+            # torch does not verify checksums and would load damaged weights.
+            with zipfile.ZipFile(file) as archive:
+                if damaged := archive.testzip():
+                    raise ValueError(f"{damaged} is damaged")
+            return torch.load(file, weights_only=True)
+        # torch raises many kinds of errors for unexpected bytes.
+        except Exception as error:
+            raise UserError(
+                f"{file}: not a checkpoint of this program: {first_line(error)}\n"
+                "Remove the file to train from the beginning."
+            ) from None
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the checkpoint by `state` atomically.
+
+        Raises:
+            UserError: it cannot be written, as on a full disk; the previous checkpoint remains.
+        """
+        temporary = self.folder / (STATE + ".tmp")
+        content = io.BytesIO()  # torch would hide the OSError of a full disk
+        torch.save(state, content)
+        try:
+            with temporary.open("wb") as file:
+                file.write(content.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise UserError(
+                f"the checkpoint after step {state['step']} could not be written to {temporary}: "
+                f"{error.strerror}; it takes {content.tell() / 1e6:,.0f} MB.\n"
+                + (
+                    "The previous checkpoint remains: the same command continues from it."
+                    if (self.folder / STATE).exists()
+                    else "There is no earlier one: the same command trains from the beginning."
+                )
+            ) from None
+        os.replace(temporary, self.folder / STATE)
+
+    def remove(self) -> None:
+        """Remove the checkpoint, unless another process is using it."""
+        lock = _lock(self.folder, create=False)
+        if lock is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            os.close(lock)
+
+
+def prune() -> list[str]:
+    """Remove unused checkpoints, except the KEPT latest.
+
+    Returns the `training_id` of each interrupted training that no process is running.
+    """
+    abandoned = []
+    folders = [path for path in _folder().glob("*-*") if path.is_dir()]
+    for folder in sorted(folders, key=_age):
+        lock = _lock(folder, create=False)
+        if lock is None:  # in use
+            continue
+        abandoned.append(_read(folder).get("id", ""))
+        if len(abandoned) > KEPT:
+            shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+    return [training_id for training_id in abandoned if training_id]
+
+
+def _folder() -> Path:
+    return root() / ".checkpoints"
+
+
+def _age(folder: Path) -> float:
+    try:
+        return -max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+    except OSError:  # removed in the meantime
+        return float("inf")
+
+
+def _lock(folder: Path, create: bool = True) -> int | None:
+    """A descriptor that locks the folder until it is closed or the process ends; None if another
+    process has the lock."""
+    while True:
+        if create:
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            if create:
+                continue
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The previous holder may have removed the folder: check that it is still the same.
+            if folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat()):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)
+        if not create:
+            return None
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / TRAINING).read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _replace(file: Path, content: bytes) -> None:
+    temporary = file.with_suffix(".tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, file)

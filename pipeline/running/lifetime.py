@@ -1,0 +1,89 @@
+"""Ends a stage on a signal, and when the `dvc` that runs it has ended."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import psutil
+
+from pipeline.running import records
+
+# Seconds for a clean exit, as after kill -9 from then on. Enough for a training step, an evaluation
+# and a checkpoint; less than most schedulers wait.
+GRACE = 10
+_signal = 0  # the first signal received
+_unbroken = 0  # number of running calls that must finish first
+
+
+def end_with_dvc() -> None:
+    """Exit cleanly on SIGTERM and Ctrl-C, and when the `dvc` that runs this process has ended.
+
+    If `dvc` is killed, its stage keeps running and would write while the next `dvc repro` starts
+    another.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    dvc = records.dvc_process()
+    if dvc:
+        threading.Thread(target=_follow, args=(dvc,), daemon=True).start()
+    elif "DVC_STAGE" in os.environ:  # `dvc` has already ended
+        _end()
+
+
+@contextmanager
+def unbroken() -> Iterator[None]:
+    """Delay a signal until the code inside has finished, at most GRACE seconds. Errors inside are
+    raised as usual.
+
+    A library that is interrupted within a call may hang, or keep a lock, in the next one.
+    """
+    global _unbroken
+    _unbroken += 1
+    try:
+        yield
+    finally:
+        _unbroken -= 1
+    if _signal and not _unbroken:
+        sys.exit(128 + _signal)
+
+
+def stopping() -> bool:
+    """Whether a signal has arrived, which an `unbroken` call may delay."""
+    return bool(_signal)
+
+
+def _follow(dvc: psutil.Process) -> None:
+    with suppress(psutil.NoSuchProcess):
+        # Not wait(), which returns only after another process has read dvc's exit code.
+        while dvc.status() != psutil.STATUS_ZOMBIE and dvc.is_running():
+            time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end(number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
+    global _signal
+    if _signal:  # already stopping
+        return
+    _signal = number
+    threading.Thread(target=_end_after_grace, daemon=True).start()
+    if _unbroken:
+        _print("stopping after the current step")
+    else:
+        _print("stopped")
+        sys.exit(128 + number)
+
+
+def _end_after_grace() -> None:
+    threading.Event().wait(GRACE)
+    _print(f"still not finished after {GRACE} seconds: stopped without saving")
+    os._exit(128 + _signal)
+
+
+def _print(text: str) -> None:
+    # Not print: this may interrupt another print, which Python does not allow.
+    os.write(2, f"{text}\n".encode())

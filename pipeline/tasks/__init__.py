@@ -1,0 +1,16 @@
+"""What decides the weights of a task: a file for each, with its data, batches, loss and evaluation.
+
+Each has the name that it has in `pipeline.parameters.SECTIONS`, and a class TASK. Parts that tasks
+share stand beside. May import `training` and `transformer`; what a reader sees of a task is in
+`pipeline/views`, in a file of the same name.
+"""
+
+from importlib import import_module
+
+from pipeline.training.task import Task
+
+
+def task_class(task: str) -> type[Task]:
+    """The class of a task, by its name. Imported on demand, so that a language model does not
+    import torchvision."""
+    return import_module(f"pipeline.tasks.{task}").TASK

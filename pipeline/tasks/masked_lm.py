@@ -1,0 +1,174 @@
+"""Masked language modelling (Devlin et al. 2019, "BERT", section 3.1)."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.parameters.masked_lm import MaskedLMSection, Masking
+from pipeline.tasks import reference
+from pipeline.tasks.masking import hide
+from pipeline.tasks.sampled_softmax import sampler, scored_words
+from pipeline.tasks.text import EXAMPLES, Tokens, consecutive_windows, evenly
+from pipeline.training.randomness import fixed_generator
+from pipeline.training.task import Batch, Measure, Task, block_weights
+from transformer import Transformer
+
+TRAIN_SEQUENCES = 8192  # of the training text, for evaluations; the held-out text is whole
+EVALUATION_BATCH = 256
+
+
+class MaskedLM(Task):
+    """Predict the masked tokens of a sequence from the others."""
+
+    unit = "tokens"
+    legend = reference.LEGEND
+    final = ("loss", "delta_w")
+    # The reference's result is the loss of a training step, with dropout.
+    measures: ClassVar = {
+        "train_loss": Measure("training", dropout=True, mean_over="hidden tokens")
+    }
+
+    section: MaskedLMSection
+
+    def __init__(self, section: MaskedLMSection, seed: int, data: Path, device: torch.device):
+        super().__init__(section, seed, data, device)
+        self.tokens = Tokens(data, device)
+        self.units_per_example = self.tokens.length
+        examples = EXAMPLES[section.data.examples](self.tokens, section.name)
+        self.draw, self.examples = examples.draw, examples.count
+        self.steps_per_epoch = max(1, self.examples // self.batch_size)
+        self.sampler = sampler(self.section.objective.sampled_softmax, self.tokens)
+        # A fixed masking for each text, equal in all evaluations and runs.
+        masking = self.section.objective.evaluation_masking
+        train = evenly(examples.all(), TRAIN_SEQUENCES)
+        self.train = self._hide(train, masking, fixed_generator("train evaluation masking"))
+        self.held_out = None
+        self.watched, self.headline = "train_loss", ("train_loss",)
+        if len(self.tokens.validation):
+            held_out = consecutive_windows(self.tokens.validation, self.tokens.length)
+            random = fixed_generator("validation masking")
+            self.held_out = self._hide(held_out, masking, random)
+            self.watched, self.headline = "loss", ("train_loss", "loss", "top1")
+
+    @staticmethod
+    def work(section: MaskedLMSection, meta: dict[str, Any]) -> float:
+        tokens = section.train.steps * section.train.batch_size * meta["sequence_length"]
+        words = scored_words(section.objective.sampled_softmax, meta["vocabulary_size"])
+        # The head computes logits only for masked tokens.
+        words *= section.objective.masking.fraction
+        return 6.0 * (block_weights(section) + section.architecture.d_model * words) * tokens
+
+    @property
+    def model_config(self) -> dict[str, Any]:
+        return {
+            "kind": "bert",
+            "architecture": self.section.architecture.model_dump(),
+            "vocabulary_size": self.tokens.vocabulary_size,
+            "length": self.tokens.length,
+            "tie_embeddings": self.section.model.tie_embeddings,
+            "prediction_transform": self.section.model.prediction_transform,
+            "head_bias": self.section.model.head_bias,
+        }
+
+    def build_model(self) -> Transformer:
+        """Initialize the head's bias, if any, with the unigram distribution, which the model would
+        otherwise learn first."""
+        model = super().build_model()
+        if model.head.decoder.bias is not None:
+            with torch.no_grad():
+                model.head.decoder.bias.copy_(self.tokens.unigram_log_probabilities())
+        return model
+
+    def batch(self, step: int) -> Batch:
+        sequences = self.draw(step, self.batch_size, self.seed)
+        masking = self.section.objective.masking
+        return self._hide(sequences, masking, self.generator("masking", step))
+
+    def weight(self, batch: Batch) -> int:
+        return int(batch["hidden"].sum())
+
+    def _hide(self, sequences: Tensor, masking: Masking, random: torch.Generator) -> Batch:
+        """See `masking.hide`."""
+        mask = self.tokens.meta["special"]["mask"]
+        return hide(sequences, masking, mask, self.tokens.vocabulary_size, random)
+
+    def model_inputs(self, batch: Batch) -> dict[str, Any]:
+        return {"inputs": batch["inputs"], "head_inputs": {"indices": self._places(batch)}}
+
+    def _places(self, batch: Batch) -> Tensor:
+        """Indices of the masked tokens in the flattened batch: (N,)."""
+        return batch["hidden"].flatten().nonzero().squeeze(1).to(self.device, non_blocking=True)
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        places = self._places(batch)
+        labels = batch["labels"].flatten()[places]
+        hidden = model.encode(batch["inputs"])
+        candidates = self.sampler(labels)
+        return model.head.loss(hidden, labels, indices=places, candidates=candidates), {}
+
+    def flops_per_step(self, model: Transformer) -> int:
+        """As for all tasks; a sampled softmax counts the candidates of the first step."""
+        batch = self.batch(0)
+        labels = batch["labels"].flatten()[self._places(batch)]
+        return super().flops_per_step(self.sampler.narrowed(model, labels))
+
+    def gradient_metrics(self, model: Any) -> dict[str, Tensor]:
+        return reference.delta_w(model)
+
+    def validate(self, model: Any) -> dict[str, float]:
+        metrics = {"train_loss": self._train_loss(model)}
+        if self.held_out:
+            held_out = self._metrics(model, self.held_out)
+            metrics |= {key: held_out[key] for key in ("loss", "top1")}
+        return metrics
+
+    def evaluate(self, model: Any) -> dict[str, float]:
+        metrics = {
+            "train_loss": self._train_loss(model),
+            "baseline_train_loss": self._baseline(self.train),
+        }
+        if self.held_out:
+            metrics |= self._metrics(model, self.held_out)
+            metrics["baseline_loss"] = self._baseline(self.held_out)
+        return metrics
+
+    def _train_loss(self, model: Any) -> float:
+        torch.manual_seed(self.generator("train evaluation dropout").initial_seed())
+        model.train(self.measures["train_loss"].dropout)
+        loss = self._metrics(model, self.train)["loss"]
+        model.eval()
+        return loss
+
+    def _baseline(self, masked: Batch) -> float:
+        """The loss of predicting only token frequencies."""
+        labels = masked["labels"].flatten()[self._places(masked)]
+        return -self.tokens.unigram_log_probabilities()[labels].mean().item()
+
+    @torch.inference_mode()
+    def _metrics(self, model: Any, masked: Batch) -> dict[str, float]:
+        """Loss in nats, and top-1 and top-5 accuracy over the masked tokens."""
+        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        for start in range(0, len(masked["inputs"]), EVALUATION_BATCH):
+            batch = {k: v[start : start + EVALUATION_BATCH] for k, v in masked.items()}
+            inputs = self.model_inputs(batch)
+            logits = model(**inputs).float()
+            labels = batch["labels"].flatten()[inputs["head_inputs"]["indices"]]
+            hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
+            loss = F.cross_entropy(logits, labels, reduction="sum")
+            sums += torch.stack((loss, hits[:, 0].sum(), hits.sum()))
+        loss, top1, top5 = (sums / self.weight(masked)).tolist()
+        return {"loss": loss, "top1": top1, "top5": top5}
+
+    def line(self, step: int, rows: list[dict[str, float]]) -> str:
+        last = rows[-1]
+        return f"it: {step}  | loss {last['loss']:.4g}  | Δw: {last['delta_w']:.5g}"
+
+    def evaluation_line(self, validation: dict[str, float]) -> str:
+        text = f"train loss {validation['train_loss']:.4f}"
+        return text + (f" | held-out loss {validation['loss']:.4f}" if self.held_out else "")
+
+
+TASK = MaskedLM

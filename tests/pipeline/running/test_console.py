@@ -1,0 +1,59 @@
+"""Output during training."""
+
+import io
+
+import pytest
+from rich.console import Console as Terminal
+
+from pipeline.running import console
+from pipeline.running.console import Lines, LiveBar, alive
+
+
+@pytest.fixture
+def bar(monkeypatch) -> tuple[LiveBar, Terminal]:
+    """A progress bar with the widest usual texts, on a terminal of 80 columns."""
+    terminal = Terminal(file=io.StringIO(), force_terminal=True, width=80, legacy_windows=False)
+    monkeypatch.setattr(console, "Terminal", lambda **_: terminal)
+    return LiveBar("bert, seed 12", "seed 12 | ", 10_000, 0, "tokens"), terminal
+
+
+def shown(bar: LiveBar, terminal: Terminal) -> str:
+    with terminal.capture() as captured:
+        terminal.print(bar._progress.get_renderable())
+    return captured.get()
+
+
+def test_there_is_no_loss_before_the_first(bar):
+    assert "nan" not in shown(*bar) and "loss" not in shown(*bar)
+
+
+def test_the_bar_is_one_line_of_80_columns_with_all_its_figures(bar):
+    bar[0].update(9_990, 10.1234, 14_136, 3765)
+    (line,) = shown(*bar).splitlines()
+    speed = "loss 10.123 14,136 tokens/s 1:02:45 to train"
+    for part in ("bert, seed 12", "9,990/10,000", speed):
+        assert part in line
+
+
+def test_lines_tell_the_seed_and_the_training_time_left(capsys):
+    lines = Lines("seed 12 | ")
+    lines.line("Epoch: 142 | train_loss: 1.1000 | train_acc: 0.5000", 3765)
+    lines.line("after step 99999 | test_loss: 1.0538 | test_acc: 0.5417")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("seed 12 | Epoch: 142 | ") and first.endswith(" | 1:02:45 to train")
+    assert second == "seed 12 | after step 99999 | test_loss: 1.0538 | test_acc: 0.5417"
+    assert max(len(first), len(second)) <= 80
+
+
+def test_seeds_are_told_where_there_are_several(capsys):
+    for title in ("bert", "bert, seed 1"):
+        with console.open_console(title, 10, 0, "tokens") as opened:
+            opened.line("it: 10")
+    assert capsys.readouterr().out == "it: 10\nseed 1 | it: 10\n"
+
+
+def test_what_prints_nothing_shows_that_it_is_alive(capsys):
+    with alive("gpt: training 20 steps again"):
+        pass
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "gpt: training 20 steps again ...\n")
