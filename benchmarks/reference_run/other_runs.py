@@ -1,6 +1,7 @@
 """The other public runs of the exercise, beside the reference's and ours."""
 
 import pandas as pd
+from pipeline.reporting.markup import table
 
 from benchmarks.reference_run.findings import (
     LOGGED,
@@ -12,7 +13,6 @@ from benchmarks.reference_run.findings import (
 )
 from benchmarks.reference_run.sections import span
 from pipeline.reporting import targets
-from pipeline.reporting.markup import table
 from pipeline.wording import counted, number
 
 
