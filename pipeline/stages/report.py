@@ -53,6 +53,8 @@ def report(params: Params) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for name, result in found.items():
         figures.draw(result, reached.get(name), folder)
+        if result.predictions is not None:  # for the plot of DVC
+            result.predictions.to_csv(folder / f"{name}-confusion.csv", index=False)
     environment = {
         "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": records.machine(),
