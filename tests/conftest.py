@@ -47,6 +47,16 @@ def build(name: str, params: Params, seed: int, data: Path, device: torch.device
     return task_class(section.task)(section, seed, data, device)
 
 
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory) -> tuple[Path, str]:
+    """A clone that has run the profile smoke, and what was printed. Tests change copies of it."""
+    from tests import repository
+
+    folder = repository.make_small(tmp_path_factory.mktemp("smoke") / "benchmark")
+    command = ("dvc", "exp", "run", "--name", "smoke-run", "-S", "+profile=smoke")
+    return folder, repository.run(folder, *command)
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project for running stages, with its own cache and database."""

@@ -48,21 +48,11 @@ class Tally:
 
 def prepare(folder: Path, steps: int = STEPS, checkpoint_every: int = 1) -> Path:
     """A repository whose GPT trains for some seconds and saves a checkpoint every few steps."""
-    repository.make(folder, commit=False)
-    yaml, file = YAML(), folder / "params.yaml"
-    params = yaml.load(file)
-    params["threads"] = 1
-    params["model"] |= {"n_layer": 1, "n_head": 2, "d_model": 16, "d_mlp": 32}
-    params["gpt"]["data"]["tokenizer"] = "word"
-    params["gpt"]["train"] |= {"steps": steps, "batch_size": 4, "warmup_steps": 0}
-    params["gpt"]["train"] |= {
-        "evaluate_every": 100,
-        "checkpoint_every": checkpoint_every,
-        "log_every": 50,
-    }
-    yaml.dump(params, file)
-    repository.save(folder, "A small training")
+    train = {"steps": steps, "batch_size": 4, "evaluate_every": 100, "log_every": 50}
+    train["checkpoint_every"] = checkpoint_every
+    repository.make_small(folder, lambda params: params["gpt"]["train"].update(train))
     repository.run(folder, "dvc", "repro", "prepare@gpt")
+    repository.save(folder, "The data")  # in dvc.lock
     return folder
 
 

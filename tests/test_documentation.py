@@ -1,7 +1,7 @@
 """Every command and snippet that README and docs print runs, as printed, in a project of its own.
 
-They run in the order of the pages, each once, with the real DVC and MLflow. The parameters are
-those of the profile `smoke`, and the data are the text and the images that the pages name.
+They run in the order of the pages, each once, with the real DVC and MLflow. The trainings
+are small, and the data are the text and the images that the pages name.
 """
 
 import os
@@ -17,17 +17,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from ruamel.yaml import YAML
 
 from pipeline.paths import read_json, write_json
 from pipeline.wording import WIDTH
 from pipeline.yaml_file import flatten
 from tests import documentation, repository
-from tests.conftest import WORDS, with_profile
+from tests.conftest import WORDS
 from tests.documentation import LANGUAGES, PAGES
 from tests.test_run import clone_with_an_environment
 
@@ -41,7 +41,7 @@ NOT_RUN = {
     "pip install .": "installs into this environment; test_wheel.py installs into a folder",
     "TORCH_BUILD=cuda ./run": "installs gigabytes where the environment is missing",
     "dvc exp run -S +profile=record": "needs data of no package index",
-    "dvc exp run -S +profile=reference -S bert.train.precision=bf16 -S bert.train.compile=true":
+    "dvc exp run -S +profile=reference -S train.precision=bf16 -S train.compile=true":
         "needs data of no package index, and hours",
     "dvc exp run -S 'seeds=[0,1,2]'": "trains all models, as `-S model.n_layer=6` does",
     "dvc exp run -S model.positions=rotary": "trains all models, as `-S model.n_layer=6` does",
@@ -100,10 +100,17 @@ def test_every_override_changes_a_value_and_is_marked_where_it_adds_a_key(raw):
                 assert str(values[key]) != value, example
 
 
+def own_data(params: dict[str, Any]) -> None:
+    """Changes parameters to the text and the images that the pages name."""
+    for name in ("bert", "gpt"):
+        params[name]["data"]["text"] = "data/own/novel.txt"
+    params["vit"]["data"]["images"] = "data/own/flowers"
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """A clone with small parameters, a novel, flowers, and another library's BERT."""
-    folder = clone_with_an_environment(tmp_path_factory.mktemp("project") / "benchmark")
+    folder = clone_with_an_environment(tmp_path_factory.mktemp("project") / "benchmark", own_data)
     rng = np.random.default_rng(0)
     own = folder / "data" / "own"
     (own / "novel.txt").write_text("\n".join(" ".join(rng.choice(WORDS, 10)) for _ in range(300)))
@@ -112,17 +119,9 @@ def project(tmp_path_factory) -> Path:
         for number in range(5):
             pixels = np.clip(rng.normal(shade, 20, (14, 14, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(own / "flowers" / kind / f"{number}.png")
-    yaml = YAML()
-    params = with_profile(yaml.load((folder / "params.yaml").read_text()), "smoke")
-    params["profile"] = "default"
-    for name in ("bert", "gpt"):
-        params[name]["data"] |= {"text": "data/own/novel.txt", "tokenizer": "word"}
-    params["vit"]["data"]["images"] = "data/own/flowers"
-    with (folder / "params.yaml").open("w") as file:
-        yaml.dump(params, file)
     # Of data/own, git has what it is told to have; experiments in a queue need it.
     repository.run(folder, "git", "add", "--force", "data/own")
-    repository.save(folder, "Small parameters and our own data")
+    repository.save(folder, "Our own data")
     from transformers import BertConfig, BertForPreTraining
 
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,

@@ -7,7 +7,7 @@ from dvc.utils.serialize._yaml import dumps_yaml, loads_yaml
 from pipeline import repair
 from tests import interruption, repository
 from tests.interruption import STAGE
-from tests.test_pipeline import stages_run
+from tests.repository import stages_run
 
 REPAIR = ("python", "-m", "pipeline", "repair")
 

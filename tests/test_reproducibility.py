@@ -1,7 +1,8 @@
-"""The same commit gives the same bytes, in whatever clone; and whoever has the bytes needs not
-train."""
+"""The same commit gives the same bytes, in whatever clone, one training after another or several at
+once; and whoever has the bytes needs not train."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from ruamel.yaml import YAML
 
 from tests import repository
 from tests.conftest import MODELS
-from tests.repository import run
-from tests.test_pipeline import stages_run
+from tests.interruption import runs
+from tests.repository import run, stages_run
 
 # Files that differ between equal runs, and files outside all stages.
 STATE = (".cache", ".checkpoints", ".records", ".dvc", ".git", "mlartifacts", "mlflow.db")
@@ -38,38 +39,49 @@ def declared(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def clones(tmp_path_factory):
-    """Two clones that have run the smoke profile, and the earlier files of the first."""
-    folders = []
-    for name in ("one", "two"):
-        folder = repository.make(tmp_path_factory.mktemp(name) / "benchmark")
-        before = files(folder)
-        run(folder, "dvc", "exp", "run", "-S", "+profile=smoke")
-        folders.append((folder, before))
-    return folders
+def serial(smoke, tmp_path_factory) -> Path:
+    """A clone in which `dvc exp run` has run all stages."""
+    folder = tmp_path_factory.mktemp("serial") / "benchmark"
+    return shutil.copytree(smoke[0], folder, symlinks=True)
 
 
-def test_two_clones_make_the_same_bytes(clones):
-    (one, _), (two, _) = clones
+@pytest.fixture(scope="module")
+def side_by_side(serial, tmp_path_factory) -> tuple[Path, dict[str, str], str]:
+    """Another clone, in which `python -m pipeline repro` has run them with two trainings at a time;
+    its files before, and what was printed."""
+    folder = repository.make_small(tmp_path_factory.mktemp("two") / "benchmark")
+    shutil.copy(serial / "params.yaml", folder)
+    before = files(folder)
+    return folder, before, run(folder, "python", "-m", "pipeline", "repro", "--jobs", "2")
+
+
+def test_two_clones_make_the_same_bytes(serial, side_by_side):
+    one, (two, _, _) = serial, side_by_side
     ours, theirs = files(one), files(two)
     assert ours.keys() == theirs.keys()
     differing = {name for name in ours if ours[name] != theirs[name]}
     # The report has times and machine, and dvc.lock the report's checksum.
     assert differing <= {"reports/metrics.md", "reports/metrics.json", "dvc.lock"}
     locks = [load(folder / "dvc.lock")["stages"] for folder in (one, two)]
+    assert list(locks[0]) == list(locks[1])
     for stage in locks[0]:
         if stage != "report":
             assert locks[0][stage] == locks[1][stage], stage
     assert len([name for name in ours if name.endswith(".safetensors")]) == 2 * len(MODELS)
 
 
-def test_every_declared_output_is_made_and_no_other(clones):
-    (folder, before), _ = clones
+def test_trainings_side_by_side_run_before_dvc_whose_stages_write_their_outputs(side_by_side):
+    folder, _, output = side_by_side
+    assert output.count("continues after step") == len(MODELS)
+    assert len(runs(folder)) == len(MODELS)  # in MLflow: each training once
+
+
+def test_every_declared_output_is_made_and_no_other(side_by_side):
+    folder, before, _ = side_by_side
     outputs = declared(folder)
     assert all((folder / path).exists() for path in outputs)
     after = files(folder)
-    made = {name for name in after if after[name] != before.get(name)}
-    made -= {"dvc.lock", "params.yaml"}  # written by DVC, and changed by -S
+    made = {name for name in after if after[name] != before.get(name)} - {"dvc.lock"}
     stray = {
         name
         for name in made
@@ -78,18 +90,17 @@ def test_every_declared_output_is_made_and_no_other(clones):
     assert stray == set()
 
 
-def test_a_remote_restores_everything_without_training(clones, tmp_path):
-    (first, _), _ = clones
-    run(first, "dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
-    repository.save(first, "Results")
-    run(first, "dvc", "push")
-    expected = files(first)
+def test_a_remote_restores_everything_without_training(serial, tmp_path):
+    run(serial, "dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+    repository.save(serial, "Results")
+    run(serial, "dvc", "push")
+    expected = files(serial)
     for name, commands in {
         "pulled": (["dvc", "pull"], ["dvc", "repro"]),
         "reproduced": (["dvc", "repro", "--pull"],),
     }.items():
         folder = tmp_path / name
-        run(tmp_path, "git", "clone", "-q", str(first), str(folder))
+        run(tmp_path, "git", "clone", "-q", str(serial), str(folder))
         for command in commands:
             assert stages_run(run(folder, *command)) == []
         assert files(folder) == expected

@@ -35,9 +35,9 @@ print(list(theirs(images).logits.shape))
 MOVED = ".venv was moved: updated the paths in its scripts"
 
 
-def clone(folder: Path) -> Path:
-    """A fresh clone with links to the packages of this environment."""
-    repository.make(folder)
+def clone(folder: Path, change: repository.Change = lambda _: None) -> Path:
+    """A fresh clone with small parameters, and links to the packages of this environment."""
+    repository.make_small(folder, change)
     environment, prefix = folder / ".venv", Path(sys.prefix)
     packages = environment / Path(sysconfig.get_path("purelib")).relative_to(prefix)
     packages.mkdir(parents=True)
@@ -51,9 +51,9 @@ def clone(folder: Path) -> Path:
     return folder
 
 
-def clone_with_an_environment(folder: Path) -> Path:
+def clone_with_an_environment(folder: Path, change: repository.Change = lambda _: None) -> Path:
     """A clone with its own scripts, but the packages of this environment."""
-    clone(folder)
+    clone(folder, change)
     scripts = folder / ".venv" / "bin"
     scripts.unlink()
     shutil.copytree(Path(sys.prefix) / "bin", scripts, symlinks=True)
@@ -100,6 +100,8 @@ def test_a_path_that_the_locale_cannot_encode(tmp_path):
 
 def test_a_truncated_dvc_lock_is_repaired_first(tmp_path):
     folder = clone(tmp_path / "clone")
+    repository.run(folder, "dvc", "repro", "prepare@vit")
+    repository.save(folder, "The images, in dvc.lock")
     whole = (folder / "dvc.lock").read_bytes()
     (folder / "dvc.lock").write_bytes(whole[: len(whole) // 2])
     assert "dvc.lock was truncated" in repository.run(folder, "./run", "dvc", "stage", "list")
@@ -192,10 +194,10 @@ def test_a_mistake_in_the_parameters_removes_no_output(tmp_path):
     repository.run(folder, "./run", "dvc", "repro", "prepare@vit")
     file = folder / "params.yaml"
     right = file.read_text()
-    wrong = right.replace("image_size: 28", "image_size: big")
+    wrong = right.replace("image_size: 14", "image_size: big")
     for text, command in (
         (right, ["dvc", "exp", "run", "-S", "vit.data.image_size=big"]),
-        (right, ["dvc", "exp", "run", "--queue", "-S", "vit.data.image_size=14,big"]),
+        (right, ["dvc", "exp", "run", "--queue", "-S", "vit.data.image_size=28,big"]),
         (wrong, ["dvc", "repro"]),
         (wrong, []),
     ):
