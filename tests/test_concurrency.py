@@ -3,6 +3,8 @@
 import subprocess
 import time
 
+import pytest
+
 from tests import repository
 from tests.conftest import MODELS
 from tests.interruption import runs
@@ -11,6 +13,7 @@ from tests.repository import run
 ACTIVE = ("Running", "Queued")
 
 
+@pytest.mark.long
 def test_three_trainers_and_a_queue(tmp_path):
     folder = repository.make_small(tmp_path / "benchmark")
     prepared = [f"prepare@{name}" for name in MODELS]

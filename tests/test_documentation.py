@@ -134,6 +134,7 @@ def project(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_every_command_runs_as_printed(project):
     done = set()
     for example in EXAMPLES:

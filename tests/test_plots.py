@@ -15,6 +15,7 @@ from tests.pipeline.reporting.handmade import result
 
 BERT, GPT = "BERT beside the reference", "GPT beside the reference"
 VIT = tuple(f"ViT beside the reference, {kind}" for kind in ("loss", "accuracy"))
+CONFUSION = "ViT confusion"
 
 
 def write_curves(folder: Path, scale: float = 1.0, without: tuple[str, ...] = ()) -> None:
@@ -35,21 +36,19 @@ def write_curves(folder: Path, scale: float = 1.0, without: tuple[str, ...] = ()
 def clone(tmp_path_factory) -> Path:
     folder = repository.make(tmp_path_factory.mktemp("clone") / "benchmark")
     write_curves(folder)
+    answers = "seed,actual,predicted\n0,a,a\n0,b,a\n1,a,a\n1,b,b\n"
+    (folder / "reports" / "figures" / "vit-confusion.csv").write_text(answers)
     repository.save(folder, "curves")
     return folder
 
 
 def drawn(folder: Path, *command: str) -> dict[str, str]:
-    """The plots of curves as SVG, by name."""
+    """The plots as SVG, by name."""
     output = repository.run(folder, "dvc", "plots", *command, "--json")
     found = json.loads(output[output.index("{") :])  # after a warning, if there is one
-    # There are no predictions, because nothing was trained here.
-    missing = [error for error in found.get("errors", []) if error["name"] != "ViT confusion"]
-    assert missing == []
+    assert not found.get("errors")
     return {
-        name: vl_convert.vegalite_to_svg(plot[0]["content"])
-        for name, plot in found["data"].items()
-        if name != "ViT confusion"
+        name: vl_convert.vegalite_to_svg(plot[0]["content"]) for name, plot in found["data"].items()
     }
 
 
@@ -102,3 +101,9 @@ def test_a_text_without_a_held_out_part_has_plots(clone):
     assert "bert/validation.csv::train_loss" in curves
     assert "bert/validation.csv::loss" not in curves
     assert lines(plots["reports/bert/validation.csv"])
+
+
+def test_the_confusion_matrix_counts_the_answers_of_all_seeds(clone):
+    label = r"predicted class: (\w); true class: (\w); xy_count: (\d)"
+    counts = {(p, t): int(n) for p, t, n in re.findall(label, drawn(clone, "show")[CONFUSION])}
+    assert counts == {("a", "a"): 2, ("a", "b"): 1, ("b", "b"): 1, ("b", "a"): 0}

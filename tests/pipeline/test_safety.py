@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -16,13 +17,13 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from ruamel.yaml import YAML
 
-from pipeline.errors import ParamsError
 from pipeline.params import Params, validate
 from pipeline.reporting.markdown import REFERENCE
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.report import report
 from pipeline.stages.train import train
+from tests import repository
 from tests.conftest import MODELS, ROOT
 
 NAMES = (
@@ -99,22 +100,26 @@ def test_hostile_names_run_nothing_and_do_not_break_out_of_the_report(hostile, p
         assert not head.startswith((b"\x80", b"PK\x03\x04")), file
 
 
-def test_only_models_and_seeds_reach_a_shell(raw):
-    """DVC runs `cmd` in a shell, after replacing ${...}; `./run` checks params.yaml before."""
+def test_a_model_and_a_seed_reach_the_command_as_one_word_each(tmp_path):
+    """DVC runs `cmd` in a shell, and quotes what stands in place of ${item}."""
     content = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
     for name, stage in content["stages"].items():
-        allowed = (
-            r"python -m pipeline [a-z]+( --model \$\{item\.model\})?( --seed \$\{item\.seed\})?"
-        )
-        assert re.fullmatch(allowed, stage["cmd"])
-        matrix = stage.get("matrix", {})
-        assert matrix.items() <= {"model": "${models}", "seed": "${seeds}"}.items(), name
-    for key, value in (("models", ["bert; touch hacked"]), ("seeds", ["0; touch hacked"])):
-        with pytest.raises(ParamsError, match=key):
-            validate(raw | {key: value})
+        assert re.fullmatch(r"python -m pipeline [a-z]+( \$\{item\})?", stage["cmd"]), name
+
     hacked = "a; touch hacked"
-    with pytest.raises(ParamsError, match="the name of a model should be"):
-        validate(raw | {hacked: raw["bert"], "models": [hacked]})
+
+    def rename(params: dict[str, Any]) -> None:
+        params[hacked] = params.pop("bert")
+        params |= {"models": [hacked], "seeds": [hacked]}
+
+    folder = repository.make_small(tmp_path / "clone", rename)
+    (folder / "data" / hacked).mkdir()
+    stage = f"train@{hacked}-{hacked}"
+    commands = repository.run(folder, "dvc", "repro", "--dry", "--single-item", stage)
+    assert f"> python -m pipeline train --model '{hacked}' --seed '{hacked}'\n" in commands
+    output = repository.run(folder, "dvc", "repro", code=255)
+    assert f"{hacked}: the name of a model should be lower-case letters" in output
+    assert not (folder / "hacked").exists()
 
 
 def test_nothing_is_unpickled_and_no_shell_is_started():
