@@ -200,7 +200,7 @@ def repro(jobs: int) -> None:
     help="How many steps to train.",
 )
 @click.option(
-    "--all", "whole", is_flag=True, help="Train all steps; compare weights and figures too."
+    "--all", "whole", is_flag=True, help="Train all steps; compare weights and metrics too."
 )
 @click.option(
     "--report",

@@ -26,7 +26,7 @@ from pipeline.yaml_file import flatten
 
 SHARED = ("model", "train")  # sections whose keys a model's own section overrides
 # Folders beside those of the models, in data/ and reports/.
-RESERVED = ("own", "figures", "record", "reference")
+RESERVED = ("own", "pictures", "record", "reference")
 MODEL_NAME = r"[a-z][a-z0-9_]*"
 
 

@@ -45,7 +45,7 @@ def predictions_dir(name: str) -> Path:
 
 
 def prediction_dir(name: str, seed: int) -> Path:
-    """Metrics and samples of a trained model: figures.json, samples.json, measures.json,
+    """Metrics and samples of a trained model: metrics.json, samples.json, measures.json,
     headline.json, data.json; predictions.csv of a classifier."""
     return predictions_dir(name) / f"seed-{seed}"
 

@@ -124,10 +124,10 @@ def check_results(params: Params, name: str) -> None:
     for seed in params.seeds:
         check_model(name, require(model_dir(name, seed), f"dvc repro train@{name}-{seed}"))
         require(prediction_dir(name, seed), f"dvc repro evaluate@{name}-{seed}")
-        check_figures(name, seed)
+        check_evaluation(name, seed)
 
 
-def check_figures(name: str, seed: int) -> None:
+def check_evaluation(name: str, seed: int) -> None:
     """Compare the weights recorded in predictions/<name> with those in models/<name>.
 
     Raises:

@@ -15,13 +15,13 @@ from pipeline.running import records
 class Training:
     """One trained model, with one seed.
 
-    figures: metrics of training and evaluation, by name.
+    metrics: metrics of training and evaluation, by name.
     record: how it was made; None if another machine made it.
     history, evaluations: one row per step, and one per evaluation during training.
     """
 
     seed: int
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
     record: dict[str, Any] | None
     history: pd.DataFrame
     evaluations: pd.DataFrame
@@ -33,7 +33,7 @@ class Result:
 
     task: by its name. data: meta.json of `prepare`.
     measures: how metrics are measured, see `training.task.Measure`.
-    figures: as in Training, as means over the seeds.
+    metrics: as in Training, as means over the seeds.
     samples: of the first seed; see `View.samples`.
     predictions: of a classifier, one row per seed and test image: seed, actual, predicted.
     """
@@ -43,18 +43,18 @@ class Result:
     data: dict[str, Any]
     measures: dict[str, dict[str, Any]]
     trainings: list[Training]
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
     samples: Any = None
     predictions: pd.DataFrame | None = None
 
     def values(self, key: str) -> list[float]:
         """A metric for each seed."""
-        return [training.figures[key] for training in self.trainings]
+        return [training.metrics[key] for training in self.trainings]
 
     @property
     def one_class_only(self) -> list[int]:
         """Seeds for which a classifier always predicts the same class: it has learnt nothing."""
-        return [each.seed for each in self.trainings if each.figures.get("classes_predicted") == 1]
+        return [each.seed for each in self.trainings if each.metrics.get("classes_predicted") == 1]
 
 
 def load(name: str, task: str, seeds: list[int]) -> Result:
@@ -62,10 +62,10 @@ def load(name: str, task: str, seeds: list[int]) -> Result:
     trainings = []
     for seed in seeds:
         folder, made = model_dir(name, seed), prediction_dir(name, seed)
-        figures = read_json(folder / "summary.json") | read_json(made / "figures.json")
+        metrics = read_json(folder / "summary.json") | read_json(made / "metrics.json")
         record = records.read("train", f"{name}-{seed}", folder / WEIGHTS)
         curves = (pd.read_csv(folder / file) for file in (STEPS, EVALUATIONS))
-        trainings.append(Training(seed, figures, record, *curves))
+        trainings.append(Training(seed, metrics, record, *curves))
     first = prediction_dir(name, seeds[0])
     answers = [prediction_dir(name, seed) / "predictions.csv" for seed in seeds]
     # The name of a class may be NA, or 007.
@@ -78,17 +78,17 @@ def load(name: str, task: str, seeds: list[int]) -> Result:
         read_json(first / "data.json"),
         read_json(first / "measures.json"),
         trainings,
-        mean_of([training.figures for training in trainings]),
+        mean_of([training.metrics for training in trainings]),
         read_json(first / "samples.json"),
         pd.concat(tables, ignore_index=True) if tables else None,
     )
 
 
-def mean_of(all_figures: list[dict[str, Any]]) -> dict[str, Any]:
+def mean_of(all_metrics: list[dict[str, Any]]) -> dict[str, Any]:
     """Values that are equal for all seeds, and means of numbers that differ."""
     mean = {}
-    for key, first in all_figures[0].items():
-        values = [figures[key] for figures in all_figures]
+    for key, first in all_metrics[0].items():
+        values = [metrics[key] for metrics in all_metrics]
         if all(value == first for value in values):
             mean[key] = first
         elif isinstance(first, int | float):

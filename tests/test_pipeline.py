@@ -40,8 +40,8 @@ def test_a_profile_runs_every_stage_and_makes_the_report(smoke, clone):
     report = (clone / "reports" / "metrics.md").read_text()
     assert "Profile **smoke" in report
     assert report.count("trained in this run") == 3
-    figures = json.loads((clone / "reports" / "metrics.json").read_text())
-    assert len(figures["verdicts"]) == 7
+    metrics = json.loads((clone / "reports" / "metrics.json").read_text())
+    assert len(metrics["verdicts"]) == 7
     for line in report.splitlines():
         if line.startswith("!["):
             picture = clone / "reports" / line.split("(")[1].rstrip(")")

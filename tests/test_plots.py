@@ -24,10 +24,10 @@ def write_curves(folder: Path, scale: float = 1.0, without: tuple[str, ...] = ()
         training = result(name, without=without if name == "bert" else ()).trainings[0]
         for kind, rows in (("history", training.history), ("validation", training.evaluations)):
             seen = rows[rows.columns[:2]]
-            figures = rows[rows.columns[2:]] * scale
+            metrics = rows[rows.columns[2:]] * scale
             if kind == "history":
-                figures = figures.assign(grad_norm=scale)
-            pd.concat([seen, figures], axis=1).to_csv(
+                metrics = metrics.assign(grad_norm=scale)
+            pd.concat([seen, metrics], axis=1).to_csv(
                 folder / "reports" / name / f"{kind}.csv", index=False
             )
 
@@ -37,7 +37,7 @@ def clone(tmp_path_factory) -> Path:
     folder = repository.make(tmp_path_factory.mktemp("clone") / "benchmark")
     write_curves(folder)
     answers = "seed,actual,predicted\n0,a,a\n0,b,a\n1,a,a\n1,b,b\n"
-    (folder / "reports" / "figures" / "vit-confusion.csv").write_text(answers)
+    (folder / "reports" / "pictures" / "vit-confusion.csv").write_text(answers)
     repository.save(folder, "curves")
     return folder
 

@@ -1,4 +1,4 @@
-"""Collects trained models: curves as CSV; figures, cost and machine as JSON."""
+"""Collects trained models: curves as CSV; metrics, cost and machine as JSON."""
 
 import csv
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def collect(params: Params, name: str, commit: str | None) -> None:
     trainings, curve, evaluations = [], [], []
     for seed in params.seeds:
         folder = require(model_dir(name, seed), f"dvc repro train@{name}")
-        figures = require(prediction_dir(name, seed) / "figures.json", f"dvc repro evaluate@{name}")
+        metrics = require(prediction_dir(name, seed) / "metrics.json", f"dvc repro evaluate@{name}")
         training = assemble(params, name, seed, data_dir(name))
         model, _ = models.load(folder)
         record = records.read("train", f"{name}-{seed}", folder / WEIGHTS) or {}
@@ -62,7 +62,7 @@ def collect(params: Params, name: str, commit: str | None) -> None:
         trainings.append(
             {
                 "seed": seed,
-                "figures": read_json(figures),
+                "metrics": read_json(metrics),
                 "summary": read_json(folder / "summary.json"),
                 **{key: record.get(key) for key in ("device", "seconds", "finished")},
                 "git_commit": record.get("git_commit") or commit,

@@ -38,9 +38,9 @@ class Collected:
         """The curve of one seed."""
         return self.curve[self.curve["seed"] == seed]
 
-    def figures(self, key: str) -> list[float]:
-        """A final figure of each seed."""
-        return [training["figures"][key] for training in self.trainings]
+    def metrics(self, key: str) -> list[float]:
+        """A final metric of each seed."""
+        return [training["metrics"][key] for training in self.trainings]
 
     def changes(self) -> list[str]:
         """The parameters that are not those of the profile `reference`."""
@@ -98,10 +98,10 @@ def reproduced(value: float, values: Sequence[float]) -> bool | None:
     return interval and interval[0] <= value <= interval[1]
 
 
-def masked(gpt: Collected, mask: str, text: str, figure: str) -> list[float]:
+def masked(gpt: Collected, mask: str, text: str, metric: str) -> list[float]:
     """GPT's loss of each seed, with one mask, on ten batches or on whole texts."""
     return [
-        row[figure]
+        row[metric]
         for training in gpt.trainings
         for row in training["masks"]
         if (row["mask"], row["text"]) == (mask, text)

@@ -100,9 +100,9 @@ def _environment(runs: dict[str, Collected]) -> str:
     )
     return (
         table((*header, "commit", "date"), rows)
-        + "\nThe files beside this page have every figure: `<model>.csv` the curves as the "
+        + "\nThe files beside this page have every metric: `<model>.csv` the curves as the "
         "reference logs them (iterations count from 0), `<model>-evaluations.csv` the evaluations "
-        "during training, `<model>.json` the final figures, cost and machine of each seed. To "
+        "during training, `<model>.json` the final metrics, cost and machine of each seed. To "
         "repeat it:\n\n" + fenced(stages, "sh")
     )
 

@@ -17,7 +17,7 @@ from benchmarks.reference_run.findings import (
 )
 from pipeline.reporting import targets
 from pipeline.reporting.curves import MINIMISED, REFERENCE
-from pipeline.reporting.figures import DPI, STYLE
+from pipeline.reporting.pictures import DPI, STYLE
 from pipeline.views.base import HELD_OUT, TRAINING
 from pipeline.wording import counted
 

@@ -53,8 +53,8 @@ def gpt_finding(run: Collected) -> str:
         for mask in MASKS:
             hits = [
                 name
-                for figure, name in pair.items()
-                if reproduced(target("gpt", name), masked(run, mask, "ten batches", figure))
+                for metric, name in pair.items()
+                if reproduced(target("gpt", name), masked(run, mask, "ten batches", metric))
             ]
             which = {0: "neither loss", 1: f"only the {hits[0]}" if hits else "", 2: "both losses"}
             parts.append(which[len(hits)])
@@ -64,22 +64,22 @@ def gpt_finding(run: Collected) -> str:
             if parts[0] == parts[1]
             else f"GPT reproduces {with_mask} {parts[0]}, {without} {parts[1]}"
         )
-    figures = [
+    metrics = [
         f"{words} "
-        + " and ".join(spread(masked(run, mask, "ten batches", figure)) for figure in pair)
+        + " and ".join(spread(masked(run, mask, "ten batches", metric)) for metric in pair)
         for mask, words in MASKS.items()
     ]
     theirs = " and ".join(number(target("gpt", name)) for name in pair.values())
     return (
         f"- **{verdict}.** The reference has {theirs} (training, validation); ours, on ten random "
-        f"batches as there: {'; '.join(figures)}."
+        f"batches as there: {'; '.join(metrics)}."
     )
 
 
 def vit_finding(run: Collected) -> str:
     """How many ViTs are constant predictors."""
     constant = sum(len(training["classes"]) == 1 for training in run.trainings)
-    accuracy = run.figures("batch_accuracy")
+    accuracy = run.metrics("batch_accuracy")
     return (
         f"- **{constant} of {counted(len(run.seeds), 'ViT')} "
         f"{'is a constant predictor' if constant == 1 else 'are constant predictors'}**, as the "
@@ -124,7 +124,7 @@ def bert(run: Collected) -> str:
             f"{what} {', '.join(f'{value:.2f}' for value in first)} (four public logs: {low:.2f} "
             f"to {high:.2f}; inside: {inside} of {len(first)})"
         )
-    fixed = ", ".join(number(value) for value in run.figures("train_loss"))
+    fixed = ", ".join(number(value) for value in run.metrics("train_loss"))
     return (
         table(header, rows, "l" + "r" * (len(run.seeds) + 1))
         + f"\nOne logged loss is that of one batch, about 3,000 masked words. At iteration 0: "
@@ -139,8 +139,8 @@ def gpt(run: Collected) -> str:
     for text, where in TEXTS.items():
         for mask, words in MASKS.items():
             cells = []
-            for figure in ("train_loss", "loss"):
-                values = masked(run, mask, text, figure)
+            for metric in ("train_loss", "loss"):
+                values = masked(run, mask, text, metric)
                 cells += [spread(values), span(values, 4), _interval(values)]
             rows.append((f"{where}, {words}", *cells))
     pair = [number(target("gpt", f"{split} loss")) for split in ("training", "validation")]
@@ -169,16 +169,16 @@ def gpt(run: Collected) -> str:
 
 
 def vit(run: Collected) -> str:
-    """Each seed's final figures, and whether it predicts one class only."""
+    """Each seed's final metrics, and whether it predicts one class only."""
     theirs, rows = targets.curve("vit"), []
     for training in run.trainings:
-        curve, figures = run.of(training["seed"]), training["figures"]
+        curve, metrics = run.of(training["seed"]), training["metrics"]
         epochs = constant_epochs(curve["test_accuracy"], training["always"])
         rows.append(
             (
                 f"seed {training['seed']}",
                 *(number(curve[column].iloc[-1]) for column in theirs.columns[2:]),
-                number(figures["accuracy"]),
+                number(metrics["accuracy"]),
                 ", ".join(f"{name} {count}" for name, count in training["classes"].items()),
                 f"{training['probability_range']:.1g}",
                 f"{epochs} of {len(curve)}",

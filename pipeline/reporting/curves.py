@@ -57,7 +57,7 @@ def _panel(
     axes: Axes, panel: Panel, result: Result, reached: ModelTargets | None
 ) -> dict[str, Line2D]:
     """Draw one panel; returns the entries of the legend by label."""
-    unit, drawn = result.figures["unit"], []
+    unit, drawn = result.metrics["unit"], []
     if panel.minimised:
         steps = [training.history for training in result.trainings]
         label = "training batches: the minimised loss"
@@ -72,8 +72,8 @@ def _panel(
         style = {"color": curve.color, "label": curve.label, "linewidth": 1.3, **marked}
         seen = evaluations[0][unit]
         drawn += _line(axes, seen, [rows[curve.metric] for rows in evaluations], **style)
-        if curve.metric in result.figures:
-            final = result.figures[curve.metric]
+        if curve.metric in result.metrics:
+            final = result.metrics[curve.metric]
             axes.plot(seen.iloc[-1], final, "D", color=curve.color, markersize=5, zorder=3)
             margin.append((final, f"ours {number(final)}", curve.color))
         for target in reached.targets if reached else ():
@@ -85,7 +85,7 @@ def _panel(
         for column, label, style in panel.reference:
             look = {"color": REFERENCE, "linestyle": style, "linewidth": 0.9, "label": label}
             drawn += _line(axes, reference[unit], [reference[column]], **look)
-    known = result.figures[panel.baseline]
+    known = result.metrics[panel.baseline]
     axes.axhline(known, color=BASELINE, **DOTTED)
     margin.append((known, f"baseline {number(known)}", BASELINE))
     axes.set(xlabel=f"{unit} seen", ylabel=panel.ylabel)

@@ -97,7 +97,7 @@ def _time_table(
     rows = []
     for name, of_model in reached.items():
         result, theirs = results[name], of_model.cost
-        unit = result.figures["unit"]
+        unit = result.metrics["unit"]
         for target in of_model.targets:
             found = time_to_target.moments(result, [target])
             moment = time_to_target.median(found)
@@ -135,7 +135,7 @@ def _time_table(
         "reference's whole training: "
         + "; ".join(
             f"{title(results[name])} {each.cost.steps:,} steps, {each.cost.units:,} "
-            f"{results[name].figures['unit']}, {prefixed(each.cost.flops)}FLOP{each.cost.remark}"
+            f"{results[name].metrics['unit']}, {prefixed(each.cost.flops)}FLOP{each.cost.remark}"
             for name, each in reached.items()
         )
     )

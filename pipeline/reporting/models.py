@@ -14,33 +14,33 @@ def section(result: Result) -> str:
     seen = view(result.task)
     title = seen.title(result.name)
     parts = [f"## {title}\n", f"![{title}: curves]({PICTURES}/{picture(result)})\n"]
-    parts.append(table(["figure", "value"], _figures(result), "lr"))
+    parts.append(table(["metric", "value"], _metrics(result), "lr"))
     parts += [_provenance(training) for training in result.trainings]
     parts.append(seen.shown(result))
     return "\n".join(parts)
 
 
-def _figures(result: Result) -> list[tuple[str, str]]:
-    figures = result.figures
-    unit = figures["unit"]
+def _metrics(result: Result) -> list[tuple[str, str]]:
+    metrics = result.metrics
+    unit = metrics["unit"]
     # Without a held-out part, its metrics are missing.
     rows = [
         (label, _spread(result, key))
         for key, label in view(result.task).rows.items()
-        if key in figures
+        if key in metrics
     ]
-    if "best_loss" in figures:
-        step = f"at step {figures['best_step']:,.0f}"
+    if "best_loss" in metrics:
+        step = f"at step {metrics['best_step']:,.0f}"
         best = f"{_spread(result, 'best_loss')} {step}"
         rows.append(("best held-out loss during training", best))
-    epochs = counted(significant(figures["epochs"]), "epoch")
+    epochs = counted(significant(metrics["epochs"]), "epoch")
     rows += [
-        ("steps", f"{figures['steps']:,}, batches of {figures['batch_size']:,}"),
-        (unit, f"{figures[unit]:,} ({epochs})"),
-        ("parameters", f"{figures['parameters']:,}"),
+        ("steps", f"{metrics['steps']:,}, batches of {metrics['batch_size']:,}"),
+        (unit, f"{metrics[unit]:,} ({epochs})"),
+        ("parameters", f"{metrics['parameters']:,}"),
         (
             "floating-point operations",
-            f"{prefixed(figures['flops'])} ({prefixed(figures['flops_per_step'])} per step)",
+            f"{prefixed(metrics['flops'])} ({prefixed(metrics['flops_per_step'])} per step)",
         ),
     ]
     for training in result.trainings:
@@ -53,7 +53,7 @@ def _figures(result: Result) -> list[tuple[str, str]]:
                 (
                     f"throughput while training{which}",
                     f"{record['throughput']:,.0f} {record['unit']}/s, "
-                    f"{prefixed(figures['flops'] / seconds['train'])}FLOP/s",
+                    f"{prefixed(metrics['flops'] / seconds['train'])}FLOP/s",
                 ),
             ]
     return rows

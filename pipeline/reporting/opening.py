@@ -56,13 +56,13 @@ def _tally(verdicts: Sequence[Verdict]) -> str:
 
 
 def _model(result: Result, verdicts: Sequence[Verdict], reached: ModelTargets) -> list[str]:
-    figures = ", ".join(
+    metrics = ", ".join(
         f"{verdict.target.name} {number(verdict.ours)}{margin(verdict)} "
         f"(target {number(verdict.target.value)}: {verdict.outcome})"
         for verdict in verdicts
     )
     return [
-        figures + ".",
+        metrics + ".",
         *_time(result, reached, all(verdict.like_for_like for verdict in verdicts)),
         *_certainty(result, verdicts),
         f"Data: {plain(result.data['title'])}.",
@@ -79,7 +79,7 @@ def _time(result: Result, reached: ModelTargets, comparable: bool) -> list[str]:
         what = "the target" if single else "all targets at once"
         seeds = f"For at least half of the {len(found)} seeds, no" if len(found) > 1 else "No"
         return [f"{seeds} evaluation during training reaches {what}."]
-    unit = result.figures["unit"]
+    unit = result.metrics["unit"]
     what = "Target" if single else "All targets"
     text = f"{what} reached{'' if comparable else ' (in brackets)'} after {cost(moment, unit)}"
     if len(found) > 1:

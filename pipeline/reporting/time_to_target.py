@@ -63,13 +63,13 @@ def _ranked(found: Sequence[Moment | None]) -> list[Moment | None]:
 
 
 def _moment(training: Training, step: int, at_most: bool) -> Moment:
-    figures = training.figures
-    share = step / figures["steps"]
+    metrics = training.metrics
+    share = step / metrics["steps"]
     marks = training.record["marks"] if training.record else {}
     return Moment(
         step,
-        round(figures[figures["unit"]] * share),
-        round(figures["flops"] * share),
+        round(metrics[metrics["unit"]] * share),
+        round(metrics["flops"] * share),
         marks.get(str(step)),
         at_most,
     )

@@ -86,7 +86,7 @@ def judge(params: Params, result: Result, targets: ModelTargets) -> list[Verdict
             result.name,
             target,
             result.values(target.ours),
-            result.figures[target.baseline],
+            result.metrics[target.baseline],
             shared + _measured_differently(result.measures[target.ours], target),
         )
         for target in targets.targets
@@ -110,7 +110,7 @@ def _differences(params: Params, result: Result, targets: ModelTargets) -> list[
     else:
         differences = _unmet(section, {path: targets.data[path] for path in others})
     differences += _unmet(section, targets.measure)
-    ours, theirs = result.figures["flops"], targets.cost.flops
+    ours, theirs = result.metrics["flops"], targets.cost.flops
     if ours > theirs:
         differences.append(
             f"larger budget: {prefixed(ours)}FLOP, the reference {prefixed(theirs)}FLOP"

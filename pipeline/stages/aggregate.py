@@ -34,7 +34,7 @@ def aggregate(params: Params, name: str) -> None:
         write_csv(mean(curves), results_dir(name) / file)
     made = [prediction_dir(name, seed) for seed in params.seeds]
     # The model's name as key gives DVC's tables columns such as bert.loss.
-    metrics = headline([read_json(each / "figures.json") for each in made],
+    metrics = headline([read_json(each / "metrics.json") for each in made],
                        read_json(made[0] / "headline.json"))  # fmt: skip
     write_json({name: metrics}, results_dir(name) / "metrics.json")
     if len(made) > 1:

@@ -41,7 +41,7 @@ def evaluate(params: Params, name: str, seed: int) -> None:
         predictions = seen.predictions(task, model)
     made = prediction_dir(name, seed)
     shutil.rmtree(made, ignore_errors=True)
-    write_json(metrics, made / "figures.json")
+    write_json(metrics, made / "metrics.json")
     write_json(samples, made / "samples.json")
     write_json({key: asdict(each) for key, each in task.measures.items()}, made / "measures.json")
     write_json(list(task.headline), made / "headline.json")
@@ -55,7 +55,7 @@ def evaluate(params: Params, name: str, seed: int) -> None:
         trained.restore(tracker)
         trained.log_evaluation(tracker)
     content = {"seconds": dict(clock.seconds), "device": devices.name(training.device)}
-    records.write("evaluate", f"{name}-{seed}", made / "figures.json", content)
+    records.write("evaluate", f"{name}-{seed}", made / "metrics.json", content)
     # dvc.lock has the training now, so its checkpoint is not needed any more.
     Checkpoint(f"{name}-{seed}", identity(params, name, seed, meta["fingerprint"])).remove()
     which = f"{name}, seed {seed}" if len(params.seeds) > 1 else name

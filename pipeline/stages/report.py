@@ -11,8 +11,8 @@ from pipeline.markup import table
 from pipeline.params import Params
 from pipeline.paths import REPORTS, replacing, write_json
 from pipeline.reporting import (
-    figures,
     markdown,
+    pictures,
     summary,
     targets,
     time_to_target,
@@ -30,7 +30,7 @@ from pipeline.wording import number
 
 
 def report(params: Params) -> None:
-    """Write metrics.md, metrics.json, time_to_target.json and figures/ in reports/, and attach them
+    """Write metrics.md, metrics.json, time_to_target.json and pictures/ in reports/; attach them
     to the MLflow runs of the trainings.
 
     Raises:
@@ -52,7 +52,7 @@ def report(params: Params) -> None:
     folder = REPORTS / PICTURES
     shutil.rmtree(folder, ignore_errors=True)
     for name, result in found.items():
-        figures.draw(result, reached.get(name), folder)
+        pictures.draw(result, reached.get(name), folder)
         if result.predictions is not None:  # for the plot of DVC
             result.predictions.to_csv(folder / f"{name}-confusion.csv", index=False)
     environment = {
@@ -149,7 +149,7 @@ def _content(
                 "ours": verdict.ours,
                 "values": verdict.values,
                 "margin": verdict.margin,
-                "ours_figure": verdict.target.ours,
+                "ours_metric": verdict.target.ours,
                 "baseline": verdict.baseline,
                 "difference": verdict.difference,
                 "outcome": verdict.outcome,
@@ -166,9 +166,9 @@ def _content(
                 "one_class_only": result.one_class_only,
                 "measures": result.measures,
                 "time_to_target": times.get(name, {}),
-                "figures": result.figures,
+                "metrics": result.metrics,
                 "trainings": [
-                    {"seed": each.seed, "figures": each.figures, "record": each.record}
+                    {"seed": each.seed, "metrics": each.metrics, "record": each.record}
                     for each in result.trainings
                 ],
             }

@@ -16,10 +16,10 @@ def registered_name(model: str) -> str:
     return f"{store.EXPERIMENT}-{model}"
 
 
-def register(client: Any, run: Any, model: str, figure: str, value: float, comparable: str) -> None:
+def register(client: Any, run: Any, model: str, metric: str, value: float, comparable: str) -> None:
     """Register the model of a run if it is not registered yet, and set the two aliases.
 
-    figure, value: name and value of the metric; lower is better.
+    metric, value: name and value of the metric; lower is better.
     comparable: equal for models measured in the same way on the same data; the best is chosen
         among these.
     """
@@ -32,11 +32,11 @@ def register(client: Any, run: Any, model: str, figure: str, value: float, compa
     (logged,) = run.outputs.model_outputs
     if not versions:
         try:
-            client.create_registered_model(name, description=_description(model, figure))
+            client.create_registered_model(name, description=_description(model, metric))
         except MlflowException as error:  # another stage has created it
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-    tags = {"comparable": comparable, figure: repr(float(value))}
+    tags = {"comparable": comparable, metric: repr(float(value))}
     version = client.create_model_version(
         name,
         f"models:/{logged.model_id}",
@@ -50,13 +50,13 @@ def register(client: Any, run: Any, model: str, figure: str, value: float, compa
     client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
     client.set_registered_model_alias(name, NEWEST, version.version)
     alike = [each for each in versions if each.tags.get("comparable") == comparable]
-    best = min([version, *alike], key=lambda each: float(each.tags[figure]))
+    best = min([version, *alike], key=lambda each: float(each.tags[metric]))
     client.set_registered_model_alias(name, BEST, best.version)
 
 
-def _description(model: str, figure: str) -> str:
+def _description(model: str, metric: str) -> str:
     return (
         f"{model} of this benchmark, one version for each training. `{NEWEST}` is the last one "
-        f"trained; `{BEST}` has the lowest `{model}.{figure}` among those measured in the same way "
+        f"trained; `{BEST}` has the lowest `{model}.{metric}` among those measured in the same way "
         "on the same data."
     )

@@ -118,7 +118,7 @@ class Run:
         return self._last_step[key]
 
     def _metrics(self, values: dict[str, float], step: int = 0) -> None:
-        """Log figures of the trained model, also on MLflow's pages of the model and of its data."""
+        """Log metrics of the trained model, also on MLflow's pages of the model and of its data."""
         from mlflow.entities import Metric
 
         run = self._client.get_run(self.run_id)

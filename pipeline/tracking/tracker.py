@@ -100,9 +100,9 @@ class Tracker:
         self._add("series", "evaluations", group=self._model, rows=_without_units(rows), joint=".")
 
     def metrics(self, values: dict[str, float], step: int = 0) -> None:
-        """Log final figures, named as in `dvc exp show`: `gpt.loss`.
+        """Log final metrics, named as in `dvc exp show`: `gpt.loss`.
 
-        step: the step after which they were measured; 0 for figures without a curve.
+        step: the step after which they were measured; 0 for metrics without a curve.
         """
         named = {f"{self._model}.{key}": value for key, value in values.items()}
         self._add("metrics", ",".join(values), values=named, step=step)
@@ -125,9 +125,9 @@ class Tracker:
         artifacts["model"] = str(model_dir)
         self._add("model", "", name=self._model, packages=list(map(str, PACKAGES)), **artifacts)
 
-    def register(self, figure: str, value: float, comparable: str) -> None:
+    def register(self, metric: str, value: float, comparable: str) -> None:
         """Register the model; see `registry.register`."""
-        arguments = {"figure": figure, "value": value, "comparable": comparable}
+        arguments = {"metric": metric, "value": value, "comparable": comparable}
         self._add("register", "", model=self._model, **arguments)
 
     def note(self, text: str) -> None:

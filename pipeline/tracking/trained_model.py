@@ -19,7 +19,7 @@ from pipeline.tracking.rows import WEIGHTS_TAG, WORKSPACE
 from pipeline.tracking.tracker import Tracker
 
 SUMMARY = ("parameters", "flops", "tokens", "images", "epochs")  # keys of summary.json to log
-BEST = "best_"  # prefix of the figure that determines the best evaluation
+BEST = "best_"  # prefix of the metric that determines the best evaluation
 REPORTS = "reports"  # in the files of a run; has a folder for each row of `dvc exp show`
 
 
@@ -63,12 +63,12 @@ class TrainedModel:
         return Tracker(stage, self.params, *which)
 
     def log_training(self, tracker: Tracker) -> None:
-        """Log the model and the figures at the end of the training."""
+        """Log the model and the metrics at the end of the training."""
         summary = read_json(self.folder / "summary.json")
         tracker.model(self.folder, data_dir(self.name))
-        figures = {key: summary[key] for key in SUMMARY if key in summary}
+        metrics = {key: summary[key] for key in SUMMARY if key in summary}
         best = {key: value for key, value in summary.items() if key.startswith(BEST)}
-        tracker.metrics(figures | best)
+        tracker.metrics(metrics | best)
         # They end a curve: evaluations during training log them, too.
         closing = {key: value for key, value in summary.items() if key.startswith("closing_")}
         del closing["closing_steps"]
@@ -76,14 +76,14 @@ class TrainedModel:
         tracker.tags({WEIGHTS_TAG: summary["weights_sha256"]})
 
     def log_evaluation(self, tracker: Tracker) -> None:
-        """Log the figures of the evaluation, and register the model with them."""
+        """Log the metrics of the evaluation, and register the model with them."""
         summary = read_json(self.folder / "summary.json")
-        figures = read_json(self.predictions / "figures.json")
-        tracker.metrics(figures, step=summary["steps"])
+        metrics = read_json(self.predictions / "metrics.json")
+        tracker.metrics(metrics, step=summary["steps"])
         tracker.files(self.predictions, "predictions")
         (best,) = (key for key in summary if key.startswith(BEST) and key != "best_step")
-        figure = best.removeprefix(BEST)
-        tracker.register(figure, figures[figure], self._comparable(figure))
+        metric = best.removeprefix(BEST)
+        tracker.register(metric, metrics[metric], self._comparable(metric))
 
     def restore(self, tracker: Tracker) -> bool:
         """Log the whole training if MLflow does not have it; returns whether it did."""
@@ -104,16 +104,16 @@ class TrainedModel:
         place = f"{REPORTS}/{os.environ.get('DVC_EXP_NAME', WORKSPACE)}"
         for file in ("metrics.md", "metrics.json"):
             tracker.files(report / file, place)
-        tracker.files(report / "figures", f"{place}/figures")
+        tracker.files(report / "pictures", f"{place}/pictures")
         tracker.note(f"{note}\n\n[The report](<run>/artifacts/{place}/metrics.md)")
 
-    def _comparable(self, figure: str) -> str:
+    def _comparable(self, metric: str) -> str:
         """A hash that is equal for models measured in the same way on the same data."""
         measures = read_json(self.predictions / "measures.json")
         objective = self.params.section(self.name).objective.model_dump()
         depends = {
             "data": read_json(self.folder / CONFIG)["data"],
-            "measure": measures.get(figure),
+            "measure": measures.get(metric),
             "evaluation": {k: v for k, v in objective.items() if k.startswith("evaluation")},
         }
         return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,7 +1,7 @@
 """Views of MLflow's table of runs: their columns and charts.
 
-The first columns have the figures of `dvc exp show`, which people compare, then the parameters that
-differ; the charts show the same figures. MLflow's pages list the views under 'Views', and a link
+The first columns have the metrics of `dvc exp show`, which people compare, then the parameters that
+differ; the charts show the same metrics. MLflow's pages list the views under 'Views', and a link
 opens one. A view is a tag of the experiment, in the format that MLflow's own pages write.
 """
 
@@ -59,13 +59,13 @@ def page(experiment_id: str, view: str | None) -> str:
 
 def _view(title: str, runs: list[Any], models: Iterable[str], query: str) -> str:
     """A view in MLflow's format. runs: determine its columns and charts."""
-    figures = {name: _headline(name) for name in models}
-    columns = [f"metrics.`{name}.{key}`" for name in models for key in figures[name]]
+    metrics = {name: _headline(name) for name in models}
+    columns = [f"metrics.`{name}.{key}`" for name in models for key in metrics[name]]
     columns += [f"tags.`{rows.EXPERIMENTS_TAG}`"]
     columns += [f"params.`{key}`" for key in _differing(runs)[:COLUMNS]]
     columns += [f"attributes.`{each}`" for each in RESULTS]
     logged = {key for run in runs for key in run.data.metrics}
-    sections = {f"{name}: compare": _charts(name, figures[name], logged) for name in models}
+    sections = {f"{name}: compare": _charts(name, metrics[name], logged) for name in models}
     # Sections that MLflow generates are collapsed.
     sections |= {f"{name}/training": [] for name in models} | {"Model metrics": []}
     state = {
@@ -101,10 +101,10 @@ def _models(runs: list[Any]) -> list[str]:
 
 
 def _headline(name: str) -> list[str]:
-    """The figures for comparing runs of a model: the columns of `dvc exp show`."""
+    """The metrics for comparing runs of a model: the columns of `dvc exp show`."""
     file = results_dir(name) / "metrics.json"
-    figures = read_json(file)[name] if file.exists() else {"loss": None}
-    return [key for key in figures if not key.endswith("_std")]
+    metrics = read_json(file)[name] if file.exists() else {"loss": None}
+    return [key for key in metrics if not key.endswith("_std")]
 
 
 def _differing(runs: list[Any]) -> list[str]:
@@ -117,16 +117,16 @@ def _differing(runs: list[Any]) -> list[str]:
     return list(differing)
 
 
-def _charts(name: str, figures: list[str], logged: set[str]) -> list[dict[str, Any]]:
-    """For each figure, a chart of its training and evaluation curves; then one of final values."""
+def _charts(name: str, metrics: list[str], logged: set[str]) -> list[dict[str, Any]]:
+    """For each metric, a chart of its training and evaluation curves; then one of final values."""
     curves = []
-    for key in figures:
+    for key in metrics:
         training, evaluations = f"{name}/training/{key}", f"{name}.{key}"
         if training in logged:
-            # The title of the chart: a narrow one shows its beginning, '<model>.<figure>'.
+            # The title of the chart: a narrow one shows its beginning, '<model>.<metric>'.
             both = {"selectedMetricKeys": [evaluations, training]}
             curves.append(_chart("LINE", training) | LINE | both)
-    return curves + [_chart("BAR", f"{name}.{key}") for key in figures]
+    return curves + [_chart("BAR", f"{name}.{key}") for key in metrics]
 
 
 def _chart(kind: str, metric: str) -> dict[str, Any]:

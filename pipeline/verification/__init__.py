@@ -1,8 +1,8 @@
 """Trains again and compares with a report, bit for bit.
 
 It needs only the folder of the report: metrics.json has the parameters, the fingerprint of the
-data, the figures and the checksums of the weights; the curves are beside it. It also computes again
-what the report derives from its own figures and curves. It writes only to the cache of downloads
+data, the metrics and the checksums of the weights; the curves are beside it. It also computes again
+what the report derives from its own metrics and curves. It writes only to the cache of downloads
 and to a temporary folder.
 """
 
@@ -32,7 +32,7 @@ from pipeline.verification import derived, environment, recorded
 from pipeline.verification.findings import (
     Findings,
     compare_curves,
-    compare_figures,
+    compare_metrics,
     compare_weights,
 )
 from pipeline.verification.recorded import Model
@@ -42,7 +42,7 @@ CURVES = {STEPS: "step", EVALUATIONS: "evaluation"}
 
 
 def _evaluate(trained: Trained, folder: Path) -> dict[str, Any]:
-    """The figures of a training as in a report. Writes the model to `folder` and reads it back, as
+    """The metrics of a training as in a report. Writes the model to `folder` and reads it back, as
     `evaluate` does."""
     task = trained.assembly.task
     models.save(trained.model, task.model_config, folder)
@@ -116,7 +116,7 @@ def _unchecked(steps: int | None) -> str:
     if steps is None:
         return always
     return (
-        f"the curves after {counted(steps, 'step')}, the weights, and figures "
+        f"the curves after {counted(steps, 'step')}, the weights, and metrics "
         f"that do not follow from the curves (checked by --all); {always}"
     )
 
@@ -128,7 +128,7 @@ def _verify(params: Params, model: Model, folder: Path, name: str, steps: int | 
     with tempfile.TemporaryDirectory() as temporary:
         data = _data(params, model.data.fingerprint, name, Path(temporary))
         made: dict[str, list[list[Row]]] = {file: [] for file in CURVES}
-        histories, figures = [], []
+        histories, metrics = [], []
         for seed in params.seeds:
             again = _train(params, name, seed, data, steps)
             histories.append(again.history)
@@ -139,22 +139,22 @@ def _verify(params: Params, model: Model, folder: Path, name: str, steps: int | 
                     write_csv(rows, Path(temporary) / file)
                     made[file].append(read_csv(Path(temporary) / file))
             if steps is None:
-                figures.append(_evaluate(again, Path(temporary) / f"seed-{seed}"))
+                metrics.append(_evaluate(again, Path(temporary) / f"seed-{seed}"))
         for file, curves in made.items():
             if curves:
                 write_csv(mean(curves), Path(temporary) / file)
                 ours = recorded.curve(Path(temporary) / file)
                 compare_curves(known[file], ours, CURVES[file], steps is None, found)
         if steps is None:
-            for training, ours in zip(model.trainings, figures, strict=True):
+            for training, ours in zip(model.trainings, metrics, strict=True):
                 weights = Path(temporary) / f"seed-{training.seed}" / models.WEIGHTS
                 compare_weights(training, name, weights, found)
-                compare_figures(training, ours, found)
+                compare_metrics(training, ours, found)
             trainings = [
                 results.Training(
                     seed, ours, None, pd.DataFrame(history.steps), pd.DataFrame(history.evaluations)
                 )
-                for seed, ours, history in zip(params.seeds, figures, histories, strict=True)
+                for seed, ours, history in zip(params.seeds, metrics, histories, strict=True)
             ]
             wanted = None if model.data.own else targets.load().get(name)
             found.contradictions += derived.time_contradictions(model, wanted, trainings)

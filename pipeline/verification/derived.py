@@ -1,4 +1,4 @@
-"""Finds contradictions inside a report: computes again what follows from its own figures."""
+"""Finds contradictions inside a report: computes again what follows from its own metrics."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,7 +17,7 @@ from pipeline.stages.aggregate import headline as means
 from pipeline.training.history import History
 from pipeline.training.task import Measure
 from pipeline.verification import recorded
-from pipeline.verification.figures import differences
+from pipeline.verification.differences import differences
 from pipeline.verification.recorded import Model, Report
 from pipeline.wording import counted
 
@@ -32,7 +32,7 @@ JUDGED = (
 
 
 def report_contradictions(report: Report, params: Params) -> list[str]:
-    """Means, verdicts and counts that do not follow from the trainings' figures; a line for each.
+    """Means, verdicts and counts that do not follow from the trainings' metrics; a line for each.
 
     Raises:
         UserError: reports/targets.yaml is missing or not valid.
@@ -46,14 +46,14 @@ def report_contradictions(report: Report, params: Params) -> list[str]:
             for verdict in verdicts.judge(params, found[name], wanted)
         ]
     except KeyError as missing:
-        return [f"a training has no figure {missing}, which means or verdicts need"]
+        return [f"a training has no metric {missing}, which means or verdicts need"]
     lines = []
     for name, result in found.items():
         theirs = report.models[name]
-        lines += _lines(f"{name}: ", theirs.figures, result.figures)
+        lines += _lines(f"{name}: ", theirs.metrics, result.metrics)
         if theirs.one_class_only != result.one_class_only:
             lines.append(f"{name}: one_class_only: {theirs.one_class_only} recorded, "
-                         f"{result.one_class_only} by the figures")  # fmt: skip
+                         f"{result.one_class_only} by the metrics")  # fmt: skip
     met, comparable = verdicts.tally(judged)
     ours = {
         "profile": params.profile,
@@ -72,9 +72,9 @@ def report_contradictions(report: Report, params: Params) -> list[str]:
 def headline_contradictions(
     name: str, model: Model, file: Path, headline: tuple[str, ...]
 ) -> list[str]:
-    """Figures in DVC's tables that are not the means over the model's trainings; a line for each.
+    """Metrics in DVC's tables that are not the means over the model's trainings; a line for each.
 
-    file: the model's metrics.json, if it exists. headline: names of these figures.
+    file: the model's metrics.json, if it exists. headline: names of these metrics.
 
     Raises:
         UserError: the file has other content.
@@ -82,15 +82,15 @@ def headline_contradictions(
     if not file.exists():
         return []
     try:
-        ours = means([training.figures.model_dump() for training in model.trainings], headline)
+        ours = means([training.metrics.model_dump() for training in model.trainings], headline)
     except KeyError as missing:
-        return [f"a training has no figure {missing}, which {file} needs"]
+        return [f"a training has no metric {missing}, which {file} needs"]
     return _lines(f"{file}: ", recorded.headline(file, name), ours)
 
 
 def measure_contradictions(model: Model, measures: dict[str, Measure]) -> list[str]:
-    """Figures that the code measures in another way than the report says; a line for each."""
-    ours = {figure: asdict(measure) for figure, measure in measures.items()}
+    """Metrics that the code measures in another way than the report says; a line for each."""
+    ours = {metric: asdict(measure) for metric, measure in measures.items()}
     return _lines("measure of ", model.measures, ours, "by the code")
 
 
@@ -126,18 +126,18 @@ def curve_contradictions(
     evaluations: pd.DataFrame,
     summary: Callable[[History], dict[str, Any]],
 ) -> list[str]:
-    """Figures of `train` that do not follow from the recorded curves; a line for each.
+    """Metrics of `train` that do not follow from the recorded curves; a line for each.
 
-    summary: computes the figures of `train` from a history.
+    summary: computes the metrics of `train` from a history.
     """
     history = History(steps.to_dict("records"), evaluations.to_dict("records"))
     try:
         ours = summary(history)
     except (KeyError, IndexError, ValueError):
-        return ["the curves lack columns or rows that the figures need"]
+        return ["the curves lack columns or rows that the metrics need"]
     if len(model.trainings) > 1:
         ours = {key: value for key, value in ours.items() if key not in BEST}
-    theirs = {key: value for key, value in model.figures.items() if key in ours}
+    theirs = {key: value for key, value in model.metrics.items() if key in ours}
     return _lines("", theirs, ours, "by the curves")
 
 
@@ -145,10 +145,10 @@ def _result(name: str, model: Model) -> Result:
     """The result as in `report`, without curves and records."""
     nothing = pd.DataFrame()
     trainings = [
-        results.Training(training.seed, training.figures.model_dump(), None, nothing, nothing)
+        results.Training(training.seed, training.metrics.model_dump(), None, nothing, nothing)
         for training in model.trainings
     ]
-    mean = results.mean_of([training.figures for training in trainings])
+    mean = results.mean_of([training.metrics for training in trainings])
     data = model.data.model_dump()
     return Result(name, model.task, data, model.measures, trainings, mean)
 
@@ -156,10 +156,10 @@ def _result(name: str, model: Model) -> Result:
 def _content(verdict: Verdict) -> dict[str, Any]:
     """A verdict as in metrics.json."""
     judged = {key: getattr(verdict, key) for key in JUDGED}
-    return verdict.target.model_dump() | judged | {"ours_figure": verdict.target.ours}
+    return verdict.target.model_dump() | judged | {"ours_metric": verdict.target.ours}
 
 
 def _lines(
-    where: str, theirs: dict[str, Any], ours: dict[str, Any], source: str = "by the figures"
+    where: str, theirs: dict[str, Any], ours: dict[str, Any], source: str = "by the metrics"
 ) -> list[str]:
     return [where + line for line, _ in differences(theirs, ours, source, ROUNDING)]

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from pipeline.paths import model_dir, sha256
 from pipeline.training import models
-from pipeline.verification.figures import differences
+from pipeline.verification.differences import differences
 from pipeline.verification.recorded import Trained
 from pipeline.wording import counted
 
@@ -22,7 +22,7 @@ class Findings:
     """The results for one model.
 
     identical: what is identical. differing: a line for each difference.
-    largest: the largest relative difference of figures, also in the curves.
+    largest: the largest relative difference of metrics, also in the curves.
     contradictions: a line for each contradiction inside the report.
     """
 
@@ -74,12 +74,12 @@ def compare_curves(
     )
 
 
-def compare_figures(training: Trained, ours: dict[str, Any], found: Findings) -> None:
-    """Compare the figures of a training and its evaluation, except the checksum of the weights."""
-    theirs = training.figures.model_dump(exclude={"weights_sha256"})
+def compare_metrics(training: Trained, ours: dict[str, Any], found: Findings) -> None:
+    """Compare the metrics of a training and its evaluation, except the checksum of the weights."""
+    theirs = training.metrics.model_dump(exclude={"weights_sha256"})
     differing = differences(theirs, ours)
     if not differing:
-        found.identical.append(f"{counted(len(ours), 'figure')} with seed {training.seed}")
+        found.identical.append(f"{counted(len(ours), 'metric')} with seed {training.seed}")
     for line, size in differing:
         found.largest = max(found.largest, size)
         found.differing.append(f"with seed {training.seed}, {line}")
@@ -88,7 +88,7 @@ def compare_figures(training: Trained, ours: dict[str, Any], found: Findings) ->
 def compare_weights(training: Trained, name: str, file: Path, found: Findings) -> None:
     """Compare trained weights with the recorded checksum, and with the recorded tensors if they are
     still in models/."""
-    expected, seed = training.figures.weights_sha256, training.seed
+    expected, seed = training.metrics.weights_sha256, training.seed
     if sha256(file) == expected:
         found.identical.append(f"weights with seed {seed} (SHA-256 {expected[:12]})")
         return

@@ -36,8 +36,8 @@ class Data(BaseModel):
     own: bool = False
 
 
-class Figures(BaseModel, extra="allow"):
-    """Figures of a trained model: numbers, and the fields below."""
+class Metrics(BaseModel, extra="allow"):
+    """Metrics of a trained model: numbers, and the fields below."""
 
     unit: Literal["tokens", "images"]
     weights_sha256: str
@@ -64,7 +64,7 @@ class Trained(BaseModel):
     """One training, with one seed. record: None if another machine trained the model."""
 
     seed: int
-    figures: Figures
+    metrics: Metrics
     record: Record | None
 
 
@@ -77,7 +77,7 @@ class Reached(BaseModel):
 
 
 class Model(BaseModel):
-    """One model. measures: how figures are measured. figures: means over the
+    """One model. measures: how metrics are measured. metrics: means over the
     trainings."""
 
     task: str
@@ -85,7 +85,7 @@ class Model(BaseModel):
     one_class_only: list[int]
     measures: dict[str, dict[str, Value]]
     time_to_target: dict[str, list[Reached | None]]
-    figures: dict[str, Number | str]
+    metrics: dict[str, Number | str]
     trainings: list[Trained]
 
 
@@ -131,7 +131,7 @@ def read(file: Path) -> tuple[Report, Params]:
 
 
 def headline(file: Path, name: str) -> dict[str, float]:
-    """The figures in the metrics.json of the model `name`.
+    """The metrics in the metrics.json of the model `name`.
 
     Raises:
         UserError: it is missing, or has other content.
@@ -140,7 +140,7 @@ def headline(file: Path, name: str) -> dict[str, float]:
     try:
         return TypeAdapter(dict[str, dict[str, Number]]).validate_python(content)[name]
     except (KeyError, ValidationError):
-        raise UserError(f"{file}: not the figures of {name}") from None
+        raise UserError(f"{file}: not the metrics of {name}") from None
 
 
 def _json(file: Path) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.results import Result
 
 TRAINING, HELD_OUT = "#1f5fa8", "#cc6d16"  # colours of curves
-PICTURES = "figures"  # folder of the pictures, beside the report
+PICTURES = "pictures"  # folder of the pictures, beside the report
 
 
 @dataclass(frozen=True)

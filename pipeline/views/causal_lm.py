@@ -150,7 +150,7 @@ class CausalLMView(View):
         return "Prompts from the validation text, and the model's text:\n\n" + "\n".join(blocks)
 
     def notes(self, result: Result, judged: bool) -> list[str]:
-        metrics, title = result.figures, self.title(result.name)
+        metrics, title = result.metrics, self.title(result.name)
         return [
             f"A small {title} training loss with a validation loss near the baseline is "
             f"memorisation. Our lowest validation loss was {number(metrics['best_loss'])}, at step "

@@ -177,7 +177,7 @@ class ImageClassificationView(View):
         )
 
     def notes(self, result: Result, judged: bool) -> list[str]:
-        metrics, lines = result.figures, []
+        metrics, lines = result.metrics, []
         if judged:
             lines.append(
                 "The reference's ViT learnt nothing: its test accuracies 0.5417, 0.2604 and 0.1979 "

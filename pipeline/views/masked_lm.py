@@ -126,7 +126,7 @@ class MaskedLMView(View):
                 mark = "+" if answer == guesses[0][0] else "-"
                 said = "  ".join(f"{word} {chance:.0%}" for word, chance in guesses)
                 lines.append(f"  {mark} {answer:<14} {said}")
-        lines_of = "Held-out text" if "loss" in result.figures else "Training text"
+        lines_of = "Held-out text" if "loss" in result.metrics else "Training text"
         heading = f"{lines_of}; for each {HIDDEN}, the right word and the most likely words:\n\n"
         return heading + fenced("\n".join(lines[1:]))
 

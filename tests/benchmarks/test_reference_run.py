@@ -94,10 +94,10 @@ def test_losses_with_and_without_the_causal_mask(run):
     tokens = load_file(run / "data" / "gpt" / "tokens.safetensors")
     for training in collected(run, "gpt"):
         found = {(row["mask"], row["text"]): row for row in training["masks"]}
-        figures = read_json(run / prediction_dir("gpt", training["seed"]) / "figures.json")
-        assert found["causal", "whole"]["loss"] == pytest.approx(figures["loss"], rel=1e-5)
+        metrics = read_json(run / prediction_dir("gpt", training["seed"]) / "metrics.json")
+        assert found["causal", "whole"]["loss"] == pytest.approx(metrics["loss"], rel=1e-5)
         train_loss = found["causal", "whole"]["train_loss"]
-        assert train_loss == pytest.approx(figures["train_loss"], rel=1e-5)
+        assert train_loss == pytest.approx(metrics["train_loss"], rel=1e-5)
         weights, _ = models.load(run / model_dir("gpt", training["seed"]))
         text = tokens["validation"].long()
         count = (len(text) - 1) // 64

@@ -112,7 +112,7 @@ def test_a_report_that_does_not_fit(small, project):
         prepare(small, name)
         train(small, name, 0)
         evaluate(small, name, 0)
-    with small_disk(REPORTS / "figures", 4):
+    with small_disk(REPORTS / "pictures", 4):
         result = pipeline(small, "report")
         assert result.returncode == 1
         assert "No space left on device" in result.stderr

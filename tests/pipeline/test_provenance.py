@@ -60,7 +60,7 @@ def test_a_text_that_is_prepared_anew_is_neither_evaluated_nor_reported(finished
     for stage in (lambda: evaluate(finished, "gpt", 0), lambda: report(finished)):
         with pytest.raises(UserError, match=r"models/gpt/seed-0 was trained on other data"):
             stage()
-    assert (prediction_dir("gpt", 0) / "figures.json").exists()  # the error removes nothing
+    assert (prediction_dir("gpt", 0) / "metrics.json").exists()  # the error removes nothing
     train(finished, "gpt", 0)
     with pytest.raises(UserError, match=r"gpt/seed-0 is the evaluation of another model"):
         report(finished)

@@ -84,7 +84,7 @@ def test_hostile_names_run_nothing_and_do_not_break_out_of_the_report(hostile, p
     images = [leaf.attrs["src"] for leaf in leaves if leaf.type == "image"]
     assert links <= set(re.findall(r"https://[^)\s]+", REFERENCE))  # only the report's own
     assert images
-    assert all(re.fullmatch(r"figures/[a-z-]+\.png", source) for source in images)
+    assert all(re.fullmatch(r"pictures/[a-z-]+\.png", source) for source in images)
     cells = [leaf.content for leaf in leaves if leaf.type == "text"]
     assert f"{FOLDER}, decoded" in cells  # the name is plain text
     assert TEXT in cells

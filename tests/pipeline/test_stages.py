@@ -35,10 +35,10 @@ def test_the_stages_leave_what_dvc_expects(trained, project):
         assert history["step"].tolist() == list(range(1, summary["steps"] + 1))
         validation = pd.read_csv(project / "models" / name / "seed-0" / "validation.csv")
         assert validation["step"].iloc[-1] == summary["steps"]
-        metrics = json.loads((project / "reports" / name / "metrics.json").read_text())
-        figures = read_json(prediction_dir(name, 0) / "figures.json")
-        assert metrics[name].items() <= figures.items()
-        assert all(np.isfinite(value) for value in figures.values())
+        shown = read_json(project / "reports" / name / "metrics.json")
+        metrics = read_json(prediction_dir(name, 0) / "metrics.json")
+        assert shown[name].items() <= metrics.items()
+        assert all(np.isfinite(value) for value in metrics.values())
     assert not any((project / ".checkpoints").glob("*"))  # none remain after success
 
 
@@ -47,9 +47,9 @@ def test_the_final_validation_is_the_evaluation(trained, project):
     common = {}
     for name in MODELS:
         last = pd.read_csv(project / "models" / name / "seed-0" / "validation.csv").iloc[-1]
-        figures = read_json(prediction_dir(name, 0) / "figures.json")
-        common[name] = figures.keys() & last.keys()
-        expected = {key: figures[key] for key in common[name]}
+        metrics = read_json(prediction_dir(name, 0) / "metrics.json")
+        common[name] = metrics.keys() & last.keys()
+        expected = {key: metrics[key] for key in common[name]}
         assert last[list(expected)].to_dict() == pytest.approx(expected, rel=1e-5)
     assert common == {
         "bert": {"train_loss", "loss", "top1"},

@@ -45,20 +45,20 @@ def result(
                 values = falling[evaluated["step"] - 1] * (1 + 0.01 * index)
                 evaluated = evaluated.assign(**{key: values / (10 if "acc" in key else 1)})
         last = evaluated.iloc[-1].to_dict()
-        figures = {key: value for key, value in last.items() if key in EVALUATED[name]}
-        figures |= {f"baseline_{key}": 0.3 if "acc" in key else 6.5 for key in BASELINES}
-        figures |= {"unit": unit, unit: 20_000, "steps": 40, "flops": 10**12}
-        figures |= {"batch_size": 25, "epochs": 2.0, "parameters": 1_000, "flops_per_step": 10**9}
-        figures |= {"classes_predicted": 2, "best_loss": 1.0, "best_step": 40}
-        trainings.append(Training(seed, figures, None, history, evaluated))
+        metrics = {key: value for key, value in last.items() if key in EVALUATED[name]}
+        metrics |= {f"baseline_{key}": 0.3 if "acc" in key else 6.5 for key in BASELINES}
+        metrics |= {"unit": unit, unit: 20_000, "steps": 40, "flops": 10**12}
+        metrics |= {"batch_size": 25, "epochs": 2.0, "parameters": 1_000, "flops_per_step": 10**9}
+        metrics |= {"classes_predicted": 2, "best_loss": 1.0, "best_step": 40}
+        trainings.append(Training(seed, metrics, None, history, evaluated))
     answers = samples = None
     if name == "vit":
         answers, samples = _answers(seeds, classes, images)
     data = {"note": None, "title": "a title", "licence": "none", "files": [], "own": own}
     data["classes"] = list(classes)
-    figures = mean_of([training.figures for training in trainings])
+    metrics = mean_of([training.metrics for training in trainings])
     measures = {key: {"split": "a split"} for key in EVALUATED[name]}
-    return Result(name, TASKS[name], data, measures, trainings, figures, samples or [], answers)
+    return Result(name, TASKS[name], data, measures, trainings, metrics, samples or [], answers)
 
 
 def _answers(seeds: int, classes: tuple[str, ...], images: int) -> tuple[pd.DataFrame, dict]:

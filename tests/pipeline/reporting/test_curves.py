@@ -124,7 +124,7 @@ def test_a_single_evaluation_is_a_point(drawn, name):
 def test_what_the_verdict_compares_is_marked_and_named(drawn):
     made = result("bert")
     (axes,) = drawn(made).axes
-    final = made.figures["train_loss"]
+    final = made.metrics["train_loss"]
     marked = [line for line in axes.lines if line.get_marker() == "D"]
     assert final in [line.get_ydata()[0] for line in marked]
     assert f"ours {final:.4f}" in [text.get_text() for text in axes.texts]

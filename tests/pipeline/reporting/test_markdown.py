@@ -6,7 +6,7 @@ import re
 import pytest
 
 from pipeline.params import validate
-from pipeline.reporting import figures, markdown, targets, verdicts
+from pipeline.reporting import markdown, pictures, targets, verdicts
 from tests.conftest import MODELS, ROOT
 from tests.pipeline.reporting.handmade import result
 
@@ -34,12 +34,12 @@ def render(raw, monkeypatch):
     return rendered
 
 
-def change(made, **figures):
+def change(made, **metrics):
     """The same result with other metrics; a list has a value for each seed."""
     for index, training in enumerate(made.trainings):
-        for key, value in figures.items():
-            training.figures[key] = value[index] if isinstance(value, list) else value
-    made.figures.update({k: v for k, v in figures.items() if not isinstance(v, list)})
+        for key, value in metrics.items():
+            training.metrics[key] = value[index] if isinstance(value, list) else value
+    made.metrics.update({k: v for k, v in metrics.items() if not isinstance(v, list)})
     return made
 
 
@@ -125,7 +125,7 @@ def test_the_mistakes_of_a_classifier_are_counted(render):
     assert "The model is wrong on 10 of 30 test images." in report
     assert "Mistakes come first, the 6 with the highest probability" in report
     for picture in ("vit.png", "vit-confusion.png", "vit-predictions.png"):
-        assert f"(figures/{picture})" in report
+        assert f"(pictures/{picture})" in report
 
 
 def test_only_what_is_like_for_like_is_compared_in_cost(render, monkeypatch):
@@ -155,5 +155,5 @@ def test_data_that_no_target_is_about_get_no_target(render):
 
 def test_curves_of_such_data_stand_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    (file,) = figures.draw(result("gpt", own=True), None, tmp_path)
+    (file,) = pictures.draw(result("gpt", own=True), None, tmp_path)
     assert file.stat().st_size > 10_000

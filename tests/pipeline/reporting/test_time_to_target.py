@@ -21,8 +21,8 @@ def training(losses: list[float], accuracies: list[float] | None = None, record=
     rows = {"step": [10 * (i + 1) for i in range(len(losses))], "loss": losses}
     if accuracies:
         rows["accuracy"] = accuracies
-    figures = {"steps": 100, "unit": "tokens", "tokens": 5_000, "flops": 2_000_000}
-    return Training(0, figures, record, pd.DataFrame(), pd.DataFrame(rows))
+    metrics = {"steps": 100, "unit": "tokens", "tokens": 5_000, "flops": 2_000_000}
+    return Training(0, metrics, record, pd.DataFrame(), pd.DataFrame(rows))
 
 
 def test_the_first_evaluation_at_the_target_counts_not_a_later_one():

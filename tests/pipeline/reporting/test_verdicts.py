@@ -34,21 +34,21 @@ MEASURES = {
 
 
 def gpt(train_loss: float, loss: float, flops: float = 1e12, note: str | None = None) -> Result:
-    figures = {
+    metrics = {
         "train_loss": train_loss,
         "loss": loss,
         "baseline_train_loss": 6.6,
         "baseline_loss": 7.1,
         "flops": flops,
     }
-    return result("gpt", {"note": note}, [figures])
+    return result("gpt", {"note": note}, [metrics])
 
 
-def result(name: str, data: dict, figures: list[dict], measures: dict | None = None) -> Result:
+def result(name: str, data: dict, metrics: list[dict], measures: dict | None = None) -> Result:
     empty = pd.DataFrame()
-    trainings = [Training(seed, each, None, empty, empty) for seed, each in enumerate(figures)]
+    trainings = [Training(seed, each, None, empty, empty) for seed, each in enumerate(metrics)]
     measured = measures or MEASURES[name]
-    return Result(name, TASKS[name], data, measured, trainings, figures[0])
+    return Result(name, TASKS[name], data, measured, trainings, metrics[0])
 
 
 def like_the_reference(raw):
@@ -98,9 +98,9 @@ def reference(raw):
 
 def perfect(name: str, reached, measures: dict | None = None) -> Result:
     """A result that meets every target of the model."""
-    figures = {target.ours: target.value for target in reached[name].targets}
-    figures |= {target.baseline: 9.0 for target in reached[name].targets} | {"flops": 1e9}
-    return result(name, {"note": None}, [figures], measures)
+    metrics = {target.ours: target.value for target in reached[name].targets}
+    metrics |= {target.baseline: 9.0 for target in reached[name].targets} | {"flops": 1e9}
+    return result(name, {"note": None}, [metrics], measures)
 
 
 CONDITIONS = [

@@ -27,7 +27,7 @@ def test_there_is_no_loss_before_the_first(bar):
     assert "nan" not in shown(*bar) and "loss" not in shown(*bar)
 
 
-def test_the_bar_is_one_line_of_80_columns_with_all_its_figures(bar):
+def test_the_bar_is_one_line_of_80_columns_with_all_its_metrics(bar):
     bar[0].update(9_990, 10.1234, 14_136, 3765)
     (line,) = shown(*bar).splitlines()
     speed = "loss 10.123 14,136 tokens/s 1:02:45 to train"

@@ -34,7 +34,7 @@ def test_windows_come_from_the_training_text_alone(objective):
     assert all(tuple(row) in windows for row in rows)
 
 
-def test_figures_against_a_plain_computation(objective):
+def test_metrics_against_a_plain_computation(objective):
     model = objective.build_model().eval()
     text = objective.tokens.validation
     count = (len(text) - 1) // 8 * 8
@@ -43,13 +43,13 @@ def test_figures_against_a_plain_computation(objective):
         with torch.no_grad():
             logits = model(text[None, start : start + 8])[0]
         losses.append(F.cross_entropy(logits, text[start + 1 : start + 9]).item())
-    figures = objective.evaluate(model)
+    metrics = objective.evaluate(model)
     mean = sum(losses) / len(losses)
-    assert figures["loss"] == pytest.approx(mean, rel=1e-5)
-    assert figures["perplexity"] == pytest.approx(math.exp(mean), rel=1e-5)
+    assert metrics["loss"] == pytest.approx(mean, rel=1e-5)
+    assert metrics["perplexity"] == pytest.approx(math.exp(mean), rel=1e-5)
     meta = objective.tokens.meta
     bits = mean * meta["validation_tokens"] / math.log(2) / meta["validation_bytes"]
-    assert figures["bits_per_byte"] == pytest.approx(bits, rel=1e-5)
+    assert metrics["bits_per_byte"] == pytest.approx(bits, rel=1e-5)
 
 
 @pytest.mark.parametrize("towards", ["uniform", "unigram"])
@@ -99,9 +99,9 @@ def test_the_perplexity_of_a_model_that_has_diverged_is_a_number(objective):
     with torch.no_grad():
         for weights in model.parameters():
             weights.mul_(3e3)
-    figures = objective.evaluate(model)
-    assert figures["loss"] > 1000
-    assert math.isfinite(figures["perplexity"])
+    metrics = objective.evaluate(model)
+    assert metrics["loss"] > 1000
+    assert math.isfinite(metrics["perplexity"])
 
 
 def test_samples_show_words_that_the_vocabulary_does_not_have(objective):

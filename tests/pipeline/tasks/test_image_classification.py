@@ -55,14 +55,14 @@ def test_the_loss_is_smoothed_and_the_cross_entropy_beside_it_is_not(small):
     changed["vit"]["objective"]["label_smoothing"] = 0.2
     objective = objective_of(validate(changed))
     model, batch = objective.build_model().eval(), objective.batch(0)
-    loss, figures = objective.loss(model, batch)
+    loss, metrics = objective.loss(model, batch)
     logs = model(batch["images"]).log_softmax(1)
     plain = -logs.gather(1, batch["labels"][:, None]).mean()
-    torch.testing.assert_close(figures["cross_entropy"], plain.detach())
+    torch.testing.assert_close(metrics["cross_entropy"], plain.detach())
     torch.testing.assert_close(loss, 0.8 * plain - 0.2 * logs.mean())
 
 
-def test_figures_are_means_over_what_their_measure_says(plain, monkeypatch):
+def test_metrics_are_means_over_what_their_measure_says(plain, monkeypatch):
     labels = torch.tensor([0] * 25 + [1] * 19 + [2] * 31)
     logits = torch.zeros(75, 3)
     logits[:, 2] = 1
@@ -78,10 +78,10 @@ def test_the_references_three_accuracies(plain):
     for index, name in enumerate(("pizza", "steak", "sushi")):
         logits = torch.zeros(75, 3)
         logits[:, index] = 1
-        figures = plain._metrics(logits, labels)
-        found[name] = round(figures["batch_accuracy"], 4)
+        metrics = plain._metrics(logits, labels)
+        found[name] = round(metrics["batch_accuracy"], 4)
     assert found == {"pizza": 0.2604, "steak": 0.1979, "sushi": 0.5417}
-    assert figures["accuracy"] == pytest.approx(31 / 75)
+    assert metrics["accuracy"] == pytest.approx(31 / 75)
 
 
 def test_the_baseline_answers_with_the_most_frequent_class(small, project):
@@ -89,9 +89,9 @@ def test_the_baseline_answers_with_the_most_frequent_class(small, project):
         source = project / "images" / "class1" / f"{number}.png"
         (source.parent / f"more{number}.png").write_bytes(source.read_bytes())
     objective = objective_of(small)
-    figures = objective.evaluate(objective.build_model().eval())
+    metrics = objective.evaluate(objective.build_model().eval())
     test = objective.images["test_labels"]
-    assert figures["baseline_accuracy"] == pytest.approx((test == 1).float().mean().item())
+    assert metrics["baseline_accuracy"] == pytest.approx((test == 1).float().mean().item())
 
 
 @pytest.mark.parametrize("name", ["digits", "photos"])

@@ -29,11 +29,11 @@ def test_a_step_has_one_batch_and_steps_differ(objective):
 def test_the_untrained_model_knows_the_frequencies(objective):
     """The head starts with the log unigram frequencies, so the loss is close to the baseline."""
     model = objective.build_model().eval()
-    figures = objective.evaluate(model)
-    assert figures["loss"] == pytest.approx(figures["baseline_loss"], abs=0.05)
+    metrics = objective.evaluate(model)
+    assert metrics["loss"] == pytest.approx(metrics["baseline_loss"], abs=0.05)
 
 
-def test_figures_against_a_plain_computation(objective):
+def test_metrics_against_a_plain_computation(objective):
     model = objective.build_model().eval()
     held_out = objective.held_out
     hidden = held_out["hidden"]
@@ -42,10 +42,10 @@ def test_figures_against_a_plain_computation(objective):
     labels = held_out["labels"][hidden]
     expected = F.cross_entropy(logits, labels)
     ranks = (logits > logits.gather(1, labels[:, None])).sum(1)
-    figures = objective.evaluate(model)
-    assert figures["loss"] == pytest.approx(expected.item(), rel=1e-5)
-    assert figures["top1"] == pytest.approx((ranks == 0).float().mean().item(), abs=1e-6)
-    assert figures["top5"] == pytest.approx((ranks < 5).float().mean().item(), abs=1e-6)
+    metrics = objective.evaluate(model)
+    assert metrics["loss"] == pytest.approx(expected.item(), rel=1e-5)
+    assert metrics["top1"] == pytest.approx((ranks == 0).float().mean().item(), abs=1e-6)
+    assert metrics["top5"] == pytest.approx((ranks < 5).float().mean().item(), abs=1e-6)
 
 
 def test_samples_show_the_hidden_words_in_order(objective):

@@ -103,13 +103,13 @@ def test_the_smoothed_loss_of_mixed_labels_by_hand(small):
     model, batch = objective.build_model().eval(), objective.batch(0)
     assert batch["labels"].shape == (8, 3)
     torch.testing.assert_close(batch["labels"].sum(1), torch.ones(8))
-    loss, figures = objective.loss(model, batch)
+    loss, metrics = objective.loss(model, batch)
     logs, labels = model(batch["images"]).log_softmax(1), batch["labels"]
     plain = -(labels * logs).sum(1).mean()
-    torch.testing.assert_close(figures["cross_entropy"], plain.detach())
+    torch.testing.assert_close(metrics["cross_entropy"], plain.detach())
     torch.testing.assert_close(loss, 0.8 * plain - 0.2 * logs.mean())
     shares = [row[guess].item() for row, guess in zip(labels, logs.argmax(1), strict=True)]
-    assert figures["accuracy"].item() == pytest.approx(sum(shares) / 8)
+    assert metrics["accuracy"].item() == pytest.approx(sum(shares) / 8)
 
 
 def test_mixing_is_a_function_of_seed_and_step_and_moves_no_other_stream(small):
@@ -130,17 +130,17 @@ def test_mixing_is_a_function_of_seed_and_step_and_moves_no_other_stream(small):
 
 
 def test_micro_batches_change_neither_what_is_mixed_nor_the_loss(small):
-    figures = []
+    metrics = []
     for parts in (1, 4):
         objective = objective_of(small, cutmix=1.0, augmentation="none")
         model = objective.build_model()
         settings = objective.section.train.model_copy(update={"accumulate": parts})
-        figures.append(_step(model, objective, build_optimizers(model, settings), settings, 1))
-    for key, value in figures[0].items():
-        torch.testing.assert_close(figures[1][key], value)
+        metrics.append(_step(model, objective, build_optimizers(model, settings), settings, 1))
+    for key, value in metrics[0].items():
+        torch.testing.assert_close(metrics[1][key], value)
 
 
 @pytest.mark.parametrize("changes", [{"mixup": 0.4}, {"cutmix": 1.0}])
-def test_the_log_says_what_its_figures_are_of(small, changes):
+def test_the_log_says_what_its_metrics_are_of(small, changes):
     assert "mixed labels" in objective_of(small, **changes).legend
     assert not objective_of(small).legend

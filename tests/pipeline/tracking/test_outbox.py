@@ -111,7 +111,7 @@ def test_stages_finish_without_a_server(server, small, project, capsys):
     train(small, "vit", 0)
     evaluate(small, "vit", 0)
     assert (model_dir("vit", 0) / "model.safetensors").exists()
-    assert (project / "predictions" / "vit" / "seed-0" / "figures.json").exists()
+    assert (project / "predictions" / "vit" / "seed-0" / "metrics.json").exists()
     train_entry, evaluate_entry = (file.parent for file in outbox.pending())
     # Only what the run needs, not the whole project, which contains the outbox.
     kept = {"seed-0", "meta.json", "pipeline", "transformer"}

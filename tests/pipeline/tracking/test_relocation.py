@@ -44,7 +44,7 @@ def check_runs(small, clone) -> None:
     """Check that old files and models are found, and that new ones are inside the clone."""
     experiment = store.experiment_id()
     (old,) = mlflow.search_runs([experiment], output_format="list")
-    assert place_of(old, "predictions/figures.json").startswith(clone.as_uri())
+    assert place_of(old, "predictions/metrics.json").startswith(clone.as_uri())
     (model,) = old.outputs.model_outputs
     images = np.zeros((2, 3, 8, 8), dtype=np.uint8)
     assert len(mlflow.pyfunc.load_model(f"models:/{model.model_id}").predict(images)) == 2
@@ -77,7 +77,7 @@ def test_a_database_that_is_copied_without_files_finds_them_where_they_are(
     shutil.copy(trained / "mlflow.db", other)
     enter(other, monkeypatch)
     (old,) = mlflow.search_runs([store.experiment_id()], output_format="list")
-    assert place_of(old, "predictions/figures.json").startswith(trained.as_uri())
+    assert place_of(old, "predictions/metrics.json").startswith(trained.as_uri())
     with Tracker("train", small, "gpt", 0) as tracker:
         pass
     assert mlflow.get_run(tracker.run_id).info.artifact_uri.startswith(other.as_uri())

@@ -49,7 +49,7 @@ def test_a_report_is_attached_to_its_runs_once_for_each_row(evaluated, project, 
         report(evaluated)
     for name, run in runs().items():
         assert files(run, "reports") == ["one", "two", "workspace"]
-        assert files(run, "reports/one") == ["figures", "metrics.json", "metrics.md"]
+        assert files(run, "reports/one") == ["metrics.json", "metrics.md", "pictures"]
         assert run.data.tags["dvc_experiment"] == "one, two"
         page = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
         note = run.data.tags["mlflow.note.content"]

@@ -1,4 +1,4 @@
-"""Views of the table of runs: in MLflow's format, with the figures to compare first."""
+"""Views of the table of runs: in MLflow's format, with the metrics to compare first."""
 
 import json
 import shutil
@@ -12,14 +12,14 @@ from pipeline.paths import results_dir, write_json
 from pipeline.tracking import Tracker, store, views
 from tests.conftest import MODELS, ROOT
 
-FIGURES = {"bert": ("loss", "top1"), "gpt": ("loss", "loss_std"), "vit": ("accuracy",)}
+METRICS = {"bert": ("loss", "top1"), "gpt": ("loss", "loss_std"), "vit": ("accuracy",)}
 
 
 @pytest.fixture
 def experiment(small, project):
-    """Two runs with figures, which differ in a parameter."""
+    """Two runs with metrics, which differ in a parameter."""
     shutil.copy(ROOT / "params.yaml", project)
-    for name, keys in FIGURES.items():
+    for name, keys in METRICS.items():
         write_json({name: dict.fromkeys(keys, 1.0)}, results_dir(name) / "metrics.json")
     for lr in (0.1, 0.2):
         raw = small.content()

@@ -210,10 +210,10 @@ def test_a_diverged_training_stops_at_once_and_keeps_its_last_good_state(small, 
 def test_a_loss_is_watched_between_flushes():
     """A NaN loss is detected soon, even with rare logging."""
     history = History()
-    figures = {"loss": torch.tensor(1.0), "grad_norm": torch.tensor(2.0)}
-    history.append({"step": 1, "lr": 0.1}, figures)
+    metrics = {"loss": torch.tensor(1.0), "grad_norm": torch.tensor(2.0)}
+    history.append({"step": 1, "lr": 0.1}, metrics)
     with pytest.raises(UserError, match="loss nan at step 2"):
-        history.append({"step": 2, "lr": 0.1}, figures | {"loss": torch.tensor(float("nan"))})
+        history.append({"step": 2, "lr": 0.1}, metrics | {"loss": torch.tensor(float("nan"))})
 
 
 def test_the_plan_counts_vits_intervals_in_epochs(small):

@@ -26,13 +26,13 @@ def rewrite(change) -> None:
     METRICS.write_text(json.dumps(content))
 
 
-def training_figures(name: str, index: int) -> dict:
-    """The figures of a training in metrics.json."""
-    return json.loads(METRICS.read_text())["models"][name]["trainings"][index]["figures"]
+def training_metrics(name: str, index: int) -> dict:
+    """The metrics of a training in metrics.json."""
+    return json.loads(METRICS.read_text())["models"][name]["trainings"][index]["metrics"]
 
 
 def alter_last_bit(name: str, step: int, column: str) -> None:
-    """Change a recorded figure to the next number of single precision."""
+    """Change a recorded metric to the next number of single precision."""
     file = REPORT / name / "history.csv"
     lines = file.read_text().splitlines()
     row = lines[step].split(",")

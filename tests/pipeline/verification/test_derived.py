@@ -17,13 +17,13 @@ from tests.pipeline.verification.reports import (
 )
 
 
-def everywhere(figure: str, factor: float):
-    """Change a figure of GPT everywhere in metrics.json except the verdicts."""
+def everywhere(metric: str, factor: float):
+    """Change a metric of GPT everywhere in metrics.json except the verdicts."""
 
     def change(content):
         gpt = content["models"]["gpt"]
-        for figures in (gpt["figures"], *(training["figures"] for training in gpt["trainings"])):
-            figures[figure] *= factor
+        for metrics in (gpt["metrics"], *(training["metrics"] for training in gpt["trainings"])):
+            metrics[metric] *= factor
 
     return change
 
@@ -31,7 +31,7 @@ def everywhere(figure: str, factor: float):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda c: c.update(targets_met=9), "targets_met: 9 recorded, 0 by the figures"),
+        (lambda c: c.update(targets_met=9), "targets_met: 9 recorded, 0 by the metrics"),
         (lambda c: c.update(profile="best"), "profile: 'best' recorded, 'default' by"),
         (
             lambda c: c["models"]["vit"].update(one_class_only=[7]),
@@ -41,7 +41,7 @@ def everywhere(figure: str, factor: float):
         (lambda c: c["verdicts"][1].update(met=True), "gpt training loss: met: True recorded, F"),
         (lambda c: c["verdicts"][1].update(ours=0.1), "gpt training loss: ours: 0.1 recorded, "),
         (lambda c: c["verdicts"][1].update(value=9), "training loss: value: 9 recorded, 0.2291 b"),
-        (lambda c: c["models"]["gpt"]["figures"].update(loss=0.1), "gpt: loss: 0.1 recorded, "),
+        (lambda c: c["models"]["gpt"]["metrics"].update(loss=0.1), "gpt: loss: 0.1 recorded, "),
         (everywhere("loss", 0.9), "gpt validation loss: ours: "),
         (everywhere("closing_loss", 0.9), "      the report contradicts itself: closing_loss: "),
         (
@@ -50,8 +50,8 @@ def everywhere(figure: str, factor: float):
         ),
         (everywhere("parameters", 2), "      the report contradicts itself: parameters: "),
         (
-            lambda c: [t["figures"].pop("loss") for t in c["models"]["gpt"]["trainings"]],
-            "a training has no figure 'loss', which means or verdicts need",
+            lambda c: [t["metrics"].pop("loss") for t in c["models"]["gpt"]["trainings"]],
+            "a training has no metric 'loss', which means or verdicts need",
         ),
     ],
 )
@@ -86,7 +86,7 @@ def test_data_without_targets_need_no_verdicts(reported, capsys):
     assert "5 recorded verdicts, for 7 targets here" in printed(capsys)
 
 
-def test_wrong_figures_for_dvc_are_printed(reported, capsys):
+def test_wrong_metrics_for_dvc_are_printed(reported, capsys):
     file = REPORT / "gpt" / "metrics.json"
     content = json.loads(file.read_text())
     content["gpt"] |= {"loss": 0.1, "train_loss_std": 0.5}
@@ -110,10 +110,10 @@ def test_the_best_evaluation_of_a_single_seed_is_checked(reported):
     single = model.model_copy(
         update={
             "trainings": model.trainings[:1],
-            "figures": model.trainings[0].figures.model_dump(),
+            "metrics": model.trainings[0].metrics.model_dump(),
         }
     )
     assert derived.curve_contradictions(single, *curves, again.summary) == []
-    single.figures["best_loss"] -= 0.1
+    single.metrics["best_loss"] -= 0.1
     [line] = derived.curve_contradictions(single, *curves, again.summary)
     assert line.startswith("best_loss: ")

@@ -22,7 +22,7 @@ from tests.pipeline.verification.reports import (
     files,
     printed,
     rewrite,
-    training_figures,
+    training_metrics,
 )
 
 
@@ -34,9 +34,9 @@ def test_an_identical_report_is_confirmed_and_no_file_changes(reported, capsys):
     for name in MODELS:
         steps, evaluations = (6, 2) if name == "vit" else (8, 2)
         digests = [records.sha256(model_dir(name, s) / "model.safetensors")[:12] for s in (0, 1)]
-        count = len(training_figures(name, 0)) - 1  # the checksum is printed separately
+        count = len(training_metrics(name, 0)) - 1  # the checksum is printed separately
         ends = ", ".join(
-            f"weights with seed {s} (SHA-256 {digests[s]}), {count} figures with seed {s}"
+            f"weights with seed {s} (SHA-256 {digests[s]}), {count} metrics with seed {s}"
             for s in (0, 1)
         )
         said = f"{name:<6}identical: {steps} steps, {evaluations} evaluations, {ends}"
@@ -60,7 +60,7 @@ def test_a_few_steps_give_one_line_per_model(reported, capsys):
         "gpt   identical: 3 steps",
         "vit   identical: 3 steps, 1 evaluation",
     ]
-    assert last.startswith("not checked: the curves after 3 steps, the weights, and figures ")
+    assert last.startswith("not checked: the curves after 3 steps, the weights, and metrics ")
     assert files(reported) == before
 
 
@@ -118,27 +118,27 @@ def test_a_curve_of_another_length_is_not_comparable(reported, capsys):
     assert f"not comparable: 7 recorded steps of {columns}; now 8" in out
 
 
-@pytest.mark.parametrize("figure", ["loss", "train_loss", "closing_loss", "parameters", "steps"])
-def test_a_wrong_figure_of_a_training_is_printed(reported, capsys, figure):
-    true = training_figures("gpt", 1)[figure]
+@pytest.mark.parametrize("metric", ["loss", "train_loss", "closing_loss", "parameters", "steps"])
+def test_a_wrong_metric_of_a_training_is_printed(reported, capsys, metric):
+    true = training_metrics("gpt", 1)[metric]
 
     def change(content):
-        content["models"]["gpt"]["trainings"][1]["figures"][figure] *= 2
+        content["models"]["gpt"]["trainings"][1]["metrics"][metric] *= 2
 
     rewrite(change)
     capsys.readouterr()
     assert not verify(REPORT, "gpt", None)
     out = printed(capsys)
-    assert f"      with seed 1, {figure}: {2 * true} recorded, {true} now\n" in out
+    assert f"      with seed 1, {metric}: {2 * true} recorded, {true} now\n" in out
     assert "gpt   different (identical: 8 steps, 2 evaluations, weights with seed 0" in out
-    assert f"the report contradicts itself: gpt: {figure}: " in out
+    assert f"the report contradicts itself: gpt: {metric}: " in out
 
 
-def test_figures_that_only_one_side_has_are_printed(reported, capsys):
+def test_metrics_that_only_one_side_has_are_printed(reported, capsys):
     def change(content):
-        figures = content["models"]["vit"]["trainings"][0]["figures"]
-        figures["beauty"] = 1
-        del figures["flops"]
+        metrics = content["models"]["vit"]["trainings"][0]["metrics"]
+        metrics["beauty"] = 1
+        del metrics["flops"]
 
     rewrite(change)
     assert not verify(REPORT, "vit", None)
@@ -203,7 +203,7 @@ def test_the_first_tensor_that_differs_is_named(reported, capsys):
     tensors[changed][0] += 0.5
     save_file(tensors, file)
     digest = records.sha256(file)
-    rewrite(lambda c: c["models"]["vit"]["trainings"][1]["figures"].update(weights_sha256=digest))
+    rewrite(lambda c: c["models"]["vit"]["trainings"][1]["metrics"].update(weights_sha256=digest))
     assert not verify(REPORT, "vit", None)
     out = printed(capsys)
     assert "vit   other weights (identical: 6 steps, 2 evaluations, weights with seed 0 (" in out

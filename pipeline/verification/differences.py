@@ -1,4 +1,4 @@
-"""Compares recorded figures with ours, by name."""
+"""Compares recorded metrics with ours, by name."""
 
 import reprlib
 from typing import Any
@@ -10,7 +10,7 @@ _SHORT.maxstring, _SHORT.maxlist, _SHORT.maxother = 50, 5, 50
 def differences(
     theirs: dict[str, Any], ours: dict[str, Any], source: str = "now", tolerance: float = 0.0
 ) -> list[tuple[str, float]]:
-    """For each figure that differs: a line with both values, and the relative difference.
+    """For each metric that differs: a line with both values, and the relative difference.
 
     source: of our values, for the line.
     tolerance: relative, for floats; other values must be equal.

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from pipeline.reporting import figures, targets
+from pipeline.reporting import pictures, targets
 from tests.conftest import MODELS, ROOT
 from tests.pipeline.reporting.handmade import result
 
@@ -21,10 +21,10 @@ def drawn(project, monkeypatch):
     (project / "data" / "vit").mkdir(parents=True)
     save_file({"test_images": noise}, project / "data" / "vit" / "images.safetensors")
 
-    def draw(name, seeds=3, folder="figures"):
+    def draw(name, seeds=3, folder="pictures"):
         classes = tuple(f"a class with a long name, number {index}" for index in range(7))
         made = result(name, seeds, classes=classes)
-        return figures.draw(made, reached[name], project / folder)
+        return pictures.draw(made, reached[name], project / folder)
 
     return draw
 
