@@ -4,7 +4,6 @@ import io
 import random
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,15 +156,6 @@ def test_a_camera_held_sideways(orientation):
     assert np.array_equal(pixels(content), UPRIGHT[orientation](NOISE))
 
 
-def test_a_decompression_bomb_of_either_size():
-    """A few bytes that decode to gigabytes: above Pillow's limits for warnings and errors."""
-    for side in (10_000, 14_000, 60_000):
-        content = png(b"", side, side, 8, 2)
-        with pytest.raises(UserError, match=r"^x.png: .* exceeds limit of \d+ pixels"):
-            decode("x.png", content)
-    assert pixels(png(b"\0" * 9001 * 9000, 9000, 9000, 8, 0)).shape == (9000, 9000, 3)
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -220,9 +210,5 @@ def test_a_file_that_cannot_be_read(tmp_path):
     (tmp_path / "link.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "folder.jpg").mkdir()
     for name in ("link.jpg", "folder.jpg", "none.jpg"):
-        with pytest.raises(UserError, match=rf"{name}: not a file, or a broken link"):
+        with pytest.raises(UserError, match=rf"{name}: cannot be read: "):
             read(tmp_path / name)
-    with (tmp_path / "huge.jpg").open("wb") as file:
-        file.truncate(300 * 2**20)
-    with pytest.raises(UserError, match=r"huge.jpg: larger than 268,435,456 bytes"):
-        read(Path(tmp_path / "huge.jpg"))

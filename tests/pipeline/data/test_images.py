@@ -46,6 +46,14 @@ def test_the_references_photographs(monkeypatch):
     assert tensors["test_labels"].tolist() == sorted(tensors["test_labels"].tolist())
 
 
+def test_another_photograph_in_the_mirror_is_refused(project, monkeypatch):
+    for line in images.MANIFEST.read_text().splitlines():
+        picture(project / "mirror" / "pizza_steak_sushi" / line.split(maxsplit=1)[1], 0)
+    monkeypatch.setenv("DATA_MIRROR", str(project / "mirror"))
+    with pytest.raises(UserError, match=r"\.jpg: wrong content"):
+        images.encode(data("pizza_steak_sushi", 16))
+
+
 def test_order_is_that_of_torchvisions_imagefolder(project):
     from torchvision.datasets import ImageFolder
 
