@@ -233,25 +233,15 @@ def sync() -> None:
 @main.command()
 @reports_errors
 def repair() -> None:
-    """Repair the files of a killed `dvc` or a moved clone.
+    """Repair the files of a killed `dvc`.
 
-    If DVC is killed while it writes, some of its files are incomplete. In a clone that was moved,
-    the scripts of .venv name the old place. `./run` makes the same repairs before each command.
+    If DVC is killed while it writes, some of its files are incomplete. `./run` makes the same
+    repairs before each `dvc`.
     """
-    if not _repair():
-        click.echo("nothing to repair")
-
-
-def _repair() -> bool:
-    """Repair, and print what was done; returns whether there was anything to repair."""
-    from pipeline.relocation import relocate
     from pipeline.repair import repair as repair_files
 
-    moved = relocate()
-    done = ([moved] if moved else []) + repair_files()
-    for line in done:
+    for line in repair_files() or ["nothing to repair"]:
         click.echo(wrapped(line), err=True)
-    return bool(done)
 
 
 @main.command(hidden=True)
@@ -260,8 +250,10 @@ def _repair() -> bool:
 def before_dvc(arguments: tuple[str, ...]) -> None:
     """Repair files and check the parameters; `./run` does this before each `dvc`."""
     from pipeline.overrides import check_command
+    from pipeline.repair import repair as repair_files
 
-    _repair()
+    for line in repair_files():
+        click.echo(wrapped(line), err=True)
     try:
         check_command(list(arguments))
     except ParamsError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import plots, relocation
+from pipeline import plots
 from tests import repository
 from tests.conftest import ROOT
 
@@ -31,8 +31,6 @@ print(list(from_torchvision(theirs)(images).shape))
 theirs = AutoModelForImageClassification.from_config(ViTConfig(num_hidden_layers=1, num_labels=9))
 print(list(theirs(images).logits.shape))
 """
-
-MOVED = ".venv was moved: updated the paths in its scripts"
 
 
 def clone(folder: Path, change: repository.Change = lambda _: None) -> Path:
@@ -63,27 +61,21 @@ def clone_with_an_environment(folder: Path, change: repository.Change = lambda _
 @pytest.mark.parametrize("name", ["renamed", "with a 'space', an ü and " + 100 * "x"])
 def test_a_clone_that_was_moved_works_as_before(tmp_path, name):
     here = clone_with_an_environment(tmp_path / "clone")
-    # It was copied from this environment, like a moved one.
-    output = repository.run(here, "./run", "dvc", "version")
-    assert MOVED in output
-    assert MOVED not in repository.run(here, "./run", "dvc", "version")
+    repository.run(here, "./run", "true")
     there = here.rename(tmp_path / name)
-    output = repository.run(there, "./run", "dvc", "version")
-    assert MOVED in output and "DVC version" in output
-    assert MOVED not in repository.run(there, "./run", "dvc", "version")
+    assert "DVC version" in repository.run(there, "./run", "dvc", "version")
     shell = "unset PYTHONPATH; . .venv/bin/activate; command -v dvc; pip --version"
-    where, version = repository.run(there, "sh", "-c", shell).splitlines()
+    where, version = repository.run(there, "bash", "-c", shell).splitlines()
     assert where == str(there / ".venv" / "bin" / "dvc")
     assert version.startswith("pip ")
     dvc = Path(sys.prefix) / "bin" / "dvc"
-    assert str(Path(sys.prefix).resolve()) in dvc.read_text()  # the original did not change
+    assert dvc.read_bytes() != (there / ".venv" / "bin" / "dvc").read_bytes()
 
 
 def test_the_environment_of_another_place_is_left_alone(tmp_path):
     """A clone with a link to an environment, as in these tests, does not change it."""
     before = (Path(sys.prefix) / "bin" / "dvc").read_bytes()
-    assert MOVED not in repository.run(clone(tmp_path / "clone"), "./run", "true")
-    assert relocation.relocate(tmp_path / "clone" / ".venv") is None
+    repository.run(clone(tmp_path / "clone"), "./run", "true")
     assert (Path(sys.prefix) / "bin" / "dvc").read_bytes() == before
 
 
