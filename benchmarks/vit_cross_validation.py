@@ -17,6 +17,7 @@ import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from pipeline.tasks.assembly import assemble
 from pipeline.training import device as devices
 from pipeline.training.loop import NoCheckpoint
 from pipeline.training.randomness import fixed_generator
-from pipeline.yaml_file import flatten
+from pipeline.yaml_file import flatten, merge
 
 FOLDS = 3
 ROOT = Path(__file__).parents[1]
@@ -79,17 +80,8 @@ def load(recipe: dict[str, Any], data: Path, epochs: int | None = None) -> Param
     once = {"log_every": 10**6, "evaluate_every": 10**6}
     fixed = {"data": {"images": str(data)}, "train": once | ({"epochs": epochs} if epochs else {})}
     raw = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
-    for layer in (first, recipe, fixed):
-        _lay(layer, raw["vit"])
+    raw["vit"] = reduce(merge, (first, recipe, fixed), raw["vit"])
     return parameters.validate(raw)
-
-
-def _lay(over: dict[str, Any], under: dict[str, Any]) -> None:
-    for key, value in over.items():
-        if isinstance(value, dict):
-            _lay(value, under.setdefault(key, {}))
-        else:
-            under[key] = value
 
 
 def folds(labels: torch.Tensor, division: int) -> torch.Tensor:

@@ -94,7 +94,7 @@ def _again(folder: Path) -> str:
 def check_architecture(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Compare the configuration of a model with the one that parameters and data give.
 
-    folder: of the model. found, wanted: configs for `pipeline.training.models.build`.
+    folder: of the model. found, wanted: configs of models.
 
     Raises:
         UserError: they differ.

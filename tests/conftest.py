@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from pipeline.params import Params, validate
 from pipeline.tasks import task_class
 from pipeline.training.task import Task
+from pipeline.yaml_file import merge
 
 ROOT = Path(__file__).parent.parent
 MODELS = ("bert", "gpt", "vit")  # of the committed params.yaml
@@ -28,17 +29,8 @@ def raw() -> dict[str, Any]:
 
 def with_profile(raw: dict[str, Any], name: str) -> dict[str, Any]:
     """`raw` merged with a profile, as by `-S +profile=name`."""
-    merge(YAML(typ="safe", pure=True).load((ROOT / "profile" / f"{name}.yaml").read_text()), raw)
-    return raw
-
-
-def merge(over: dict[str, Any], under: dict[str, Any]) -> None:
-    """Put the values of `over` into the sections of `under`."""
-    for key, value in over.items():
-        if isinstance(value, dict):
-            merge(value, under.setdefault(key, {}))
-        else:
-            under[key] = value
+    profile = YAML(typ="safe", pure=True).load((ROOT / "profile" / f"{name}.yaml").read_text())
+    return merge(raw, profile)
 
 
 def build(name: str, params: Params, seed: int, data: Path, device: torch.device) -> Task:

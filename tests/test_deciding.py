@@ -83,7 +83,7 @@ def test_the_parameters_of_a_training_are_those_that_dvc_tracks(raw):
         others = [other for other in MODELS if other != name]
         assert not any(key.startswith(tuple(f"{other}." for other in others)) for key in ours)
         section = params.section(name)
-        for part, given in (("model", section.architecture), ("train", section.train)):
+        for part, given in (("model", section.model), ("train", section.train)):
             for key, value in given.model_dump().items():
                 found = [path for path in (f"{name}.{part}.{key}", f"{part}.{key}") if path in ours]
                 assert len(found) == 1 and ours[found[0]] == value, key

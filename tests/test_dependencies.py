@@ -15,7 +15,7 @@ from tests.conftest import MODELS, ROOT
 # What each package may import, besides itself and what any module may.
 ARROWS = {
     "transformer": (),
-    "pipeline.parameters": (),
+    "pipeline.parameters": ("transformer",),
     "pipeline.data": ("parameters",),
     "pipeline.training": ("parameters", "transformer"),
     "pipeline.tasks": ("training", "parameters", "params", "transformer"),

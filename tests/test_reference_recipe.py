@@ -13,7 +13,7 @@ from pipeline.tasks.assembly import assemble
 from pipeline.training.loop import NoCheckpoint
 from pipeline.training.observer import Observer
 from tests.conftest import ROOT, with_profile
-from transformer import Architecture, bert
+from transformer import bert
 from transformer.patterns import BlockInputs
 
 MIRROR = os.environ.get("DATA_MIRROR")
@@ -40,7 +40,7 @@ def test_its_blocks_are_torchs_own_with_the_norm_first(raw):
     """nn.TransformerEncoderLayer(norm_first=True, activation="relu") with the same weights gives
     the same outputs, with dropout at the same places: attention, MLP and branches."""
     architecture = validate(with_profile(raw, "reference")).section("bert").architecture
-    ours = bert(Architecture(**architecture.model_dump()), 50, 20, head_bias=False).eval()
+    ours = bert(architecture, 50, 20, head_bias=False).eval()
     theirs = nn.TransformerEncoderLayer(
         128, 8, 512, dropout=0.1, activation="relu", batch_first=True, norm_first=True
     ).eval()

@@ -4,13 +4,30 @@ It imports torch alone and knows nothing of tasks, DVC or MLflow. `transformer.w
 models from other libraries and exports them; only for files of Hugging Face it needs safetensors.
 """
 
-from transformer.beam import Hypothesis, beam_search
-from transformer.build import bert, encoder_decoder, gpt, vit
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from transformer.config import Architecture
-from transformer.counts import flops_per_step, parameter_count
-from transformer.generation import Sampling, generate, padded, stream
-from transformer.model import Transformer
-from transformer.saving import load, save
+
+if TYPE_CHECKING:
+    from transformer.beam import Hypothesis, beam_search
+    from transformer.build import bert, encoder_decoder, gpt, vit
+    from transformer.counts import flops_per_step, parameter_count
+    from transformer.generation import Sampling, generate, padded, stream
+    from transformer.model import Transformer
+    from transformer.saving import load, save
+else:
+    # Importing torch takes seconds, which an Architecture alone does not need.
+    def __getattr__(name: str) -> object:
+        if name in __all__:
+            for module in ("beam", "build", "counts", "generation", "model", "saving"):
+                if hasattr(found := import_module(f"{__name__}.{module}"), name):
+                    return getattr(found, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return __all__
+
 
 __all__ = [
     "Architecture",

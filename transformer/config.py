@@ -1,7 +1,21 @@
 """The architecture: settings that BERT, GPT and ViT share."""
 
+import operator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The limits of a number: greater than `gt`, at least `ge`, less than `lt`, at most `le`."""
+
+    gt: float | None = None
+    ge: float | None = None
+    lt: float | None = None
+    le: float | None = None
+
+
+Probability = Annotated[float, Bounds(ge=0, lt=1)]
 
 
 @dataclass(frozen=True)
@@ -32,39 +46,76 @@ class Architecture:
         "torch", the default of torch's modules.
     qk_norm: RMS-normalise queries and keys in each head (Henry et al. 2020, "Query-Key
         Normalization for Transformers"); keeps attention logits bounded at high learning rates.
+
+    The bounds are far above any real use.
+
+    Raises:
+        ValueError: a value is out of its bounds, or two do not fit each other; the message has the
+            names of the fields in backticks.
     """
 
-    n_layer: int
-    n_head: int
-    d_model: int
-    d_mlp: int
-    dropout: float = 0.0
-    embedding_dropout: float = 0.0
-    mlp_dropout: float = 0.0
+    n_layer: Annotated[int, Bounds(gt=0, le=256)]
+    n_head: Annotated[int, Bounds(gt=0, le=1_024)]
+    d_model: Annotated[int, Bounds(gt=0, le=2**16)]
+    d_mlp: Annotated[int, Bounds(gt=0, le=2**18)]
+    dropout: Probability = 0.0
+    embedding_dropout: Probability = 0.0
+    mlp_dropout: Probability = 0.0
     norm: Literal["layernorm", "rmsnorm"] = "layernorm"
     norm_position: Literal["pre", "post"] = "pre"
-    norm_eps: float = 1e-5
+    norm_eps: Annotated[float, Bounds(gt=0, le=1)] = 1e-5
     activation: Literal["gelu", "gelu_tanh", "relu", "silu"] = "gelu"
     mlp: Literal["plain", "gated"] = "plain"
     positions: Literal["learned", "sinusoidal", "rotary"] = "learned"
-    rope_theta: float = 10_000.0
-    n_kv_head: int = 0
+    rope_theta: Annotated[float, Bounds(gt=0, le=1e12)] = 10_000.0
+    n_kv_head: Annotated[int, Bounds(ge=0, le=1_024)] = 0
     bias: bool = True
-    layer_scale: float = 0.0
+    layer_scale: Annotated[float, Bounds(ge=0, le=100)] = 0.0
     qk_norm: bool = False
     initialization: Literal["scaled_normal", "torch"] = "scaled_normal"
 
     def __post_init__(self) -> None:
+        for name, hint in _HINTS.items():
+            _check(name, getattr(self, name), hint)
         if self.d_model % self.n_head:
-            raise ValueError(f"d_model {self.d_model} is not divisible by n_head {self.n_head}")
+            raise ValueError(
+                f"`d_model`: {self.d_model} is not divisible by `n_head`, {self.n_head}"
+            )
         if self.n_kv_head and self.n_head % self.n_kv_head:
-            raise ValueError(f"n_head {self.n_head} is not divisible by n_kv_head {self.n_kv_head}")
+            raise ValueError(
+                f"`n_head`: {self.n_head} is not divisible by `n_kv_head`, {self.n_kv_head}"
+            )
         if self.positions == "sinusoidal" and self.d_model % 2:
-            raise ValueError(f"sinusoidal positions need an even d_model, not {self.d_model}")
+            raise ValueError(
+                f"`positions`: 'sinusoidal' needs an even `d_model`, not {self.d_model}"
+            )
         if self.positions == "rotary" and self.d_head % 2:
-            raise ValueError(f"rotary positions need heads of even width, not {self.d_head}")
+            raise ValueError(
+                f"`positions`: 'rotary' needs heads of even width, not {self.d_head}, which is "
+                f"`d_model` {self.d_model} / `n_head` {self.n_head}"
+            )
 
     @property
     def d_head(self) -> int:
         """Width of a head."""
         return self.d_model // self.n_head
+
+
+_HINTS = get_type_hints(Architecture, include_extras=True)
+_COMPARISONS = {
+    "gt": ("greater than", operator.gt),
+    "ge": ("at least", operator.ge),
+    "lt": ("less than", operator.lt),
+    "le": ("at most", operator.le),
+}
+
+
+def _check(name: str, value: Any, hint: Any) -> None:
+    """Compare the value of a field with its `Bounds` or its `Literal`."""
+    if get_origin(hint) is Literal and value not in get_args(hint):
+        raise ValueError(f"`{name}`: {value!r} should be one of {', '.join(get_args(hint))}")
+    for bounds in getattr(hint, "__metadata__", ()):
+        for key, (words, holds) in _COMPARISONS.items():
+            limit = getattr(bounds, key)
+            if limit is not None and not holds(value, limit):
+                raise ValueError(f"`{name}`: {value} should be {words} {limit}")

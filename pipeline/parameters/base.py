@@ -5,14 +5,15 @@ Bounds are far above any real use: they prevent a hang or a crash.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, ClassVar, Literal
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
-# From a part of a model's section ("model", "train", ...) and a key to the path where it stands:
-# in the model's own section, or in the shared one.
-Where = Callable[[str, str], str]
+from transformer.config import Architecture
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -35,28 +36,22 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class ArchitectureSection(Section):
-    """The settings of `transformer.Architecture`: the shared ones, or a model's own."""
+def _bounded(hint: Any) -> Any:
+    """The type of a field of `Architecture`, with its `Bounds` as pydantic reads them."""
+    bounds = [Field(**vars(each)) for each in getattr(hint, "__metadata__", ())]
+    return Annotated[hint, *bounds] if bounds else hint
 
-    n_layer: int = Field(gt=0, le=256)
-    n_head: int = Field(gt=0, le=1_024)
-    d_model: int = Field(gt=0, le=2**16)
-    d_mlp: int = Field(gt=0, le=2**18)
-    dropout: Probability
-    embedding_dropout: Probability
-    mlp_dropout: Probability
-    norm: Literal["layernorm", "rmsnorm"]
-    norm_position: Literal["pre", "post"]
-    norm_eps: float = Field(gt=0, le=1.0)
-    activation: Literal["gelu", "gelu_tanh", "relu", "silu"]
-    mlp: Literal["plain", "gated"]
-    positions: Literal["learned", "sinusoidal", "rotary"]
-    rope_theta: float = Field(gt=0, le=1e12)
-    n_kv_head: int = Field(ge=0, le=1_024)
-    bias: bool
-    layer_scale: float = Field(ge=0, le=100)
-    qk_norm: bool
-    initialization: Literal["scaled_normal", "torch"]
+
+ARCHITECTURE = [field.name for field in fields(Architecture)]
+# `model:` of a task without further keys. params.yaml has all fields, also those with a default.
+ModelKeys: Any = create_model(
+    "ModelKeys",
+    __base__=Section,
+    **{
+        key: (_bounded(hint), ...)
+        for key, hint in get_type_hints(Architecture, include_extras=True).items()
+    },
+)
 
 
 class Training(Section):
@@ -79,11 +74,28 @@ class Training(Section):
     evaluate_every: int = Field(gt=0, le=10**7)
     checkpoint_every: int = Field(gt=0, le=10**7)
 
+    def inconsistencies(self) -> Iterator[str]:
+        """See `ModelSection.inconsistencies`."""
+        if self.batch_size % self.accumulate:
+            yield (
+                f"`train.batch_size`: {self.batch_size} is not divisible by `train.accumulate`, "
+                f"{self.accumulate}"
+            )
+
 
 class StepTraining(Training):
     """A training of a number of steps."""
 
     steps: int = Field(gt=0, le=10**7)
+
+    def inconsistencies(self) -> Iterator[str]:
+        """Also a warm-up that is longer than the training."""
+        yield from super().inconsistencies()
+        if self.warmup_steps > self.steps:
+            yield (
+                f"`train.warmup_steps`: {self.warmup_steps}, but training has only {self.steps} "
+                "steps: it would never reach the learning rate"
+            )
 
 
 class EpochTraining(Training):
@@ -111,9 +123,7 @@ class SampledSoftmax(Section):
 class ModelSection(Section):
     """The section of one model, with the shared values that it does not override.
 
-    name: of the section. architecture: the keys of `model:` that any model has.
-
-    A task's class has `data`, `objective`, `model` (the other keys of `model:`) and `train`.
+    name: of the section. A task's class has `data`, `objective`, `model` and `train`.
 
     encoder: the module in `pipeline/data` that prepares its data. source: the key of `data` that
         names them.
@@ -124,48 +134,23 @@ class ModelSection(Section):
 
     name: str
     task: str
-    architecture: ArchitectureSection
     data: Any
     objective: Any
     model: Any
     train: Training
 
-    def inconsistencies(self, where: Where) -> Iterator[str]:
-        """One line for each contradiction between keys that are valid alone."""
-        yield from _architecture(self.architecture, where, self.name)
-        batch, parts = self.train.batch_size, self.train.accumulate
-        if batch % parts:
-            yield (
-                f"{where('train', 'batch_size')}: {batch} is not divisible by "
-                f"{where('train', 'accumulate')}, {parts}"
-            )
+    @cached_property
+    def architecture(self) -> Architecture:
+        """The keys of `model:` that any model has."""
+        return Architecture(**{key: getattr(self.model, key) for key in ARCHITECTURE})
 
+    def inconsistencies(self) -> Iterator[str]:
+        """One line for each contradiction between keys that are valid alone.
 
-def _architecture(a: ArchitectureSection, where: Where, name: str) -> Iterator[str]:
-    path = {key: where("model", key) for key in type(a).model_fields}
-    if a.d_model % a.n_head:
-        yield (
-            f"{path['d_model']}: {a.d_model} is not divisible by {path['n_head']}, {a.n_head} "
-            f"heads (for {name})"
-        )
-    elif a.positions == "rotary" and a.d_model // a.n_head % 2:
-        yield (
-            f"{path['n_head']}: rotary positions need heads of even width, not "
-            f"{a.d_model // a.n_head} (for {name})"
-        )
-    if a.positions == "sinusoidal" and a.d_model % 2:
-        yield f"{path['d_model']}: sinusoidal positions need an even width (for {name})"
-    if a.n_kv_head and a.n_head % a.n_kv_head:
-        yield (
-            f"{path['n_head']}: {a.n_head} is not divisible by {path['n_kv_head']}, {a.n_kv_head} "
-            f"heads of keys and values (for {name})"
-        )
-
-
-def step_inconsistencies(train: StepTraining, where: Where) -> Iterator[str]:
-    """One line if the warm-up is longer than the training."""
-    if train.warmup_steps > train.steps:
-        yield (
-            f"{where('train', 'warmup_steps')}: {train.warmup_steps}, but training has only "
-            f"{train.steps} steps: it would never reach the learning rate"
-        )
+        Keys are in backticks, by their paths in this section.
+        """
+        try:
+            self.architecture  # noqa: B018
+        except ValueError as error:
+            yield re.sub(r"`(\w+)`", r"`model.\1`", str(error))
+        yield from self.train.inconsistencies()

@@ -1,18 +1,16 @@
 """The section of a language model that predicts the next token in params.yaml."""
 
-from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from pipeline.parameters.base import (
     Fraction,
+    ModelKeys,
     ModelSection,
     Probability,
     SampledSoftmax,
     Section,
     StepTraining,
     TextData,
-    Where,
-    step_inconsistencies,
 )
 
 
@@ -26,7 +24,7 @@ class CausalLMObjective(Section):
     smooth_towards: Literal["uniform", "unigram"]
 
 
-class CausalLMModel(Section):
+class CausalLMModel(ModelKeys):
     tie_embeddings: bool
 
 
@@ -38,7 +36,3 @@ class CausalLMSection(ModelSection):
     objective: CausalLMObjective
     model: CausalLMModel
     train: StepTraining
-
-    def inconsistencies(self, where: Where) -> Iterator[str]:
-        yield from super().inconsistencies(where)
-        yield from step_inconsistencies(self.train, where)

@@ -8,12 +8,12 @@ from pydantic import AfterValidator, Field
 from pipeline.parameters.base import (
     EpochTraining,
     Fraction,
+    ModelKeys,
     ModelSection,
     Name,
     Probability,
     Section,
     Seed,
-    Where,
 )
 
 
@@ -45,7 +45,7 @@ class ImageClassificationObjective(Section):
     cutmix: Concentration
 
 
-class ImageClassificationModel(Section):
+class ImageClassificationModel(ModelKeys):
     patch_size: int = Field(gt=0, le=4_096)
     pooling: Literal["cls", "mean"]
     head_bias: bool
@@ -61,23 +61,19 @@ class ImageClassificationSection(ModelSection):
     model: ImageClassificationModel
     train: EpochTraining
 
-    def inconsistencies(self, where: Where) -> Iterator[str]:
-        yield from super().inconsistencies(where)
+    def inconsistencies(self) -> Iterator[str]:
+        yield from super().inconsistencies()
         size, patch = self.data.image_size, self.model.patch_size
         if size % patch:
-            yield (
-                f"{where('data', 'image_size')}: {size} is not divisible by "
-                f"{where('model', 'patch_size')}, {patch}"
-            )
+            yield f"`data.image_size`: {size} is not divisible by `model.patch_size`, {patch}"
         if self.model.stem != "convolutional":
             return
-        line = f"{where('model', 'patch_size')}: {patch}, but {where('model', 'stem')} "
-        line += "'convolutional' "
-        width = self.architecture.d_model
+        line = f"`model.patch_size`: {patch}, but `model.stem` 'convolutional' needs "
+        width = self.model.d_model
         if patch == 1 or patch & (patch - 1):
-            yield line + "needs a power of two from 2 on: each of its convolutions halves the image"
+            yield line + "a power of two from 2 on: each of its convolutions halves the image"
         elif width % (patch // 2):
             yield line + (
-                f"needs {where('model', 'd_model')} divisible by {patch // 2}, not {width}: the "
-                "channels double with each convolution"
+                f"`model.d_model` divisible by {patch // 2}, not {width}: the channels double with "
+                "each convolution"
             )

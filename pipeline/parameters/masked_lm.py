@@ -5,13 +5,12 @@ from typing import ClassVar, Literal
 
 from pipeline.parameters.base import (
     Fraction,
+    ModelKeys,
     ModelSection,
     SampledSoftmax,
     Section,
     StepTraining,
     TextData,
-    Where,
-    step_inconsistencies,
 )
 
 
@@ -35,7 +34,7 @@ class MaskedLMObjective(Section):
     sampled_softmax: SampledSoftmax
 
 
-class MaskedLMModel(Section):
+class MaskedLMModel(ModelKeys):
     tie_embeddings: bool
     prediction_transform: bool
     head_bias: bool
@@ -50,16 +49,14 @@ class MaskedLMSection(ModelSection):
     model: MaskedLMModel
     train: StepTraining
 
-    def inconsistencies(self, where: Where) -> Iterator[str]:
-        yield from super().inconsistencies(where)
-        yield from step_inconsistencies(self.train, where)
+    def inconsistencies(self) -> Iterator[str]:
+        yield from super().inconsistencies()
         length = self.data.sequence_length
         for key in ("masking", "evaluation_masking"):
             masking: Masking = getattr(self.objective, key)
             # At least one position is masked, which would be a larger fraction than requested.
             if masking.selection == "exact" and round(masking.fraction * length) == 0:
                 yield (
-                    f"{where('objective', key)}.fraction: {masking.fraction} of "
-                    f"{where('data', 'sequence_length')} {length} is less than half a token; use "
-                    f"at least {0.5 / length:.2g}"
+                    f"`objective.{key}.fraction`: {masking.fraction} of `data.sequence_length` "
+                    f"{length} is less than half a token; use at least {0.5 / length:.2g}"
                 )

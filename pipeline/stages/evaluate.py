@@ -32,7 +32,7 @@ def evaluate(params: Params, name: str, seed: int) -> None:
     training = assemble(params, name, seed, data)
     task, seen = training.task, view(params.section(name).task)
     model, config = models.load(folder)
-    provenance.check_architecture(folder, config, task.model_config)
+    provenance.check_architecture(folder, config, task.build_model().config)
     model.to(training.device)
     clock = Clock()
     with clock.measure("evaluate"):

@@ -62,7 +62,7 @@ class Trained:
 
         about: further keys of the config.
         """
-        models.save(self.model, {**self.assembly.task.model_config, **about}, folder)
+        models.save(self.model, about, folder)
         write_csv(self.history.steps, folder / STEPS)
         write_csv(self.history.evaluations, folder / EVALUATIONS)
         summary = self.summary() | {"weights_sha256": sha256(folder / WEIGHTS)}

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import transformer
 from pipeline.parameters.causal_lm import CausalLMSection
 from pipeline.tasks import reference
 from pipeline.tasks.sampled_softmax import sampler, scored_words
@@ -18,7 +19,7 @@ from transformer import Transformer
 EVALUATION_BATCH = 32
 
 
-class CausalLM(Task):
+class CausalLM(Task[CausalLMSection]):
     """Predict each token of a sequence from those before it."""
 
     unit = "tokens"
@@ -28,8 +29,6 @@ class CausalLM(Task):
         "train_loss": Measure("training", dropout=False, mean_over="tokens"),
         "loss": Measure("validation", dropout=False, mean_over="tokens"),
     }
-
-    section: CausalLMSection
 
     def __init__(self, section: CausalLMSection, seed: int, data: Path, device: torch.device):
         super().__init__(section, seed, data, device)
@@ -62,15 +61,14 @@ class CausalLM(Task):
         words = scored_words(section.objective.sampled_softmax, meta["vocabulary_size"])
         return 6.0 * (block_weights(section) + section.architecture.d_model * words) * tokens
 
-    @property
-    def model_config(self) -> dict[str, Any]:
-        return {
-            "kind": "gpt",
-            "architecture": self.section.architecture.model_dump(),
-            "vocabulary_size": self.tokens.vocabulary_size,
-            "length": self.tokens.length,
-            "tie_embeddings": self.section.model.tie_embeddings,
-        }
+    def build_model(self) -> Transformer:
+        return transformer.gpt(
+            self.section.architecture,
+            self.tokens.vocabulary_size,
+            self.tokens.length,
+            tie_embeddings=self.section.model.tie_embeddings,
+            generator=self.generator("initialization"),
+        )
 
     def batch(self, step: int) -> Batch:
         order = self.generator("data order", step)

@@ -11,11 +11,13 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
+import transformer
 from pipeline.parameters.image_classification import ImageClassificationSection
 from pipeline.tasks import reference
 from pipeline.tasks.augmentation import AUGMENTATIONS
 from pipeline.tasks.mixing import mixing
 from pipeline.training.task import Batch, Measure, Task, block_weights
+from transformer import Transformer
 
 
 def normalize(
@@ -41,7 +43,7 @@ BATCHES = Measure("test", dropout=False, mean_over="batches of 32")
 IMAGES = Measure("test", dropout=False, mean_over="images")
 
 
-class ImageClassification(Task):
+class ImageClassification(Task[ImageClassificationSection]):
     """Predict the class of an image."""
 
     unit = "images"
@@ -57,8 +59,6 @@ class ImageClassification(Task):
         "loss": IMAGES,
         "accuracy": IMAGES,
     }
-
-    section: ImageClassificationSection
 
     def __init__(
         self, section: ImageClassificationSection, seed: int, data: Path, device: torch.device
@@ -85,19 +85,19 @@ class ImageClassification(Task):
         patches = (meta["image_size"] // section.model.patch_size) ** 2
         return 6.0 * block_weights(section) * patches * meta["train_images"] * section.train.epochs
 
-    @property
-    def model_config(self) -> dict[str, Any]:
-        return {
-            "kind": "vit",
-            "architecture": self.section.architecture.model_dump(),
-            "image_size": self.meta["image_size"],
-            "patch_size": self.section.model.patch_size,
-            "channels": self.meta["channels"],
-            "classes": len(self.meta["classes"]),
-            "pooling": self.section.model.pooling,
-            "head_bias": self.section.model.head_bias,
-            "stem": self.section.model.stem,
-        }
+    def build_model(self) -> Transformer:
+        settings = self.section.model
+        return transformer.vit(
+            self.section.architecture,
+            self.meta["image_size"],
+            settings.patch_size,
+            channels=self.meta["channels"],
+            classes=len(self.meta["classes"]),
+            pooling=settings.pooling,
+            head_bias=settings.head_bias,
+            stem=settings.stem,
+            generator=self.generator("initialization"),
+        )
 
     def batch(self, step: int) -> Batch:
         epoch, position = divmod(step, self.steps_per_epoch)

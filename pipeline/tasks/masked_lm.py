@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import transformer
 from pipeline.parameters.masked_lm import MaskedLMSection, Masking
 from pipeline.tasks import reference
 from pipeline.tasks.masking import hide
@@ -20,7 +21,7 @@ TRAIN_SEQUENCES = 8192  # of the training text, for evaluations; the held-out te
 EVALUATION_BATCH = 256
 
 
-class MaskedLM(Task):
+class MaskedLM(Task[MaskedLMSection]):
     """Predict the masked tokens of a sequence from the others."""
 
     unit = "tokens"
@@ -30,8 +31,6 @@ class MaskedLM(Task):
     measures: ClassVar = {
         "train_loss": Measure("training", dropout=True, mean_over="hidden tokens")
     }
-
-    section: MaskedLMSection
 
     def __init__(self, section: MaskedLMSection, seed: int, data: Path, device: torch.device):
         super().__init__(section, seed, data, device)
@@ -61,22 +60,19 @@ class MaskedLM(Task):
         words *= section.objective.masking.fraction
         return 6.0 * (block_weights(section) + section.architecture.d_model * words) * tokens
 
-    @property
-    def model_config(self) -> dict[str, Any]:
-        return {
-            "kind": "bert",
-            "architecture": self.section.architecture.model_dump(),
-            "vocabulary_size": self.tokens.vocabulary_size,
-            "length": self.tokens.length,
-            "tie_embeddings": self.section.model.tie_embeddings,
-            "prediction_transform": self.section.model.prediction_transform,
-            "head_bias": self.section.model.head_bias,
-        }
-
     def build_model(self) -> Transformer:
         """Initialize the head's bias, if any, with the unigram distribution, which the model would
         otherwise learn first."""
-        model = super().build_model()
+        settings = self.section.model
+        model = transformer.bert(
+            self.section.architecture,
+            self.tokens.vocabulary_size,
+            self.tokens.length,
+            tie_embeddings=settings.tie_embeddings,
+            prediction_transform=settings.prediction_transform,
+            head_bias=settings.head_bias,
+            generator=self.generator("initialization"),
+        )
         if model.head.decoder.bias is not None:
             with torch.no_grad():
                 model.head.decoder.bias.copy_(self.tokens.unigram_log_probabilities())

@@ -4,18 +4,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from pipeline.parameters.base import ModelSection
-from pipeline.training import models
 from pipeline.training.randomness import generator
 from transformer import Transformer, flops_per_step
 
 # Tensors by name, each with the examples of the batch along its first dimension.
 Batch = dict[str, Tensor]
+S = TypeVar("S", bound=ModelSection)
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Measure:
     mean_over: str
 
 
-class Task(ABC):
+class Task(ABC, Generic[S]):
     """What a model learns: its data, batches, loss, metrics, and all that the loop reads.
 
     unit, units_per_example: unit of throughput ("tokens" or "images"), and how many per example.
@@ -61,7 +61,7 @@ class Task(ABC):
     watched: str = "loss"
     legend: str = ""
 
-    def __init__(self, section: Any, seed: int, data: Path, device: torch.device):
+    def __init__(self, section: S, seed: int, data: Path, device: torch.device):
         self.section = section
         self.seed = seed
         self.device = device
@@ -88,14 +88,9 @@ class Task(ABC):
         """The random generator of a named stream at the given counters."""
         return generator(self.seed, stream, *counters)
 
-    @property
     @abstractmethod
-    def model_config(self) -> dict[str, Any]:
-        """The configuration of the model: see `pipeline.training.models.build`."""
-
     def build_model(self) -> Transformer:
-        """The model with its initial weights."""
-        return models.build(self.model_config, self.generator("initialization"))
+        """The model with its initial weights, drawn from the stream "initialization"."""
 
     @abstractmethod
     def batch(self, step: int) -> Batch:

@@ -45,7 +45,7 @@ def _evaluate(trained: Trained, folder: Path) -> dict[str, Any]:
     """The metrics of a training as in a report. Writes the model to `folder` and reads it back, as
     `evaluate` does."""
     task = trained.assembly.task
-    models.save(trained.model, task.model_config, folder)
+    models.save(trained.model, {}, folder)
     model, _ = models.load(folder)
     return trained.summary() | task.evaluate(model.to(task.device))
 

@@ -20,7 +20,8 @@ from pipeline.paths import model_dir, prediction_dir, read_json
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
-from tests.conftest import ROOT, merge, with_profile
+from pipeline.yaml_file import merge
+from tests.conftest import ROOT, with_profile
 
 MIRROR = os.environ.get("DATA_MIRROR")
 WHY = "the reference's data are on no package index; set DATA_MIRROR"
@@ -56,7 +57,7 @@ def run(tmp_path_factory):
     shutil.copy(ROOT / "reports" / "targets.yaml", folder / "reports")
     yaml = YAML(typ="safe", pure=True)
     raw = with_profile(yaml.load((ROOT / "params.yaml").read_text()), "reference")
-    merge(TINY, raw)
+    raw = merge(raw, TINY)
     with (folder / "params.yaml").open("w") as file:
         yaml.dump(raw, file)
     with pytest.MonkeyPatch.context() as patch:

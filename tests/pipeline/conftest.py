@@ -36,7 +36,7 @@ def build_models(small: Params) -> None:
         model = objective.build_model()
         about = {"task": params.section(name).task}
         about["data"] = provenance.fingerprints(data_dir(name))
-        models.save(model, objective.model_config | about, model_dir(name, 0))
+        models.save(model, about, model_dir(name, 0))
 
 
 @pytest.fixture

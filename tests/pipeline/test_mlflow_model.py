@@ -23,8 +23,8 @@ def predictor(small, project):
 
         prepare(small, name)
         objective = build(name, small, 0, data_dir(name), torch.device("cpu"))
-        config = objective.model_config | {"task": objective.section.task}
-        models.save(objective.build_model(), config, project / "model")
+        about = {"task": objective.section.task}
+        models.save(objective.build_model(), about, project / "model")
         kept = {
             "model": project / "model",
             "meta": data_dir(name) / "meta.json",

@@ -43,11 +43,9 @@ def test_contradictions_of_each_model_at_once(raw):
     raw["model"]["n_head"] = 3
     raw["vit"]["data"]["image_size"] = 30
     message = errors(raw)
-    assert "4 errors" in message  # n_head 3 is wrong for each of the three models
+    assert "2 errors" in message  # n_head 3 is wrong for all models
     assert "vit.data.image_size: 30 is not divisible by vit.model.patch_size, 7" in message
-    for name in ("bert", "gpt", "vit"):
-        line = f"model.d_model: 128 is not divisible by model.n_head, 3 heads (for {name})"
-        assert line in message
+    assert "  model.d_model: 128 is not divisible by model.n_head, 3\n" in message
 
 
 def test_a_shared_key_of_the_recipe_is_overridden_by_a_models_own(raw):
@@ -83,7 +81,7 @@ def test_a_second_model_of_a_task_is_an_entry(raw):
         ("models", ["brt"], "models: no section 'brt'; did you mean 'bert'?"),
         ("models", ["model"], "models: no section 'model'"),
         ("models", [], "models: list should have at least 1 item"),
-        ("models", ["bert", "bert"], "models: value error, one is listed twice"),
+        ("models", ["bert", "bert"], "models: one is listed twice"),
         ("own", {"task": "masked_lm"}, "own: the name of a model should be lower-case letters"),
         ("a-b", {"task": "masked_lm"}, "a-b: the name of a model should be lower-case letters"),
         ("seed", 1, "seed: unknown key; did you mean 'seeds'?"),
@@ -104,14 +102,15 @@ def test_heads_that_do_not_fit_each_other(raw):
     raw["gpt"]["model"] |= {"n_kv_head": 3}
     raw["bert"]["model"] |= {"positions": "rotary", "n_head": 128}
     message = errors(raw)
-    assert "model.n_head: 4 is not divisible by gpt.model.n_kv_head, 3 heads of keys" in message
-    assert "bert.model.n_head: rotary positions need heads of even width, not 1" in message
+    assert "model.n_head: 4 is not divisible by gpt.model.n_kv_head, 3" in message
+    line = "bert.model.positions: 'rotary' needs heads of even width, not 1, which is"
+    assert f"{line} model.d_model 128 / bert.model.n_head 128" in message
 
 
 def test_an_override_is_named_where_it_stands(raw):
     raw["gpt"]["model"]["n_head"] = 5
     message = errors(raw)
-    assert "model.d_model: 128 is not divisible by gpt.model.n_head, 5 heads (for gpt)" in message
+    assert "model.d_model: 128 is not divisible by gpt.model.n_head, 5" in message
 
 
 @pytest.mark.parametrize(
@@ -167,8 +166,6 @@ def test_a_wrong_value_is_refused_by_its_path(raw, path, value):
         ("vit.data.image_size", 10**6, "less than or equal to 4096"),
         ("threads", 10**6, "less than or equal to 1024"),
         ("vit.data.split_seed", 2**63, "less than 9223372036854775808"),
-        ("threads", 0x10**4000, "found an integer of 16001 bits"),  # too long for str()
-        ("model.d_model", 0x10**4000, "found an integer of 16001 bits"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )

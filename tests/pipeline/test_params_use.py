@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from pipeline.parameters.base import ArchitectureSection
+from pipeline.parameters.base import ARCHITECTURE
 from pipeline.params import Params, flatten, validate
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
-from tests.conftest import MODELS, merge
+from pipeline.yaml_file import merge
+from tests.conftest import MODELS
 from transformer import Architecture
 
 # Values of other keys that are needed for a key to have an effect.
@@ -44,10 +45,9 @@ def test_every_parameter_is_read_by_a_stage(small: Params):
 
     for variant in VARIANTS:
         content = small.content()
-        merge(variant, content)
-        params = validate(content)
+        params = validate(merge(content, variant))
         owner.clear()
-        name_sections(params.run, "")
+        name_sections(params, "")
         for name, section in params.sections.items():
             name_sections(section, f"{name}.")
         with pytest.MonkeyPatch.context() as patch:
@@ -60,7 +60,7 @@ def test_every_parameter_is_read_by_a_stage(small: Params):
                 evaluate(params, name, 0)
 
     keys = set(flatten(small.content()))
-    keys -= {f"{name}.model.{key}" for name in MODELS for key in ArchitectureSection.model_fields}
+    keys -= {f"{name}.model.{key}" for name in MODELS for key in ARCHITECTURE}
     # A shared key of the recipe is read in the section of a model.
     read |= {key.partition(".")[2] for key in read if ".train." in key}
     assert keys - read == set()

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 import pipeline.params as params_module
 from pipeline.errors import ParamsError
 from pipeline.parameters import SECTIONS, base
-from pipeline.parameters.base import ArchitectureSection
+from pipeline.parameters.base import ARCHITECTURE
 from pipeline.params import load, validate
 from pipeline.reproduction import reproduction
 from pipeline.yaml_file import flatten
@@ -40,7 +40,7 @@ def parts() -> list[type[BaseModel]]:
 
 CHOICES = {
     key: get_args(field.annotation)
-    for section in (params_module.Run, base.ArchitectureSection, base.Training, *parts())
+    for section in (params_module.Params, base.Training, *parts())
     for key, field in section.model_fields.items()
     if get_origin(field.annotation) is Literal
 }
@@ -175,9 +175,7 @@ def profile(name: str) -> dict[str, Any]:
 def test_the_command_gives_the_same_parameters_after_any_changes(clone, raw):
     """With DVC's own code for `-S`, for many random changes of each profile."""
     dice = random.Random(0)
-    overriding = [
-        f"{name}.model.{key}" for name in MODELS for key in ArchitectureSection.model_fields
-    ]
+    overriding = [f"{name}.model.{key}" for name in MODELS for key in ARCHITECTURE]
     for number in range(CHANGES):
         name = PROFILES[number % len(PROFILES)]
         content = copy.deepcopy(raw)

@@ -145,10 +145,24 @@ def test_tied_weights_are_one_tensor():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: Architecture(1, 3, 8, 16), "d_model 8 is not divisible by n_head 3"),
-        (lambda: Architecture(1, 1, 7, 16, positions="sinusoidal"), "even d_model"),
+        (lambda: Architecture(1, 3, 8, 16), "`d_model`: 8 is not divisible by `n_head`"),
+        (
+            lambda: Architecture(1, 1, 7, 16, positions="sinusoidal"),
+            "needs an even `d_model`, not 7",
+        ),
         (lambda: Architecture(1, 2, 6, 16, positions="rotary"), "heads of even width, not 3"),
-        (lambda: Architecture(1, 4, 8, 16, n_kv_head=3), "n_head 4 is not divisible by n_kv_head"),
+        (
+            lambda: Architecture(1, 4, 8, 16, n_kv_head=3),
+            "4 is not divisible by `n_kv_head`, 3",
+        ),
+        (lambda: Architecture(0, 4, 8, 16), "`n_layer`: 0 should be greater than 0"),
+        (lambda: Architecture(1, 4, 8, 2**30), "`d_mlp`: 1073741824 should be at most 262144"),
+        (lambda: Architecture(1, 4, 8, 16, dropout=-0.1), "`dropout`: -0.1 should be at least 0"),
+        (
+            lambda: Architecture(1, 4, 8, 16, mlp_dropout=1),
+            "1 should be less than 1",
+        ),
+        (lambda: Architecture(1, 4, 8, 16, norm="none"), "'none' should be one of layernorm, rms"),
         (lambda: transformer.vit(SMALL, 10, 4, 1, 2), "10 is not divisible by patch_size 4"),
         (
             lambda: transformer.vit(SMALL, 12, 6, 1, 2, stem="convolutional"),

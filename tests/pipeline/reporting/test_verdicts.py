@@ -16,7 +16,7 @@ from pipeline.tasks.image_classification import ImageClassification
 from pipeline.tasks.masked_lm import MaskedLM
 from tests.conftest import ROOT, with_profile
 from tests.pipeline.reporting.handmade import TASKS
-from transformer import Architecture, flops_per_step
+from transformer import flops_per_step
 
 
 @pytest.fixture
@@ -173,8 +173,7 @@ def test_the_budgets_are_the_operations_of_the_references_recipe(reference, reac
             "vit": torch.zeros(1, 3, 224, 224),
         }
         for name, cost in ((name, each.cost) for name, each in reached.items()):
-            architecture = Architecture(**params.section(name).architecture.model_dump())
-            model = getattr(transformer, name)(architecture, **sizes[name])
+            model = getattr(transformer, name)(params.section(name).architecture, **sizes[name])
             examples = cost.units / (inputs[name].numel() if cost.tokens else 1)
             counted = flops_per_step(model, inputs[name]) * examples
             assert cost.flops == pytest.approx(counted, rel=0.005), name

@@ -9,7 +9,7 @@ from pipeline.paths import data_dir, model_dir, write_json
 from pipeline.running import outlook, progress, records
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
-from transformer import Architecture, flops_per_step
+from transformer import flops_per_step
 
 META = {
     "bert": {"vocabulary_size": 23_268, "sequence_length": 20},
@@ -33,7 +33,7 @@ def test_the_estimate_is_close_to_what_torch_counts(raw):
         places = {"indices": torch.zeros(hidden, dtype=torch.long)}
 
         def counted(name, *inputs, **sizes):
-            shape = Architecture(**params.section(name).architecture.model_dump())
+            shape = params.section(name).architecture
             return flops_per_step(getattr(transformer, name)(shape, **sizes), *inputs)
 
         expected = {

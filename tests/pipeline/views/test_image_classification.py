@@ -11,6 +11,7 @@ from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 from pipeline import provenance
 from pipeline.training import models
 from pipeline.views.image_classification import classes
+from transformer.saving import build
 
 IMAGE = "images/class1/3.png"
 
@@ -65,8 +66,9 @@ def test_a_model_of_grey_images_is_exported_as_one_of_colours(built, run, projec
     meta_path, config_path = Path("data/vit/meta.json"), Path("models/vit/seed-0/config.json")
     meta, config = (json.loads(path.read_text()) for path in (meta_path, config_path))
     meta_path.write_text(json.dumps(meta | {"channels": 1, "mean": [0.4], "std": [0.3]}))
-    config |= {"channels": 1, "data": provenance.fingerprints(Path("data/vit"))}
-    models.save(models.build(config), config, Path("models/vit/seed-0"))
+    about = {"task": config.pop("task"), "data": provenance.fingerprints(Path("data/vit"))}
+    del config["data"]
+    models.save(build(config | {"channels": 1}), about, Path("models/vit/seed-0"))
     run("export", "--model", "vit", "vit")
     theirs = pipeline("image-classification", model=str(project / "vit"), top_k=3)
     expected = {each["label"]: each["score"] for each in theirs(IMAGE)}

@@ -12,6 +12,7 @@ from pipeline import provenance
 from pipeline.training import models
 from tests import repository
 from tests.conftest import MODELS
+from transformer.saving import build
 
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
@@ -45,9 +46,10 @@ def test_images_that_become_colours_are_told(built, run, project):
     meta, config = Path("data/vit/meta.json"), Path("models/vit/seed-0/config.json")
     grey = {"channels": 1, "mean": [0.4], "std": [0.3]}
     meta.write_text(json.dumps(json.loads(meta.read_text()) | grey))
-    learned = {"data": provenance.fingerprints(meta.parent)}
-    values = json.loads(config.read_text()) | {"channels": 1} | learned
-    models.save(models.build(values), values, config.parent)
+    values = json.loads(config.read_text()) | {"channels": 1}
+    about = {"task": values.pop("task"), "data": provenance.fingerprints(meta.parent)}
+    del values["data"]
+    models.save(build(values), about, config.parent)
     run("export", "--model", "vit", "grey")
     note = "trained on grey images"
     assert note in Path("grey/README.md").read_text()
