@@ -112,9 +112,7 @@ def validate(raw: dict[str, Any], path: Path = PARAMS, more: Sequence[str] = ())
     """Check the parsed content of params.yaml; see `load`. more: errors found before."""
     errors = list(more)
     models = [key for key in raw if key not in TOP]
-    sections = {}
-    if all(isinstance(raw.get(key), dict) for key in SHARED):
-        sections = {name: _section(raw, name, errors) for name in models}
+    sections = {name: _section(raw, name, errors) for name in models}
     content = {key: raw[key] for key in TOP if key in raw}
     content |= {"sections": {k: v for k, v in sections.items() if v}, "raw": copy.deepcopy(raw)}
     params = _check(Params, content, lambda *keys: ".".join(map(str, keys)), errors)
@@ -142,7 +140,7 @@ def _section(raw: dict[str, Any], name: Any, errors: list[str]) -> ModelSection 
         )
     elif own["task"] not in list(SECTIONS):
         errors.append(f"{name}.task: no task {own['task']!r}; {_hint(own['task'], SECTIONS)}")
-    else:
+    elif all(isinstance(raw.get(key), dict) for key in SHARED):
         place = partial(_place, raw, name)
         content = merge({key: raw[key] for key in SHARED}, own) | {"name": name}
         if section := _check(SECTIONS[own["task"]], content, place, errors):

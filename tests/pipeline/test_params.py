@@ -59,6 +59,12 @@ def test_a_shared_key_of_the_recipe_is_overridden_by_a_models_own(raw):
     assert "bert.train.schedule: missing" in errors(raw)
     raw["train"] = None
     assert "  train: should be a section, found nothing" in errors(raw)
+    del raw["train"]
+    raw["trian"] = {}
+    message = errors(raw)
+    assert "  train: missing" in message
+    assert "  trian: unknown key; did you mean 'train'?" in message
+    assert "2 errors" in message
 
 
 def test_a_second_model_of_a_task_is_an_entry(raw):
