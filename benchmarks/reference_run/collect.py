@@ -47,8 +47,8 @@ def collect(params: Params, name: str, commit: str | None) -> None:
     """
     trainings, curve, evaluations = [], [], []
     for seed in params.seeds:
-        folder = require(model_dir(name, seed), f"dvc repro train@{name}")
-        metrics = require(prediction_dir(name, seed) / "metrics.json", f"dvc repro evaluate@{name}")
+        folder = require(model_dir(name, seed), f"dvc repro train@{name}-{seed}")
+        predicted = require(prediction_dir(name, seed), f"dvc repro evaluate@{name}-{seed}")
         training = assemble(params, name, seed, data_dir(name))
         model, _ = models.load(folder)
         record = records.read("train", f"{name}-{seed}", folder / WEIGHTS) or {}
@@ -62,7 +62,7 @@ def collect(params: Params, name: str, commit: str | None) -> None:
         trainings.append(
             {
                 "seed": seed,
-                "metrics": read_json(metrics),
+                "metrics": read_json(predicted / "metrics.json"),
                 "summary": read_json(folder / "summary.json"),
                 **{key: record.get(key) for key in ("device", "seconds", "finished")},
                 "git_commit": record.get("git_commit") or commit,

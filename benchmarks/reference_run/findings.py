@@ -42,15 +42,23 @@ class Collected:
         """A final metric of each seed."""
         return [training["metrics"][key] for training in self.trainings]
 
+    def parameter(self, key: str) -> Any:
+        """The model's own value of a key, as `train.steps`, or the shared one."""
+        own = f"{self.name}.{key}"
+        return self.parameters[own if own in self.parameters else key]
+
     def changes(self) -> list[str]:
         """The parameters that are not those of the profile `reference`."""
         base = flatten(yaml_file.read(PARAMS))
         base |= profiles.overlay(yaml_file.read(profiles.FOLDER / "reference.yaml"))
-        machine = ("threads", "device")
+        for key in ("threads", "device"):  # of the machine
+            del base[key]
+        # A model's own value may be the shared one in the profile.
+        shared = {key: key.removeprefix(f"{self.name}.") for key in self.parameters}
         return [
             f"{key}={value}"
             for key, value in self.parameters.items()
-            if key not in machine and key in base and base[key] != value
+            if base.get(key, base.get(shared[key], value)) != value
         ]
 
 

@@ -1,7 +1,7 @@
 """The other public runs of the exercise, beside the reference's and ours."""
 
 import pandas as pd
-from pipeline.reporting.markup import table
+from pipeline.markup import table
 
 from benchmarks.reference_run.findings import (
     LOGGED,

@@ -45,9 +45,9 @@ def write() -> Path:
 
 def _opening(runs: dict[str, Collected]) -> str:
     lengths = {
-        "bert": f"{runs['bert'].parameters['bert.train.steps']:,} iterations",
-        "gpt": f"{runs['gpt'].parameters['gpt.train.steps']:,} steps",
-        "vit": counted(runs["vit"].parameters["vit.train.epochs"], "epoch"),
+        "bert": f"{runs['bert'].parameter('train.steps'):,} iterations",
+        "gpt": f"{runs['gpt'].parameter('train.steps'):,} steps",
+        "vit": counted(runs["vit"].parameter("train.epochs"), "epoch"),
     }
     trained = listed(
         [
@@ -80,7 +80,7 @@ def _environment(runs: dict[str, Collected]) -> str:
                 ", ".join(map(str, run.seeds)),
                 _each(training["device"] for training in run.trainings),
                 f"{statistics.fmean(seconds):,.0f} ({duration(statistics.fmean(seconds))})",
-                run.parameters[f"{name}.train.precision"],
+                run.parameter("train.precision"),
                 _each(training["versions"]["torch"] for training in run.trainings),
                 _each((training["git_commit"] or "unknown")[:12] for training in run.trainings),
                 first["finished"][:10],

@@ -15,13 +15,14 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
 from benchmarks.reference_run.__main__ import main
-from pipeline import MODELS, models, params
+from pipeline import params
 from pipeline.paths import model_dir, prediction_dir, read_json
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
+from pipeline.training import models
 from pipeline.yaml_file import merge
-from tests.conftest import ROOT, with_profile
+from tests.conftest import MODELS, ROOT, with_profile
 
 MIRROR = os.environ.get("DATA_MIRROR")
 WHY = "the reference's data are on no package index; set DATA_MIRROR"
@@ -65,8 +66,10 @@ def run(tmp_path_factory):
         patch.delenv("DVC_ROOT", raising=False)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         for name in MODELS:
-            for stage in (prepare, train, evaluate):
-                stage(params.load(), name)
+            prepare(params.load(), name)
+            for seed in SEEDS:
+                for stage in (train, evaluate):
+                    stage(params.load(), name, seed)
         main(["collect", "--commit", "abc"])
         main(["page"])
         yield folder
@@ -136,10 +139,9 @@ def by_hand(model, inputs, labels, causal):
 
 
 def test_a_constant_vit_is_recognised(run):
-    predictions = pd.read_csv(run / "predictions" / "vit" / "predictions.csv")
     for training in collected(run, "vit"):
-        ours = predictions[predictions["seed"] == training["seed"]]
-        counts = ours["predicted"].value_counts().to_dict()
+        predictions = pd.read_csv(run / prediction_dir("vit", training["seed"]) / "predictions.csv")
+        counts = predictions["predicted"].value_counts().to_dict()
         assert training["classes"] == counts
         rounded = {name: round(value, 4) for name, value in training["always"].items()}
         assert rounded == {"pizza": 0.2604, "steak": 0.1979, "sushi": 0.5417}

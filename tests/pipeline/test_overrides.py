@@ -53,6 +53,7 @@ def test_what_dvc_and_the_stages_accept(clone, good):
         (["model.n_head=3"], "model.d_model: 128 is not divisible by model.n_head, 3 heads"),
         (["+model.n_layers=3"], "model.n_layers: unknown key; did you mean 'n_layer'?"),
         (["bert.model.n_layer=3"], "n_layer'. To append to your config use +bert.model.n_layer=3"),
+        (["gpt.train.clip_norm=1"], "config use +gpt.train.clip_norm=1"),  # it is shared
         (["~gpt.train.lr"], "gpt.train.lr: missing"),
         (["+profile=smoky"], "profile/smoky"),
         (["model.n_layer"], "-S model.n_layer: "),
