@@ -1,7 +1,6 @@
 """The other public runs of the exercise, beside the reference's and ours."""
 
 import pandas as pd
-from pipeline.markup import table
 
 from benchmarks.reference_run.findings import (
     LOGGED,
@@ -12,6 +11,7 @@ from benchmarks.reference_run.findings import (
     target,
 )
 from benchmarks.reference_run.sections import span
+from pipeline.markup import table
 from pipeline.reporting import targets
 from pipeline.wording import counted, number
 

@@ -173,9 +173,7 @@ def profile(name: str) -> dict[str, Any]:
 def test_the_command_gives_the_same_parameters_after_any_changes(clone, raw):
     """With DVC's own code for `-S`, for many random changes of each profile."""
     dice = random.Random(0)
-    overriding = [
-        f"{name}.{part}.{key}" for name in MODELS for part in SHARED for key in raw[part]
-    ]
+    overriding = [f"{name}.{part}.{key}" for name in MODELS for part in SHARED for key in raw[part]]
     for number in range(CHANGES):
         name = PROFILES[number % len(PROFILES)]
         content = copy.deepcopy(raw)
