@@ -11,7 +11,15 @@ from dataclasses import fields
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    create_model,
+    field_validator,
+)
 
 from transformer.config import Architecture
 
@@ -118,6 +126,13 @@ class SampledSoftmax(Section):
 
     frequent: int = Field(ge=0, le=10**7)
     random: int = Field(ge=0, le=10**7)
+
+    @field_validator("random")
+    @classmethod
+    def _with_frequent(cls, random: int, given: ValidationInfo) -> int:
+        if random == 0 and given.data.get("frequent"):
+            raise ValueError("should be above 0, because `frequent` has no effect without it")
+        return random
 
 
 class ModelSection(Section):

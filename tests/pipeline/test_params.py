@@ -217,6 +217,13 @@ def test_a_convolutional_stem_needs_sizes_that_it_can_halve(raw):
     validate(raw)
 
 
+def test_frequent_tokens_alone_are_no_sampled_softmax(raw):
+    raw["gpt"]["objective"]["sampled_softmax"] = {"frequent": 100, "random": 0}
+    assert "gpt.objective.sampled_softmax.random: value error, should be above 0" in errors(raw)
+    raw["gpt"]["objective"]["sampled_softmax"] = {"frequent": 100, "random": 1}
+    validate(raw)
+
+
 def test_an_override_left_blank_is_not_taken_for_the_shared_value(raw):
     raw["gpt"]["model"]["n_layer"] = None
     assert "gpt.model.n_layer: should be a valid integer, found nothing" in errors(raw)
