@@ -182,12 +182,9 @@ def repro(jobs: int) -> None:
     dvc.lock and all results are those of `dvc repro`. The trainings share the processor: this is
     faster where one training leaves cores unused.
     """
-    from pipeline import prerequisites
     from pipeline.running.repro import repro as run
 
-    params = load()
-    prerequisites.check(params)
-    run(params, jobs)
+    run(load(), jobs)
 
 
 @main.command()

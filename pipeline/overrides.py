@@ -6,7 +6,7 @@ import tempfile
 from argparse import Namespace
 from pathlib import Path
 
-from pipeline import prerequisites, yaml_file
+from pipeline import yaml_file
 from pipeline.errors import ParamsError
 from pipeline.params import load, validate
 from pipeline.paths import PARAMS
@@ -18,27 +18,25 @@ def check_command(arguments: list[str]) -> None:
     arguments: of `dvc`.
 
     Raises:
-        ParamsError: the parameters are not valid, or something that they need is missing.
+        ParamsError: the parameters are not valid.
     """
     if not {"repro", "run"} & set(arguments):
         return  # without importing DVC
     asked = _parse(arguments)
     name = asked and asked.func.__name__
     if name == "CmdRepro":
-        prerequisites.check(load())
+        load()
     elif name == "CmdExperimentsRun" and not asked.run_all:
-        check(asked.set_param, hydra=not asked.no_hydra)
+        check(asked.set_param)
 
 
-def check(overrides: list[str], hydra: bool = True) -> None:
+def check(overrides: list[str]) -> None:
     """Check params.yaml with the overrides of one `dvc exp run`, once for each run of a sweep.
 
-    overrides: arguments of `-S`. hydra: whether DVC may compose params.yaml with Hydra, if its
-        configuration enables that.
+    overrides: arguments of `-S`.
 
     Raises:
-        ParamsError: params.yaml, an override, or the result is not valid, or something that it
-            needs is missing: see `prerequisites.check`.
+        ParamsError: params.yaml, an override, or the result is not valid.
     """
     from dvc.utils.cli_parse import to_path_overrides
 
@@ -47,7 +45,7 @@ def check(overrides: list[str], hydra: bool = True) -> None:
     for chosen in _sweep(ours):
         prefix = f"with {' '.join(f'-S {override}' for override in chosen)}: " if chosen else ""
         try:
-            _check(chosen, hydra)
+            _check(chosen)
         except ParamsError as error:
             raise ParamsError(f"{prefix}{error}") from None
 
@@ -75,31 +73,18 @@ def _sweep(overrides: list[str]) -> list[list[str]]:
         raise ParamsError(f"-S {' -S '.join(overrides)}: {_reason(error)}") from None
 
 
-def _check(overrides: list[str], hydra: bool) -> None:
-    from dvc.config import Config
-    from dvc.utils.hydra import apply_overrides, compose_and_dump
+def _check(overrides: list[str]) -> None:
+    from dvc.utils.hydra import compose_and_dump
 
-    settings = Config.from_cwd().get("hydra", {})
+    here = str(Path.cwd())
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / PARAMS
-        try:
-            if hydra and settings.get("enabled"):
-                compose_and_dump(
-                    made,
-                    str(Path(settings.get("config_dir", "conf")).absolute()),
-                    settings.get("config_module"),
-                    settings.get("config_name", "config"),
-                    str(Path(settings.get("plugins_path", "")).absolute()),
-                    overrides,
-                )
-            else:
-                made.write_bytes(PARAMS.read_bytes())
-                apply_overrides(made, overrides)
+        try:  # with the settings of .dvc/config
+            compose_and_dump(made, here, None, PARAMS.stem, here, overrides)
         except Exception as error:
             load()  # reports errors in the file itself more clearly
             raise ParamsError(_reason(error)) from None
-        raw = yaml_file.read(made)
-    prerequisites.check(validate(raw))
+        validate(yaml_file.read(made))
 
 
 def _reason(error: Exception) -> str:

@@ -6,23 +6,24 @@ This module does not import torch, so that errors in params.yaml appear within t
 import copy
 import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from pipeline import profiles, yaml_file
+from pipeline import yaml_file
 from pipeline.errors import ParamsError, UserError
 from pipeline.parameters import SECTIONS
 from pipeline.parameters.base import ARCHITECTURE, ModelSection, Section, Seed
 from pipeline.paths import PARAMS
-from pipeline.yaml_file import flatten, merge
+from pipeline.yaml_file import merge
 
 SHARED = ("model", "train")  # sections whose keys a model's own section overrides
 # Folders beside those of the models, in data/ and reports/.
 RESERVED = ("own", "pictures", "record", "reference")
+PROFILE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"  # a file name, and safe in a shell command
 MODEL_NAME = r"[a-z][a-z0-9_]*"
 
 Kind = TypeVar("Kind", bound=Section)
@@ -42,7 +43,7 @@ class Params(Section):
     sections: of all models, also those that are not run. raw: the content of the file.
     """
 
-    profile: str = Field(pattern=profiles.NAME)
+    profile: str = Field(pattern=PROFILE_NAME)
     models: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
     seeds: Annotated[list[Seed], Field(min_length=1, max_length=1_000), AfterValidator(_distinct)]
     threads: int = Field(gt=0, le=1_024)
@@ -84,7 +85,7 @@ TOP = [key for key in Params.model_fields if key not in ("sections", "raw")]
 
 
 def load(path: Path = PARAMS) -> Params:
-    """Read and check params.yaml, also against its profile.
+    """Read and check params.yaml.
 
     Raises:
         ParamsError: the file is missing, is not YAML, or has errors; the message lists all.
@@ -93,10 +94,9 @@ def load(path: Path = PARAMS) -> Params:
         raw = yaml_file.read(path)
         if not isinstance(raw, dict):
             raise UserError(f"{path}: expected a mapping of sections at the top, {_found(raw)}")
-        misnamed = profiles.disagreements(flatten(raw), path.parent / profiles.FOLDER)
     except UserError as error:
         raise ParamsError(str(error)) from None
-    return validate(raw, path, misnamed)
+    return validate(raw, path)
 
 
 def names(path: Path = PARAMS) -> list[str]:
@@ -108,9 +108,9 @@ def names(path: Path = PARAMS) -> list[str]:
     return [key for key, value in raw.items() if isinstance(value, dict) and "task" in value]
 
 
-def validate(raw: dict[str, Any], path: Path = PARAMS, more: Sequence[str] = ()) -> Params:
-    """Check the parsed content of params.yaml; see `load`. more: errors found before."""
-    errors = list(more)
+def validate(raw: dict[str, Any], path: Path = PARAMS) -> Params:
+    """Check the parsed content of params.yaml; see `load`."""
+    errors: list[str] = []
     models = [key for key in raw if key not in TOP]
     sections = {name: _section(raw, name, errors) for name in models}
     content = {key: raw[key] for key in TOP if key in raw}

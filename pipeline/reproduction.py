@@ -10,11 +10,12 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline import profiles
 from pipeline.params import Params
 from pipeline.paths import PARAMS
 from pipeline.yaml_file import flatten
 
+DEFAULT = "default"  # the profile of params.yaml alone
+PROFILES = Path("profile")  # files of values that DVC merges into params.yaml
 NAMED = 3  # most changes in a label; otherwise it has their number
 # Strings without quotes: those that are not a number, a list or a keyword.
 PLAIN = re.compile(r"(?!(?:true|false|null|inf|nan)$)[A-Za-z_][\w./-]*", re.IGNORECASE | re.ASCII)
@@ -52,7 +53,7 @@ class Reproduction:
                 lines.append("# The code had changes that are not in the commit.")
             lines += ["git stash  # the overrides below start from the commit's values"]
             lines += [f"git checkout {commit.removesuffix('-dirty')}"]
-        profile = [] if self.profile == profiles.DEFAULT else [f"+profile={self.profile}"]
+        profile = [] if self.profile == DEFAULT else [f"+profile={self.profile}"]
         flags = [f"-S {shlex.quote(override)}" for override in profile + self.changes]
         lines.append(f"dvc exp run {' '.join(flags)}" if flags else "dvc repro")
         return lines
@@ -63,11 +64,11 @@ def reproduction(params: Params) -> Reproduction:
     committed = _committed(PARAMS)
     if not isinstance(committed, dict):
         return Reproduction(params.profile, None)
-    base, profile = flatten(committed), profiles.DEFAULT
+    base, profile = flatten(committed), DEFAULT
     if params.profile != profile:
-        laid = _committed(profiles.FOLDER / f"{params.profile}.yaml")
-        if laid is not None:
-            base, profile = base | profiles.overlay(laid), params.profile
+        laid = _committed(PROFILES / f"{params.profile}.yaml")
+        if isinstance(laid, dict):
+            base, profile = base | flatten(laid), params.profile
     ours = flatten(params.content())
     for values in (base, ours):
         values.pop("profile", None)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import deciding
-from pipeline.params import flatten, validate
+from pipeline.params import validate
+from pipeline.yaml_file import flatten
 from tests import repository
 from tests.conftest import MODELS
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.params import flatten
+from pipeline.yaml_file import flatten
 from tests.conftest import MODELS, ROOT
 
 # What each package may import, besides itself and what any module may.
@@ -27,14 +27,14 @@ ARROWS = {
     ),
     "pipeline.reporting": ("views", "results", "running", "params", "parameters"),
     "pipeline.tracking": (
-        "running", "training", "params", "deciding", "reproduction", "profiles",
+        "running", "training", "params", "deciding", "reproduction",
     ),
 }  # fmt: skip
 # Modules that any package may import: formats, paths, errors.
 COMMON = {"curves", "errors", "markup", "paths", "prompts", "wording", "yaml_file"}
 DECIDING = ("pipeline/tasks", "pipeline/training", "transformer")
 # What these import besides, which decides nothing: types of parameters, and messages.
-HARMLESS = ("parameters", "params", "profiles", *COMMON)
+HARMLESS = ("parameters", "params", *COMMON)
 
 
 def load(name: str) -> dict:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.params import flatten, validate
+from pipeline.params import validate
 from pipeline.stages.prepare import prepare
+from pipeline.yaml_file import flatten
 from tests import golden
 from tests.conftest import MODELS
 from transformer import initialization

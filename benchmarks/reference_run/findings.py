@@ -9,9 +9,10 @@ import pandas as pd
 from scipy import stats
 
 from benchmarks.reference_run import FOLDER
-from pipeline import profiles, yaml_file
+from pipeline import yaml_file
 from pipeline.paths import PARAMS, REPORTS, read_json, require
 from pipeline.reporting import targets
+from pipeline.reproduction import PROFILES
 from pipeline.yaml_file import flatten
 
 LOGGED = 100  # last lines of the reference's log of BERT, and steps of GPT
@@ -50,7 +51,7 @@ class Collected:
     def changes(self) -> list[str]:
         """The parameters that are not those of the profile `reference`."""
         base = flatten(yaml_file.read(PARAMS))
-        base |= profiles.overlay(yaml_file.read(profiles.FOLDER / "reference.yaml"))
+        base |= flatten(yaml_file.read(PROFILES / "reference.yaml"))
         for key in ("threads", "device"):  # of the machine
             del base[key]
         # A model's own value may be the shared one in the profile.

@@ -10,8 +10,7 @@ from typing import Any
 
 from pipeline import deciding
 from pipeline.params import SHARED, Params
-from pipeline.profiles import DEFAULT
-from pipeline.reproduction import Reproduction, reproduction
+from pipeline.reproduction import DEFAULT, Reproduction, reproduction
 from pipeline.running import records
 
 LONGEST = 24  # characters of a value in a name; a longer value is cut at its beginning

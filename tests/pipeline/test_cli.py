@@ -42,16 +42,6 @@ def test_check(folder):
     assert "(profile default, changed: model.n_layer=6)" in pipeline(folder, "check").stdout
 
 
-def test_check_refuses_a_profile_by_name_alone(folder):
-    shutil.copytree(ROOT / "profile", folder / "profile")
-    text = (folder / "params.yaml").read_text().replace("profile: default", "profile: smoke")
-    (folder / "params.yaml").write_text(text)
-    for command in (["check"], ["train", "--model", "gpt"]):
-        result = pipeline(folder, *command)
-        assert result.returncode == 2
-        assert "run the profile with `dvc exp run -S +profile=smoke`" in result.stderr
-
-
 @pytest.mark.parametrize("name", ["", *main.commands])
 def test_every_command_has_a_short_help_that_fits_the_terminal(name):
     result = CliRunner().invoke(main, [*name.split(), "-h"])

@@ -12,7 +12,8 @@ from dvc.utils.serialize import ParseError, load_yaml
 from ruamel.yaml import YAML
 
 from pipeline.errors import ParamsError
-from pipeline.params import flatten, load
+from pipeline.params import load
+from pipeline.yaml_file import flatten
 
 ROOT = Path(__file__).parents[2]
 # As written in the file: types, signs, sizes, and pitfalls of YAML.

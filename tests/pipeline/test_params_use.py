@@ -6,11 +6,11 @@ import pytest
 from pydantic import BaseModel
 
 from pipeline.parameters.base import ARCHITECTURE
-from pipeline.params import Params, flatten, validate
+from pipeline.params import Params, validate
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
-from pipeline.yaml_file import merge
+from pipeline.yaml_file import flatten, merge
 from tests.conftest import MODELS
 from transformer import Architecture
 

@@ -10,8 +10,9 @@ from functools import reduce
 import mlflow
 import pytest
 
-from pipeline.params import flatten, validate
+from pipeline.params import validate
 from pipeline.tracking import Tracker, mark_killed, store
+from pipeline.yaml_file import flatten
 from tests.conftest import MODELS
 from tests.pipeline.tracking.server import free_port
 
