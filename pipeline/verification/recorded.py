@@ -1,11 +1,6 @@
-"""Reads a report: metrics.json and the curves beside it.
-
-The report is untrusted input: its content is checked before use, and printed without characters
-that control a terminal.
-"""
+"""Reads a report: metrics.json and the curves beside it."""
 
 import re
-import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,8 +13,6 @@ from pipeline.paths import read_json
 
 COMMIT = r"^[0-9a-f]{7,64}(-dirty)?$"
 Commit = Annotated[str, Field(pattern=COMMIT)]
-# Unicode categories: control and format characters, surrogates, line and paragraph separators.
-UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 # Finite, and small enough for arithmetic.
 Number = Annotated[int | float, Field(gt=-1e300, lt=1e300)]
 Value = bool | Number | str | None
@@ -145,29 +138,13 @@ def headline(file: Path, name: str) -> dict[str, float]:
 
 def _json(file: Path) -> Any:
     try:
-        return _printable(read_json(file))
+        return read_json(file)
     except FileNotFoundError:
         raise UserError(f"{file} is missing: run `dvc repro` first, or name a report") from None
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}") from None
-    except RecursionError:
-        raise UserError(f"{file}: not JSON of a report: nested too deeply") from None
-    except ValueError as error:  # invalid JSON or UTF-8, or a number with thousands of digits
+    except ValueError as error:  # invalid JSON or UTF-8
         raise UserError(f"{file}: not JSON: {error}") from None
-
-
-def _printable(value: Any) -> Any:
-    """Replace all characters that control a terminal."""
-    if isinstance(value, dict):
-        return {_printable(key): _printable(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_printable(part) for part in value]
-    if not isinstance(value, str):
-        return value
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(letter) in UNPRINTABLE else letter
-        for letter in value
-    )
 
 
 def _reason(error: UserError | ValidationError) -> str:
@@ -184,7 +161,7 @@ def curve(file: Path) -> pd.DataFrame:
         UserError: it is missing, or has other content.
     """
     try:
-        rows = pd.read_csv(file).rename(columns=_printable)
+        rows = pd.read_csv(file)
         rows = rows.astype(float)
         if not isinstance(rows.index, pd.RangeIndex):  # pandas made labels of the surplus values
             raise ValueError("a row is longer than the header")
@@ -193,5 +170,5 @@ def curve(file: Path) -> pd.DataFrame:
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}") from None
     except ValueError as error:  # includes pandas' parsing errors
-        raise UserError(f"{file}: not a curve: {_printable(first_line(error))}") from None
+        raise UserError(f"{file}: not a curve: {first_line(error)}") from None
     return rows

@@ -1,4 +1,4 @@
-"""An untrusted report gives an error or is read; it cannot do harm."""
+"""A missing or damaged report, or one of another version, gives a clear error."""
 
 from pathlib import Path
 
@@ -10,7 +10,6 @@ from tests.pipeline.verification.reports import (
     METRICS,
     REPORT,
     alter_last_bit,
-    printed,
     rewrite,
 )
 
@@ -28,15 +27,6 @@ from tests.pipeline.verification.reports import (
         ),
         ('{"git_commit": "abc; reboot"}', "version of the program\n  finished: field required"),
         ('{"git_commit": 5}', "version of the program\n  finished: field required"),
-        ("[" * 100_000, "not JSON of a report: nested too deeply"),
-        ('{"a":' * 100_000, "not JSON of a report: nested too deeply"),
-        ("9" * 5000, "not JSON: "),
-        (
-            r'{"finished": "", "git_commit": null, "params": {"\u001b[2J": 1}, "profile": "", '
-            r'"targets_met": 0, "targets_comparable": 0, "verdicts": [], '
-            r'"models": {}}',
-            "\n  \N{REPLACEMENT CHARACTER}.2J: unknown key",
-        ),
     ],
 )
 def test_a_file_that_is_not_a_report_is_an_error(project, content, message):
@@ -83,26 +73,6 @@ def test_a_commit_with_another_form_is_an_error(reported, commit, where):
     assert "git checkout" not in str(error.value)
     environment._code(str(commit))  # also not through git
     assert precious.read_text() == "kept"
-
-
-def test_a_report_cannot_control_the_terminal(reported, capsys):
-    alter_last_bit("gpt", 1, "loss")
-    bad = "\x1b[2J\ngpt   identical: 8 steps\u202e\ud800"
-
-    def change(content):
-        record = content["models"]["gpt"]["trainings"][0]["record"]
-        content["finished"] = record["device"] = record["versions"][bad] = bad
-
-    rewrite(change)
-    capsys.readouterr()
-    assert not verify(REPORT, "gpt", 1)
-    out = printed(capsys)
-    assert out.replace("\n", "").isprintable()
-    assert "\ngpt   identical" not in out
-    file = REPORT / "gpt" / "history.csv"
-    file.write_text(file.read_text().replace("grad_norm", "grad\x1b[2J"))
-    assert not verify(REPORT, "gpt", 1)
-    assert printed(capsys).replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize(
