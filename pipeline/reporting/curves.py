@@ -80,8 +80,7 @@ def _panel(
             if target.ours == curve.metric:
                 axes.axhline(target.value, color=curve.color, **DASHED)
                 margin.append((target.value, f"target {number(target.value)}", curve.color))
-    if reached:
-        reference = targets.curve(result.name)
+    if reached and (reference := targets.curve(result.name)) is not None:
         for column, label, style in panel.reference:
             look = {"color": REFERENCE, "linestyle": style, "linewidth": 0.9, "label": label}
             drawn += _line(axes, reference[unit], [reference[column]], **look)

@@ -116,6 +116,7 @@ def about(data: dict[str, dict[str, Any]]) -> dict[str, ModelTargets]:
     }
 
 
-def curve(name: str) -> pd.DataFrame:
-    """The reference's logged curve of the model `name`."""
-    return pd.read_csv(REPORTS / "reference" / f"{name}.csv")
+def curve(name: str) -> pd.DataFrame | None:
+    """The reference's logged curve of the model `name`, if there is one."""
+    file = REPORTS / "reference" / f"{name}.csv"
+    return pd.read_csv(file) if file.exists() else None

@@ -183,8 +183,10 @@ def test_a_users_own_images_are_marked_as_of_no_target(project, monkeypatch):
     _, meta = images.encode(data("own"))
     assert meta["own"] is True and meta["median_size"] == (8, 8)
     assert meta["suggested"].keys() == {
-        "vit.data.image_size", "vit.model.patch_size", "vit.objective.augmentation"
-    }  # fmt: skip
+        "data.image_size",
+        "model.patch_size",
+        "objective.augmentation",
+    }
     monkeypatch.chdir(Path(__file__).parents[3])
     assert "own" not in images.encode(data("mnist"))[1]
 

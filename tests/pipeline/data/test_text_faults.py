@@ -4,8 +4,9 @@ import os
 import unicodedata
 
 import pytest
+from tokenizers import Tokenizer
 
-from pipeline.data import text, tokenization
+from pipeline.data import text
 from pipeline.errors import UserError
 from pipeline.parameters.causal_lm import CausalLMData as TextData
 from tests.conftest import ROOT
@@ -168,9 +169,7 @@ def test_unseen_words_at_prediction_time_are_unknown_words(
 ):
     (project / "own.txt").write_text(WORDS * 20)
     _, meta, made = text.encode(data(tokenizer))
-    tokenization.save(made, project / "tokenizer.json")
-    from tokenizers import Tokenizer
-
+    made.save(str(project / "tokenizer.json"))
     loaded = Tokenizer.from_file(str(project / "tokenizer.json"))
     encoding = loaded.encode(line, add_special_tokens=False)
     assert encoding.tokens == expected

@@ -1,5 +1,7 @@
 """Learning curves: contents and readability."""
 
+import dataclasses
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -47,6 +49,15 @@ def test_every_target_is_a_line_in_the_panel_of_its_figure(drawn, reached, name)
     assert {target.value for target in reached[name].targets} <= lines
     for panel in axes:  # and each panel has one
         assert any(target.value in horizontal(panel) for target in reached[name].targets)
+
+
+def test_a_model_with_targets_needs_no_curve_of_the_reference(reached):
+    second = dataclasses.replace(result("bert"), name="bert_large")
+    figure = plt.figure()
+    curves.draw(figure, second, reached["bert"])
+    assert figure.get_suptitle().startswith("BERT large: ")
+    assert reached["bert"].targets[0].value in horizontal(figure.axes[0])
+    plt.close(figure)
 
 
 @pytest.mark.parametrize("name", MODELS)
