@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from pipeline.errors import ParamsError
 from pipeline.parameters import SECTIONS, base
-from pipeline.params import SHARED, Params, Run, load
+from pipeline.params import SHARED, Params, load
 from pipeline.reproduction import reproduction
 from pipeline.yaml_file import flatten
 from tests.conftest import MODELS, ROOT
