@@ -1,21 +1,26 @@
-"""Reads the outputs of the stages of one model."""
+"""The results of one model, read from the outputs of its stages."""
 
 import statistics
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import field
+from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import ConfigDict, Field, computed_field
+from pydantic.dataclasses import dataclass
 
 from pipeline.curves import EVALUATIONS, STEPS
 from pipeline.paths import WEIGHTS, model_dir, prediction_dir, read_json
 from pipeline.running import records
 
+# A field that metrics.json does not have.
+UNWRITTEN = Field(exclude=True, repr=False)
 
-@dataclass(frozen=True)
+
+@dataclass(config=ConfigDict(arbitrary_types_allowed=True))
 class Training:
     """One trained model, with one seed.
 
-    metrics: metrics of training and evaluation, by name.
+    metrics: of training and evaluation, by name.
     record: how it was made; None if another machine made it.
     history, evaluations: one row per step, and one per evaluation during training.
     """
@@ -23,17 +28,33 @@ class Training:
     seed: int
     metrics: dict[str, Any]
     record: dict[str, Any] | None
-    history: pd.DataFrame
-    evaluations: pd.DataFrame
+    history: Annotated[pd.DataFrame, UNWRITTEN] = field(default_factory=pd.DataFrame)
+    evaluations: Annotated[pd.DataFrame, UNWRITTEN] = field(default_factory=pd.DataFrame)
 
 
 @dataclass(frozen=True)
+class Moment:
+    """A step of a training, and the cost up to then.
+
+    units: tokens or images seen. flops: floating-point operations.
+    seconds: of training, without evaluations; None without a record. at_most: whether this is the
+    first evaluation, so that the target may have been reached earlier.
+    """
+
+    step: int
+    units: int
+    flops: int
+    seconds: float | None
+    at_most: bool = False
+
+
+@dataclass(config=ConfigDict(arbitrary_types_allowed=True))
 class Result:
-    """All results of one model, trained once for each seed.
+    """All results of one model, trained once for each seed: a part of metrics.json.
 
     task: by its name. data: meta.json of `prepare`.
     measures: how metrics are measured, see `training.task.Measure`.
-    metrics: as in Training, as means over the seeds.
+    time_to_target: when each seed first reached each target, see `reporting.time_to_target`.
     samples: of the first seed; see `View.samples`.
     predictions: of a classifier, one row per seed and test image: seed, actual, predicted.
     """
@@ -43,18 +64,32 @@ class Result:
     data: dict[str, Any]
     measures: dict[str, dict[str, Any]]
     trainings: list[Training]
-    metrics: dict[str, Any]
-    samples: Any = None
-    predictions: pd.DataFrame | None = None
+    time_to_target: dict[str, list[Moment | None]] = field(default_factory=dict)
+    samples: Annotated[Any, UNWRITTEN] = None
+    predictions: Annotated[pd.DataFrame | None, UNWRITTEN] = None
 
-    def values(self, key: str) -> list[float]:
-        """A metric for each seed."""
-        return [training.metrics[key] for training in self.trainings]
+    @computed_field
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Values that are equal for all seeds, and means of numbers that differ."""
+        mean = {}
+        for key, first in self.trainings[0].metrics.items():
+            values = [training.metrics.get(key) for training in self.trainings]
+            if all(value == first for value in values):
+                mean[key] = first
+            elif None not in values and isinstance(first, int | float):
+                mean[key] = statistics.fmean(values)
+        return mean
 
+    @computed_field
     @property
     def one_class_only(self) -> list[int]:
         """Seeds for which a classifier always predicts the same class: it has learnt nothing."""
         return [each.seed for each in self.trainings if each.metrics.get("classes_predicted") == 1]
+
+    def values(self, key: str) -> list[Any]:
+        """A metric for each seed."""
+        return [training.metrics[key] for training in self.trainings]
 
 
 def load(name: str, task: str, seeds: list[int]) -> Result:
@@ -78,19 +113,6 @@ def load(name: str, task: str, seeds: list[int]) -> Result:
         read_json(first / "data.json"),
         read_json(first / "measures.json"),
         trainings,
-        mean_of([training.metrics for training in trainings]),
-        read_json(first / "samples.json"),
-        pd.concat(tables, ignore_index=True) if tables else None,
+        samples=read_json(first / "samples.json"),
+        predictions=pd.concat(tables, ignore_index=True) if tables else None,
     )
-
-
-def mean_of(all_metrics: list[dict[str, Any]]) -> dict[str, Any]:
-    """Values that are equal for all seeds, and means of numbers that differ."""
-    mean = {}
-    for key, first in all_metrics[0].items():
-        values = [metrics[key] for metrics in all_metrics]
-        if all(value == first for value in values):
-            mean[key] = first
-        elif isinstance(first, int | float):
-            mean[key] = statistics.fmean(values)
-    return mean

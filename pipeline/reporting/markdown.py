@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Iterable
-from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -10,6 +9,7 @@ from pipeline.markup import fenced, plain, table
 from pipeline.params import Params
 from pipeline.reporting import models, time_to_target
 from pipeline.reporting.opening import cost, margin, opening, times_fewer, title
+from pipeline.reporting.schema import Report
 from pipeline.reporting.targets import ModelTargets
 from pipeline.reporting.verdicts import Verdict
 from pipeline.results import Result
@@ -25,23 +25,12 @@ BERT, GPT and ViT. Its results are in `reports/targets.yaml`, its logged curves 
 """
 
 
-def render(
-    params: Params,
-    profile: str,
-    results: dict[str, Result],
-    verdicts: list[Verdict],
-    reached: dict[str, ModelTargets],
-    environment: dict[str, Any],
-    command: list[str],
-) -> str:
-    """The whole report.
-
-    profile: the label of the parameters.
-    environment: machine, versions, commit. command: shell lines that repeat the run.
-    """
+def render(report: Report, params: Params, profile: str, reached: dict[str, ModelTargets]) -> str:
+    """The whole report. profile: the label of the parameters."""
+    results, verdicts = report.models, report.verdicts
     sections = [
         "# One Transformer, trained as BERT, GPT and ViT\n",
-        f"Profile **{plain(profile)}**, {_seeds(params)}, {environment['finished']}.\n",
+        f"Profile **{plain(profile)}**, {_seeds(params)}, {report.finished}.\n",
         opening(params, results, verdicts, reached),
         REFERENCE,
         *(
@@ -58,9 +47,9 @@ def render(
         "## Parameters\n",
         fenced(_yaml(params), "yaml"),
         "## Machine and versions\n",
-        _environment(environment),
+        _environment(report),
         "## To repeat this run\n",
-        fenced("\n".join(command), "sh"),
+        fenced("\n".join(report.command), "sh"),
     ]
     return "\n".join(sections)
 
@@ -99,7 +88,7 @@ def _time_table(
         result, theirs = results[name], of_model.cost
         unit = result.metrics["unit"]
         for target in of_model.targets:
-            found = time_to_target.moments(result, [target])
+            found = result.time_to_target[target.ours]
             moment = time_to_target.median(found)
             seen = sum(each is not None for each in found)
             rows.append(
@@ -190,14 +179,14 @@ def _data(results: Iterable[Result]) -> str:
     return table(["model", "data", "licence", "file", "SHA-256"], rows)
 
 
-def _environment(environment: dict[str, Any]) -> str:
-    machine = environment["machine"]
+def _environment(report: Report) -> str:
+    machine = report.machine
     cores = counted(machine["cores"], "core")
     rows = [
         ("processor", f"{machine['cpu']}, {cores}, {machine['memory_gb']} GB"),
         ("system", machine["system"]),
-        ("git commit", environment["git_commit"] or "none"),
-        *environment["versions"].items(),
+        ("git commit", report.git_commit or "none"),
+        *report.versions.items(),
     ]
     return table(["", ""], rows)
 

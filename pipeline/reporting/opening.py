@@ -6,9 +6,8 @@ from pipeline.markup import plain
 from pipeline.params import Params
 from pipeline.reporting import time_to_target
 from pipeline.reporting.targets import ModelTargets
-from pipeline.reporting.time_to_target import Moment
 from pipeline.reporting.verdicts import Verdict, tally
-from pipeline.results import Result
+from pipeline.results import Moment, Result
 from pipeline.views import view
 from pipeline.wording import counted, listed, number, prefixed, significant
 
@@ -72,7 +71,7 @@ def _model(result: Result, verdicts: Sequence[Verdict], reached: ModelTargets) -
 def _time(result: Result, reached: ModelTargets, comparable: bool) -> list[str]:
     """When all targets were reached at once; compared with the reference only if its data and
     measures are the same."""
-    found = time_to_target.moments(result, reached.targets)
+    found = result.time_to_target[time_to_target.ALL]
     moment = time_to_target.median(found)
     single = len(reached.targets) == 1
     if moment is None:

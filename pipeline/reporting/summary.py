@@ -1,32 +1,30 @@
 """The summary on the terminal at the end of the pipeline."""
 
 import os
-from collections.abc import Sequence
 
 from pipeline.paths import PARAMS, REPORTS, root
 from pipeline.reporting.opening import margin, title
-from pipeline.reporting.verdicts import Verdict
-from pipeline.results import Result
+from pipeline.reporting.schema import Report
 from pipeline.running import progress
 from pipeline.wording import duration, number
 
 
-def show(verdicts: Sequence[Verdict], results: dict[str, Result]) -> None:
+def show(report: Report) -> None:
     """Print the verdicts, the duration, and where to look next."""
     rows = [
         (
-            f"{title(results[verdict.model])} {verdict.target.name}",
+            f"{title(report.models[verdict.model])} {verdict.target.name}",
             number(verdict.ours) + margin(verdict),
             f"target {number(verdict.target.value)}",
             str(verdict),
         )
-        for verdict in verdicts
+        for verdict in report.verdicts
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
         print("  ".join(cells).rstrip())
-    if not all(verdict.like_for_like for verdict in verdicts):
+    if not all(verdict.like_for_like for verdict in report.verdicts):
         print("In brackets: not like for like, does not count.")
     seconds = progress.elapsed()
     if seconds is not None:

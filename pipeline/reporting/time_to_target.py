@@ -7,26 +7,11 @@ al. 2023, "Benchmarking Neural Network Training Algorithms", section 4, on time 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pipeline.reporting.targets import ModelTargets, Target
-from pipeline.results import Result, Training
+from pipeline.results import Moment, Training
 
-
-@dataclass(frozen=True)
-class Moment:
-    """A step of a training, and the cost up to then.
-
-    units: tokens or images seen. flops: floating-point operations.
-    seconds: of training, without evaluations; None without a record. at_most: whether this is the
-    first evaluation, so that the target may have been reached earlier.
-    """
-
-    step: int
-    units: int
-    flops: int
-    seconds: float | None
-    at_most: bool = False
+ALL = "all"
 
 
 def first_moment(training: Training, targets: Sequence[Target]) -> Moment | None:
@@ -37,14 +22,11 @@ def first_moment(training: Training, targets: Sequence[Target]) -> Moment | None
     return None
 
 
-def wanted(reached: ModelTargets) -> dict[str, list[Target]]:
-    """The targets to time: each one, by the name of our metric, and `all` at once."""
-    return {target.ours: [target] for target in reached.targets} | {"all": reached.targets}
-
-
-def moments(result: Result, targets: Sequence[Target]) -> list[Moment | None]:
-    """`first_moment` for each seed."""
-    return [first_moment(training, targets) for training in result.trainings]
+def reached(trainings: Sequence[Training], targets: ModelTargets) -> dict[str, list[Moment | None]]:
+    """`first_moment` of each training: for each target, by the name of our metric, and for all
+    targets at once under the key ALL."""
+    wanted = {target.ours: [target] for target in targets.targets} | {ALL: targets.targets}
+    return {key: [first_moment(each, which) for each in trainings] for key, which in wanted.items()}
 
 
 def median(found: Sequence[Moment | None]) -> Moment | None:

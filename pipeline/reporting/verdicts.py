@@ -2,10 +2,12 @@
 
 import math
 import statistics
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
+from pydantic import computed_field
+from pydantic.dataclasses import dataclass
 from scipy.stats import t as student_t
 
 from pipeline.params import Params
@@ -18,7 +20,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Verdict:
-    """One row of the table at the top of the report.
+    """One row of the table at the top of the report, and a part of metrics.json.
 
     values: our metric for each seed.
     differences: why the comparison is not like for like; empty if it is.
@@ -30,6 +32,7 @@ class Verdict:
     baseline: float
     differences: list[str]
 
+    @computed_field
     @property
     def ours(self) -> float:
         """The mean over the seeds."""
@@ -40,6 +43,7 @@ class Verdict:
         """The standard deviation over the seeds; None for one seed."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
+    @computed_field
     @property
     def margin(self) -> float:
         """Half the width of the mean's 95% confidence interval (Student's t); 0 for one seed."""
@@ -49,11 +53,13 @@ class Verdict:
         quantile = student_t.ppf((1 + CONFIDENCE) / 2, count - 1)
         return float(quantile) * self.deviation / math.sqrt(count)
 
+    @computed_field
     @property
     def difference(self) -> float:
         """Ours minus the reference's."""
         return self.ours - self.target.value
 
+    @computed_field
     @property
     def outcome(self) -> str:
         """'met' if ours is at least as good, otherwise 'not met'; with several seeds 'undecided'
@@ -63,11 +69,13 @@ class Verdict:
             return "met"
         return "not met" if ahead + self.margin < 0 else "undecided"
 
+    @computed_field
     @property
     def met(self) -> bool:
         """Whether the outcome is 'met'."""
         return self.outcome == "met"
 
+    @computed_field
     @property
     def like_for_like(self) -> bool:
         """Whether data and measure are the same, and our budget is not larger."""
@@ -93,7 +101,18 @@ def judge(params: Params, result: Result, targets: ModelTargets) -> list[Verdict
     ]
 
 
-def tally(verdicts: list[Verdict]) -> tuple[int, int]:
+def judge_all(
+    params: Params, results: dict[str, Result], targets: dict[str, ModelTargets]
+) -> list[Verdict]:
+    """The verdicts of all models that have targets."""
+    return [
+        verdict
+        for name, of_model in targets.items()
+        for verdict in judge(params, results[name], of_model)
+    ]
+
+
+def tally(verdicts: Sequence[Verdict]) -> tuple[int, int]:
     """The number of comparable targets that are met, and of all comparable ones."""
     comparable = [verdict for verdict in verdicts if verdict.like_for_like]
     return sum(verdict.met for verdict in comparable), len(comparable)

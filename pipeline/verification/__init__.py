@@ -15,13 +15,13 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import results
 from pipeline.curves import EVALUATIONS, STEPS, Row, mean, read_csv, write_csv
 from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.paths import data_dir, read_json, sha256
 from pipeline.reporting import targets
 from pipeline.reproduction import Reproduction
+from pipeline.results import Result, Training
 from pipeline.running.console import alive
 from pipeline.running.watch import Watch
 from pipeline.stages.prepare import prepare
@@ -35,7 +35,6 @@ from pipeline.verification.findings import (
     compare_metrics,
     compare_weights,
 )
-from pipeline.verification.recorded import Model
 from pipeline.wording import counted, listed, wrapped
 
 CURVES = {STEPS: "step", EVALUATIONS: "evaluation"}
@@ -61,11 +60,11 @@ def verify(folder: Path, only: str | None, steps: int | None) -> bool:
     Raises:
         UserError: there is no such report, or its data are not available.
     """
-    report, params = recorded.read(folder / "metrics.json")
+    report, content, params = recorded.read(folder / "metrics.json")
     commit = (report.git_commit or "unknown")[:12]
     label = Reproduction(report.profile, report.changes).label
     _print(f"the report of {report.finished}, commit {commit}, profile {label}")
-    contradictions = derived.report_contradictions(report, params)
+    contradictions = derived.report_contradictions(report, content, params)
     _print_contradictions(contradictions)
     everything = not contradictions
     if only and only not in params.models:
@@ -121,12 +120,12 @@ def _unchecked(steps: int | None) -> str:
     )
 
 
-def _verify(params: Params, model: Model, folder: Path, name: str, steps: int | None) -> Findings:
+def _verify(params: Params, model: Result, folder: Path, name: str, steps: int | None) -> Findings:
     """Train the model `name` with all seeds, and compare with the report's curves in `folder`."""
     found = Findings()
     known = {file: recorded.curve(folder / file) for file in CURVES}
     with tempfile.TemporaryDirectory() as temporary:
-        data = _data(params, model.data.fingerprint, name, Path(temporary))
+        data = _data(params, model.data["fingerprint"], name, Path(temporary))
         made: dict[str, list[list[Row]]] = {file: [] for file in CURVES}
         histories, metrics = [], []
         for seed in params.seeds:
@@ -151,12 +150,12 @@ def _verify(params: Params, model: Model, folder: Path, name: str, steps: int | 
                 compare_weights(training, name, weights, found)
                 compare_metrics(training, ours, found)
             trainings = [
-                results.Training(
+                Training(
                     seed, ours, None, pd.DataFrame(history.steps), pd.DataFrame(history.evaluations)
                 )
                 for seed, ours, history in zip(params.seeds, metrics, histories, strict=True)
             ]
-            wanted = None if model.data.own else targets.load().get(name)
+            wanted = None if model.data.get("own") else targets.load().get(name)
             found.contradictions += derived.time_contradictions(model, wanted, trainings)
     # Any seed will do: only the curves depend on it.
     found.contradictions += derived.measure_contradictions(model, again.assembly.task.measures)

@@ -1,21 +1,21 @@
 """Finds possible causes of a difference: versions, machine, code."""
 
 import subprocess
+from typing import Any
 
 from pipeline import deciding
 from pipeline.params import Params
 from pipeline.running import records
 from pipeline.training import device as devices
-from pipeline.verification.recorded import Record
 
 
-def differences(record: Record | None, params: Params) -> list[str]:
+def differences(record: dict[str, Any] | None, params: Params) -> list[str]:
     """Differences between this environment and that of the report; a line for each."""
     if record is None:
         return ["the report has no record of its machine and versions"]
     here, device = records.machine(), devices.name(devices.prepare(params.device, params.threads))
-    theirs = {"processor": record.machine.cpu, "system": record.machine.system}
-    theirs |= {"device": record.device, **record.versions}
+    theirs = {"processor": record["machine"]["cpu"], "system": record["machine"]["system"]}
+    theirs |= {"device": record["device"], **record["versions"]}
     ours = {"processor": here["cpu"], "system": here["system"], "device": device}
     ours |= records.versions()
     found = [
@@ -25,7 +25,7 @@ def differences(record: Record | None, params: Params) -> list[str]:
     ]
     if here["cores"] < params.threads:
         found.append(f"threads: {params.threads} required, {here['cores']} cores here")
-    found += _code(record.git_commit)
+    found += _code(record["git_commit"])
     return found or ["unknown: the versions, the processor and the code are the same"]
 
 
@@ -34,16 +34,7 @@ def _code(commit: str | None) -> list[str]:
     if commit is None:
         return ["code: the report does not name its commit"]
     plain = commit.removesuffix("-dirty")
-    # Otherwise a commit in the report that begins with '-' would be an option of git.
-    command = [
-        "git",
-        "diff",
-        "--quiet",
-        "--end-of-options",
-        plain,
-        "--",
-        *map(str, deciding.code()),
-    ]
+    command = ["git", "diff", "--quiet", plain, "--", *map(str, deciding.code())]
     code = subprocess.run(command, capture_output=True).returncode
     if code > 1:
         return [f"code: commit {plain[:12]} is not in this clone"]

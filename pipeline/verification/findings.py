@@ -8,9 +8,9 @@ import pandas as pd
 from safetensors.torch import load_file
 
 from pipeline.paths import model_dir, sha256
+from pipeline.results import Training
 from pipeline.training import models
 from pipeline.verification.differences import differences
-from pipeline.verification.recorded import Trained
 from pipeline.wording import counted
 
 # The largest relative difference that `verify` calls "equal within"; it prints the size as well.
@@ -74,9 +74,9 @@ def compare_curves(
     )
 
 
-def compare_metrics(training: Trained, ours: dict[str, Any], found: Findings) -> None:
+def compare_metrics(training: Training, ours: dict[str, Any], found: Findings) -> None:
     """Compare the metrics of a training and its evaluation, except the checksum of the weights."""
-    theirs = training.metrics.model_dump(exclude={"weights_sha256"})
+    theirs = {key: value for key, value in training.metrics.items() if key != "weights_sha256"}
     differing = differences(theirs, ours)
     if not differing:
         found.identical.append(f"{counted(len(ours), 'metric')} with seed {training.seed}")
@@ -85,10 +85,10 @@ def compare_metrics(training: Trained, ours: dict[str, Any], found: Findings) ->
         found.differing.append(f"with seed {training.seed}, {line}")
 
 
-def compare_weights(training: Trained, name: str, file: Path, found: Findings) -> None:
+def compare_weights(training: Training, name: str, file: Path, found: Findings) -> None:
     """Compare trained weights with the recorded checksum, and with the recorded tensors if they are
     still in models/."""
-    expected, seed = training.metrics.weights_sha256, training.seed
+    expected, seed = training.metrics["weights_sha256"], training.seed
     if sha256(file) == expected:
         found.identical.append(f"weights with seed {seed} (SHA-256 {expected[:12]})")
         return

@@ -1,9 +1,13 @@
 """Artificial results, for tests of the report and its pictures."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-from pipeline.results import Result, Training, mean_of
+from pipeline.reporting.schema import Report
+from pipeline.reporting.verdicts import Verdict
+from pipeline.results import Result, Training
 
 EVALUATED = {
     "bert": ["train_loss", "loss", "top1"],
@@ -56,9 +60,26 @@ def result(
         answers, samples = _answers(seeds, classes, images)
     data = {"note": None, "title": "a title", "licence": "none", "files": [], "own": own}
     data["classes"] = list(classes)
-    metrics = mean_of([training.metrics for training in trainings])
     measures = {key: {"split": "a split"} for key in EVALUATED[name]}
-    return Result(name, TASKS[name], data, measures, trainings, metrics, samples or [], answers)
+    return Result(
+        name, TASKS[name], data, measures, trainings, samples=samples or [], predictions=answers
+    )
+
+
+def report(results: dict[str, Result], verdicts: Sequence[Verdict]) -> Report:
+    """A report on results of the default profile."""
+    return Report(
+        finished="2026-01-01 00:00 UTC",
+        git_commit=None,
+        machine={"cpu": "a processor", "cores": 1, "memory_gb": 8.0, "system": "Linux"},
+        versions={},
+        profile="default",
+        changes=[],
+        command=[],
+        params={},
+        models=results,
+        verdicts=list(verdicts),
+    )
 
 
 def _answers(seeds: int, classes: tuple[str, ...], images: int) -> tuple[pd.DataFrame, dict]:

@@ -6,16 +6,10 @@ import re
 import pytest
 
 from pipeline.params import validate
-from pipeline.reporting import markdown, pictures, targets, verdicts
+from pipeline.reporting import markdown, pictures, targets, time_to_target, verdicts
 from tests.conftest import MODELS, ROOT
+from tests.pipeline.reporting import handmade
 from tests.pipeline.reporting.handmade import result
-
-ENVIRONMENT = {
-    "finished": "2026-01-01 00:00 UTC",
-    "machine": {"cpu": "a processor", "cores": 1, "memory_gb": 8.0, "system": "Linux"},
-    "git_commit": None,
-    "versions": {},
-}
 
 
 @pytest.fixture
@@ -27,9 +21,10 @@ def render(raw, monkeypatch):
     def rendered(*results) -> str:
         made = {each.name: each for each in results}
         reached = targets.about({name: each.data for name, each in made.items()})
-        judged = [v for n, each in reached.items() for v in verdicts.judge(params, made[n], each)]
-        arguments = (params, "default", made, judged, reached, ENVIRONMENT, [])
-        return markdown.render(*arguments)
+        for name, wanted in reached.items():
+            made[name].time_to_target = time_to_target.reached(made[name].trainings, wanted)
+        judged = verdicts.judge_all(params, made, reached)
+        return markdown.render(handmade.report(made, judged), params, "default", reached)
 
     return rendered
 
@@ -39,7 +34,6 @@ def change(made, **metrics):
     for index, training in enumerate(made.trainings):
         for key, value in metrics.items():
             training.metrics[key] = value[index] if isinstance(value, list) else value
-    made.metrics.update({k: v for k, v in metrics.items() if not isinstance(v, list)})
     return made
 
 

@@ -4,9 +4,8 @@ import pandas as pd
 import pytest
 
 from pipeline.reporting import time_to_target
-from pipeline.reporting.targets import Target
-from pipeline.reporting.time_to_target import Moment
-from pipeline.results import Result, Training
+from pipeline.reporting.targets import Cost, ModelTargets, Target
+from pipeline.results import Moment, Training
 
 
 def target(ours: str, value: float, better: str = "lower") -> Target:
@@ -73,7 +72,8 @@ def test_a_seed_that_never_gets_there_is_the_latest_of_the_median(steps, middle)
 
 def test_every_seed_is_looked_at():
     trainings = [training([3.0]), training([5.0, 3.0]), training([5.0])]
-    result = Result("bert", "masked_lm", {}, {}, trainings, {})
-    found = time_to_target.moments(result, [LOSS])
+    cost = Cost(steps=1, tokens=1, flops=1)
+    wanted = ModelTargets(data={"text": "x"}, measure={}, cost=cost, targets=[LOSS])
+    found = time_to_target.reached(trainings, wanted)["loss"]
     assert [moment and moment.step for moment in found] == [10, 20, None]
     assert time_to_target.span(found) == (found[0], None)

@@ -3,7 +3,6 @@
 import copy
 from dataclasses import asdict
 
-import pandas as pd
 import pytest
 import torch
 
@@ -45,10 +44,9 @@ def gpt(train_loss: float, loss: float, flops: float = 1e12, note: str | None = 
 
 
 def result(name: str, data: dict, metrics: list[dict], measures: dict | None = None) -> Result:
-    empty = pd.DataFrame()
-    trainings = [Training(seed, each, None, empty, empty) for seed, each in enumerate(metrics)]
+    trainings = [Training(seed, each, None) for seed, each in enumerate(metrics)]
     measured = measures or MEASURES[name]
-    return Result(name, TASKS[name], data, measured, trainings, metrics[0])
+    return Result(name, TASKS[name], data, measured, trainings)
 
 
 def like_the_reference(raw):

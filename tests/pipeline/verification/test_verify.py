@@ -131,7 +131,7 @@ def test_a_wrong_metric_of_a_training_is_printed(reported, capsys, metric):
     out = printed(capsys)
     assert f"      with seed 1, {metric}: {2 * true} recorded, {true} now\n" in out
     assert "gpt   different (identical: 8 steps, 2 evaluations, weights with seed 0" in out
-    assert f"the report contradicts itself: gpt: {metric}: " in out
+    assert f"the report contradicts itself: models.gpt.metrics.{metric}: " in out
 
 
 def test_metrics_that_only_one_side_has_are_printed(reported, capsys):
