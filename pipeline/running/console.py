@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Self
 
 from rich.console import Console as Terminal
 from rich.progress import BarColumn, Progress, TextColumn
@@ -11,23 +11,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from pipeline.wording import duration
 
 
-class Console(Protocol):
-    """Shows the progress of training; a context manager around the whole training."""
-
-    def __enter__(self) -> "Console": ...
-
-    def __exit__(self, *exception: object) -> None: ...
-
-    def update(self, step: int, loss: float, rate: float, left: float) -> None:
-        """Show the step, its loss, the throughput in units per second, and the seconds until
-        the last `train` stage ends."""
-
-    def line(self, text: str, left: float = 0.0) -> None:
-        """Print a line of the log, with the same seconds, if any."""
-
-
-class Lines:
-    """For a pipe or a file: only the lines.
+class Console:
+    """Plain lines, for a pipe or a file; a context manager around the whole training.
 
     prefix: the beginning of each line, such as the seed if there are several.
     """
@@ -35,25 +20,31 @@ class Lines:
     def __init__(self, prefix: str):
         self._prefix = prefix
 
-    def __enter__(self) -> "Lines":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         pass
 
     def update(self, step: int, loss: float, rate: float, left: float) -> None:
-        pass
+        """Show the step, its loss, the throughput in units per second, and the seconds until
+        the last `train` stage ends."""
 
     def line(self, text: str, left: float = 0.0) -> None:
-        print(_line(self._prefix, text, left), flush=True)
+        """Print a line of the log, with the same seconds, if any."""
+        self._print(self._prefix + text + (f" | {duration(left)} to train" if left >= 0.5 else ""))
+
+    def _print(self, text: str) -> None:
+        print(text, flush=True)
 
 
-class LiveBar:
+class LiveBar(Console):
     """For a terminal: a progress bar with loss, throughput and training time left, below the
     lines."""
 
     def __init__(self, title: str, prefix: str, steps: int, start: int, unit: str):
-        self._prefix, self._unit = prefix, unit
+        super().__init__(prefix)
+        self._unit = unit
         self._progress = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None),
@@ -63,7 +54,7 @@ class LiveBar:
         )
         self._task = self._progress.add_task(title, total=steps, completed=start, state="")
 
-    def __enter__(self) -> "LiveBar":
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 
@@ -74,9 +65,8 @@ class LiveBar:
         state = f"loss {loss:.3f} {rate:,.0f} {self._unit}/s {duration(left)} to train"
         self._progress.update(self._task, completed=step, state=state)
 
-    def line(self, text: str, left: float = 0.0) -> None:
-        said = _line(self._prefix, text, left)
-        self._progress.console.print(said, markup=False, highlight=False)
+    def _print(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False)
 
 
 def open_console(title: str, steps: int, start: int, unit: str) -> Console:
@@ -88,7 +78,7 @@ def open_console(title: str, steps: int, start: int, unit: str) -> Console:
     prefix = f"{seed} | " if seed else ""
     if sys.stdout.isatty():
         return LiveBar(title, prefix, steps, start, unit)
-    return Lines(prefix)
+    return Console(prefix)
 
 
 @contextmanager
@@ -101,7 +91,3 @@ def alive(doing: str) -> Iterator[None]:
     else:
         print(f"{doing} ...", file=sys.stderr, flush=True)
         yield
-
-
-def _line(prefix: str, text: str, left: float) -> str:
-    return prefix + text + (f" | {duration(left)} to train" if left >= 0.5 else "")

@@ -49,11 +49,11 @@ def put(
             "ended": int(time.time() * 1000),
         }
         (fresh / ENTRY).write_text(json.dumps(entry), "utf-8")
-        forget(stage, identity.training_id)
+        discard(stage, identity.training_id)
         os.replace(fresh, _entry(stage, identity.training_id))
 
 
-def forget(stage: str, training_id: str) -> None:
+def discard(stage: str, training_id: str) -> None:
     """Remove what an interrupted run left here; the run has logged it again."""
     shutil.rmtree(_entry(stage, training_id), ignore_errors=True)
 

@@ -79,7 +79,7 @@ class Tracker:
         if self._reachable:
             self._send(lambda: self._run.close(status))
         if self._reachable:
-            outbox.forget(self._stage, self.training_id)
+            outbox.discard(self._stage, self.training_id)
         else:
             kept = [(name, arguments) for (name, _), arguments in self._operations.items()]
             try:

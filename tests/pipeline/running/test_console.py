@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console as Terminal
 
 from pipeline.running import console
-from pipeline.running.console import Lines, LiveBar, alive
+from pipeline.running.console import Console, LiveBar, alive
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_the_bar_is_one_line_of_80_columns_with_all_its_metrics(bar):
 
 
 def test_lines_tell_the_seed_and_the_training_time_left(capsys):
-    lines = Lines("seed 12 | ")
+    lines = Console("seed 12 | ")
     lines.line("Epoch: 142 | train_loss: 1.1000 | train_acc: 0.5000", 3765)
     lines.line("after step 99999 | test_loss: 1.0538 | test_acc: 0.5417")
     first, second = capsys.readouterr().out.splitlines()

@@ -45,7 +45,7 @@ def outputs(project, name):
     return [file.read_bytes() for file in files]
 
 
-def forget(project):
+def remove_checkpoints(project):
     """Remove the checkpoint of a training."""
     shutil.rmtree(project / ".checkpoints")
 
@@ -65,7 +65,7 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(
     prepare(small, name)
     train(small, name, 0)
     expected = outputs(project, name)
-    forget(project)
+    remove_checkpoints(project)
 
     save, saved = Checkpoint.save, []
 
@@ -93,7 +93,7 @@ def test_a_signal_saves_the_step_at_hand_and_costs_nothing(small, project):
     prepare(params, "gpt")
     train(params, "gpt", 0)
     expected = outputs(project, "gpt")
-    forget(project)
+    remove_checkpoints(project)
     with open("params.yaml", "w") as file:
         YAML().dump(params.content(), file)
     command = [sys.executable, "-m", "pipeline", "train", "--model", "gpt"]
