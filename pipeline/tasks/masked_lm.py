@@ -10,7 +10,7 @@ from torch import Tensor
 import transformer
 from pipeline.parameters.masked_lm import MaskedLMSection, Masking
 from pipeline.tasks import reference
-from pipeline.tasks.masking import hide
+from pipeline.tasks.masking import mask_tokens
 from pipeline.tasks.sampled_softmax import sampler, scored_words
 from pipeline.tasks.text import EXAMPLES, Tokens, consecutive_windows, evenly
 from pipeline.training.randomness import fixed_generator
@@ -43,13 +43,13 @@ class MaskedLM(Task[MaskedLMSection]):
         # A fixed masking for each text, equal in all evaluations and runs.
         masking = self.section.objective.evaluation_masking
         train = evenly(examples.all(), TRAIN_SEQUENCES)
-        self.train = self._hide(train, masking, fixed_generator("train evaluation masking"))
+        self.train = self._mask(train, masking, fixed_generator("train evaluation masking"))
         self.held_out = None
         self.watched, self.headline = "train_loss", ("train_loss",)
         if len(self.tokens.validation):
             held_out = consecutive_windows(self.tokens.validation, self.tokens.length)
             random = fixed_generator("validation masking")
-            self.held_out = self._hide(held_out, masking, random)
+            self.held_out = self._mask(held_out, masking, random)
             self.watched, self.headline = "loss", ("train_loss", "loss", "top1")
 
     @staticmethod
@@ -81,15 +81,15 @@ class MaskedLM(Task[MaskedLMSection]):
     def batch(self, step: int) -> Batch:
         sequences = self.draw(step, self.batch_size, self.seed)
         masking = self.section.objective.masking
-        return self._hide(sequences, masking, self.generator("masking", step))
+        return self._mask(sequences, masking, self.generator("masking", step))
 
     def weight(self, batch: Batch) -> int:
         return int(batch["hidden"].sum())
 
-    def _hide(self, sequences: Tensor, masking: Masking, random: torch.Generator) -> Batch:
+    def _mask(self, sequences: Tensor, masking: Masking, random: torch.Generator) -> Batch:
         """See `masking.hide`."""
         mask = self.tokens.meta["special"]["mask"]
-        return hide(sequences, masking, mask, self.tokens.vocabulary_size, random)
+        return mask_tokens(sequences, masking, mask, self.tokens.vocabulary_size, random)
 
     def model_inputs(self, batch: Batch) -> dict[str, Any]:
         return {"inputs": batch["inputs"], "head_inputs": {"indices": self._places(batch)}}

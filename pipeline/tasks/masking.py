@@ -55,7 +55,7 @@ REPLACEMENTS: dict[str, Callable[[Tensor, int, int, Generator], Tensor]] = {
 }
 
 
-def hide(
+def mask_tokens(
     sequences: Tensor, masking: Masking, mask: int, vocabulary_size: int, random: Generator
 ) -> dict[str, Tensor]:
     """A batch of masked sequences.

@@ -1,4 +1,8 @@
-"""Copies results to MLflow, for browsing and comparing. The record is what the stages write."""
+"""Copies results to MLflow, for browsing and comparing. The record is what the stages write.
+
+May import `running` and `training`, and what describes a run; nothing here decides a weight, and a
+training never depends on whether MLflow works.
+"""
 
 from pipeline.tracking.tracker import Tracker, mark_killed
 from pipeline.tracking.trained_model import TrainedModel

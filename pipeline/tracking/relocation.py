@@ -3,7 +3,6 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 # Columns with paths, by table.
 LOCATIONS = {
@@ -29,26 +28,12 @@ def relocate(database: Path, experiment: str, artifacts: Path) -> bool:
         found = connection.execute(query, (experiment,)).fetchone()
         if found is None or found[0] == artifacts.as_uri():
             return False
+        former, now = found[0], artifacts.as_uri()
         for table, columns in LOCATIONS.items():
             for column in columns:
-                _relocate(connection, table, column, found[0], artifacts.as_uri())
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                    f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                    (now, len(former) + 1, former, len(former) + 1, f"{former}/"),
+                )
     return True
-
-
-def _relocate(
-    connection: sqlite3.Connection, table: str, column: str, former: str, now: str
-) -> None:
-    places = connection.execute(
-        f"SELECT DISTINCT {column} FROM {table} WHERE {column} = ? OR substr({column}, 1, ?) = ?",
-        (former, len(former) + 1, f"{former}/"),
-    ).fetchall()
-    for (place,) in places:
-        moved = now + place[len(former) :]
-        # If the database was copied without its files, keep the paths of the original.
-        if place == former or _path(moved).exists() or not _path(place).exists():
-            connection.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?",
-                               (moved, place))  # fmt: skip
-
-
-def _path(address: str) -> Path:
-    return Path(unquote(urlsplit(address).path))

@@ -3,7 +3,7 @@
 It needs only the folder of the report: metrics.json has the parameters, the fingerprint of the
 data, the metrics and the checksums of the weights; the curves are beside it. It also computes again
 what the report derives from its own metrics and curves. It writes only to the cache of downloads
-and to a temporary folder.
+and to a temporary folder. May import every other package; only the commands import this one.
 """
 
 import contextlib

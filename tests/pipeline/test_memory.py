@@ -12,7 +12,7 @@ from pipeline.errors import reports_errors
     [lambda: bytearray(10**17), lambda: np.ones(10**15), lambda: torch.empty(10**15)],
     ids=["Python", "NumPy", "torch"],
 )
-def test_too_much_memory_is_told_without_a_traceback(ask, capsys):
+def test_too_much_memory_is_reported_without_a_traceback(ask, capsys):
     with pytest.raises(SystemExit) as ended:
         reports_errors(ask)()
     assert ended.value.code == 1

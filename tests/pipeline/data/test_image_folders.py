@@ -48,7 +48,7 @@ def test_files_of_other_systems_are_no_images(own, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_files_that_are_no_images_by_their_names_are_told(own, capsys):
+def test_files_that_are_no_images_by_their_names_are_reported(own, capsys):
     (own / "a" / "notes.txt").write_text("x")
     (own / "a" / "0.heic").write_text("x")
     (own / "b" / "elsewhere").symlink_to(own / "a")
@@ -204,7 +204,7 @@ def test_trains_may_be_a_class(own):
     assert sorted(set(labels(own))) == ["a", "b", "train"]
 
 
-def test_images_beside_the_classes_are_told(own, capsys):
+def test_images_beside_the_classes_are_reported(own, capsys):
     picture(own / "cover.png", 1)
     assert len(labels(own)) == 6
     said = " ".join(capsys.readouterr().out.split())

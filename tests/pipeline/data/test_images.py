@@ -144,7 +144,7 @@ def test_classes_that_differ_between_the_splits(project):
         images.encode(data("own"))
 
 
-def test_a_rare_class_that_a_split_leaves_empty_is_told_with_its_numbers(project):
+def test_a_rare_class_that_a_split_leaves_empty_is_reported_with_its_numbers(project):
     own_folder(project)
     for number in range(2):
         picture(project / "own" / "rare" / f"{number}.png")
@@ -168,7 +168,7 @@ def test_of_many_rare_classes_some_are_named(project):
         images.encode(data("own"))
 
 
-def test_test_images_that_are_copies_of_training_images_are_told(project, capsys):
+def test_test_images_that_are_copies_of_training_images_are_reported(project, capsys):
     for split in ("train", "val"):
         for name, shade in (("a", 1), ("b", 2)):
             picture(project / "own" / split / name / "same.png", shade)

@@ -32,7 +32,7 @@ def said(project, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("content", [CHINESE, JAPANESE, THAI, ENGLISH + CHINESE])
-def test_clauses_that_are_taken_for_words_are_told(said, content):
+def test_clauses_that_are_taken_for_words_are_reported(said, content):
     out = said(content, "word")
     assert out.startswith("note: own.txt: ") and out.count("note: ") == 1
     assert "scripts without spaces between words" in out and "'char' suits this text" in out
@@ -45,7 +45,7 @@ def test_scripts_with_spaces_get_no_note(said, content):
 
 
 @pytest.mark.parametrize("content", [RUSSIAN, FINNISH])
-def test_a_language_that_falls_to_pieces_is_told(said, content):
+def test_a_language_that_falls_to_pieces_is_reported(said, content):
     out = said(content, "wordpiece")
     assert "tokens per word: the vocabulary of the tokenizer 'wordpiece' is English" in out
 

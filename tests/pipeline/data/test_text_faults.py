@@ -138,7 +138,7 @@ def vocabulary(project, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(ROOT))
 
 
-def test_words_that_the_vocabulary_does_not_know_are_told(project, vocabulary, capsys):
+def test_words_that_the_vocabulary_does_not_know_are_reported(project, vocabulary, capsys):
     (project / "own.txt").write_text("to be naïve 中 " * 20 + "to 🍕 be")
     tensors, meta, tokenizer = text.encode(data("wordpiece"))
     everything = tensors["train"].tolist() + tensors["validation"].tolist()

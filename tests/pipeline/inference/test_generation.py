@@ -105,13 +105,13 @@ def test_defaults_are_those_of_transformers(folder):
     ],
     ids=str,
 )
-def test_a_mistake_is_told_in_a_line(folder, values, message):
+def test_a_mistake_is_reported_in_a_line(folder, values, message):
     with pytest.raises(UserError) as caught:
         read_generation(folder(values))
     assert str(caught.value) == f"{folder(values) / 'generation_config.json'}: {message}"
 
 
-def test_generate_does_as_the_folder_says_unless_it_is_told_otherwise(built, run, project):
+def test_generate_does_as_the_folder_says_unless_it_is_reported_otherwise(built, run, project):
     run("export", "--model", "gpt", "gpt2")
     path = Path("gpt2/generation_config.json")
     command = ("generate", "--prompt", "the king and", "--tokens", 5, "--from", "gpt2")

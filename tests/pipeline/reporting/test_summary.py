@@ -52,7 +52,7 @@ def test_the_result_of_a_queued_experiment_is_applied(judged, capsys, monkeypatc
     assert capsys.readouterr().out.endswith("./run dvc exp apply taut-toad\n")
 
 
-def test_the_time_of_the_whole_run_is_told(judged, capsys, monkeypatch):
+def test_the_time_of_the_whole_run_is_reported(judged, capsys, monkeypatch):
     class Dvc:
         def create_time(self) -> float:
             return time.time() - 372

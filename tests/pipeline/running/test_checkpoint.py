@@ -37,7 +37,7 @@ def test_what_is_saved_is_loaded(project):
         assert not list(checkpoint.folder.glob("*.tmp"))
 
 
-def test_the_other_trainer_is_locked_out_and_told_whom(project, impatient):
+def test_the_other_trainer_is_locked_out_and_reported_whom(project, impatient):
     with (
         Checkpoint("gpt", "0123"),
         pytest.raises(UserError, match=rf"process {os.getpid()} is training the same model"),

@@ -45,7 +45,7 @@ def test_lines_tell_the_seed_and_the_training_time_left(capsys):
     assert max(len(first), len(second)) <= 80
 
 
-def test_seeds_are_told_where_there_are_several(capsys):
+def test_seeds_are_reported_where_there_are_several(capsys):
     for title in ("bert", "bert, seed 1"):
         with console.open_console(title, 10, 0, "tokens") as opened:
             opened.line("it: 10")

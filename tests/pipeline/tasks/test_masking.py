@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipeline.parameters.masked_lm import Masking
-from pipeline.tasks.masking import hide
+from pipeline.tasks.masking import mask_tokens
 from pipeline.training.randomness import fixed_generator
 
 VOCABULARY, MASK = 50, 2
@@ -13,7 +13,7 @@ SEQUENCES = torch.randint(3, VOCABULARY, (20_000, 8), generator=torch.Generator(
 
 def masked(fraction: float, selection: str, replacement: str) -> dict[str, torch.Tensor]:
     masking = Masking(fraction=fraction, selection=selection, replacement=replacement)
-    return hide(SEQUENCES, masking, MASK, VOCABULARY, fixed_generator("test"))
+    return mask_tokens(SEQUENCES, masking, MASK, VOCABULARY, fixed_generator("test"))
 
 
 @pytest.mark.parametrize("selection", ["exact", "independent"])
@@ -42,7 +42,7 @@ def test_independent_hides_a_binomial_number():
 
 def test_independent_leaves_no_batch_without_a_hidden_token():
     masking = Masking(fraction=1e-9, selection="independent", replacement="mask")
-    batch = hide(SEQUENCES[:2], masking, MASK, VOCABULARY, fixed_generator("test"))
+    batch = mask_tokens(SEQUENCES[:2], masking, MASK, VOCABULARY, fixed_generator("test"))
     assert batch["hidden"].sum() == 1
 
 

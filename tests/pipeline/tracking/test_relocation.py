@@ -69,20 +69,6 @@ def test_a_clone_that_is_copied_has_runs_of_its_own(small, trained, monkeypatch)
     assert sorted(trained.rglob("*")) == before
 
 
-def test_a_database_that_is_copied_without_files_finds_them_where_they_are(
-    small, trained, monkeypatch
-):
-    other = trained.with_name("other")
-    other.mkdir()
-    shutil.copy(trained / "mlflow.db", other)
-    enter(other, monkeypatch)
-    (old,) = mlflow.search_runs([store.experiment_id()], output_format="list")
-    assert place_of(old, "predictions/metrics.json").startswith(trained.as_uri())
-    with Tracker("train", small, "gpt", 0) as tracker:
-        pass
-    assert mlflow.get_run(tracker.run_id).info.artifact_uri.startswith(other.as_uri())
-
-
 def test_a_database_in_its_place_is_left_alone(trained):
     before = (trained / "mlflow.db").read_bytes()
     assert not relocate(store.database(), store.EXPERIMENT, store.artifacts())

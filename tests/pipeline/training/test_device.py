@@ -12,7 +12,7 @@ from pipeline.training import device as devices
     [(None, "; use auto or cpu, or `rm -r .venv && TORCH_BUILD=cuda ./run`"),
      ("13.0", "; use auto or cpu")],
 )  # fmt: skip
-def test_a_gpu_that_is_not_seen_is_told_with_what_to_do(monkeypatch, build, advice):
+def test_a_gpu_that_is_not_seen_is_reported_with_what_to_do(monkeypatch, build, advice):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", build)
     with pytest.raises(UserError) as caught:

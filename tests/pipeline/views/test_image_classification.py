@@ -132,7 +132,7 @@ def test_names_that_do_not_fit_the_classes_are_refused(built, run, labels):
         ([IMAGE, "--from", "cropped"], "do_center_crop: True: not supported; expected False"),
     ],
 )
-def test_a_mistake_is_told_in_a_line(built, run, project, paths, message):
+def test_a_mistake_is_reported_in_a_line(built, run, project, paths, message):
     run("export", "--model", "gpt", "gpt2")
     run("export", "--model", "vit", "unprepared")
     (project / "unprepared" / "preprocessor_config.json").unlink()

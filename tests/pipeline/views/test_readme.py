@@ -41,7 +41,7 @@ def test_the_samples_of_an_export_run(built, run, project, name):
     assert others == ([""] if name == "bert" else [])
 
 
-def test_images_that_become_colours_are_told(built, run, project):
+def test_images_that_become_colours_are_reported(built, run, project):
     run("export", "--model", "vit", "colours")
     meta, config = Path("data/vit/meta.json"), Path("models/vit/seed-0/config.json")
     grey = {"channels": 1, "mean": [0.4], "std": [0.3]}

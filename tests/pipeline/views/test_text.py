@@ -60,7 +60,7 @@ def test_fill_mask_shows_words_with_probabilities(built, run):
     assert all(line.split()[1] in vocabulary for line in lines[1:4])
 
 
-def test_unknown_words_are_told_and_do_not_stick_to_the_next_one(built, run):
+def test_unknown_words_are_reported_and_do_not_stick_to_the_next_one(built, run):
     first = run("generate", "--prompt", "zorblax quux", "--tokens", 5)
     assert first.stdout.startswith("zorblax quux ")
     words = first.stdout.removeprefix("zorblax quux ").split()
@@ -214,7 +214,7 @@ def test_a_text_ends_where_its_generation_config_says(built, run, project):
     assert "generation_config.json: eos_token_id: 'the': expected one token id" in output
 
 
-def test_a_tokenizer_of_more_tokens_than_the_model_has_is_told(built, run, project):
+def test_a_tokenizer_of_more_tokens_than_the_model_has_is_reported(built, run, project):
     run("export", "--model", "gpt", "gpt2")
     path = Path("gpt2/tokenizer.json")
     content = json.loads(path.read_text())
@@ -226,7 +226,7 @@ def test_a_tokenizer_of_more_tokens_than_the_model_has_is_told(built, run, proje
     assert run("generate", "--prompt", PROMPT, "--from", "gpt2").output.startswith(PROMPT)
 
 
-def test_a_text_that_the_tokenizer_has_no_token_for_is_told(built, run, project):
+def test_a_text_that_the_tokenizer_has_no_token_for_is_reported(built, run, project):
     run("export", "--model", "gpt", "gpt2")
     path = Path("gpt2/tokenizer.json")
     path.write_text(path.read_text().replace('"unk_token": "[UNK]"', '"unk_token": "<unk>"'))
@@ -283,7 +283,7 @@ def test_the_context_is_that_of_the_model(built, run, project):
         (["generate", "--prompt", "a", "--from", "bare"], "no tokenizer: expected tokenizer.json"),
     ],
 )
-def test_a_mistake_is_told_in_a_line(built, run, project, command, message):
+def test_a_mistake_is_reported_in_a_line(built, run, project, command, message):
     run("export", "--model", "gpt", project / "gpt2")
     run("export", "--model", "gpt", project / "bare")
     (project / "bare" / "tokenizer.json").unlink()

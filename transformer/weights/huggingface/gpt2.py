@@ -16,7 +16,7 @@ from transformer.weights.huggingface.config import Config
 from transformer.weights.huggingface.inspection import Inspection
 from transformer.weights.huggingface.tensors import (
     is_causal_mask,
-    is_hiding,
+    is_mask_value,
     with_prefix,
     without_constants,
     without_copies,
@@ -43,7 +43,7 @@ def clean(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
     constants = {}
     for i in range(config.count("n_layer")):
         constants[f"{LAYERS}{i}.attn.bias"] = is_causal_mask(config.count("n_positions", 1024))
-        constants[f"{LAYERS}{i}.attn.masked_bias"] = is_hiding
+        constants[f"{LAYERS}{i}.attn.masked_bias"] = is_mask_value
     tensors = without_constants(tensors, constants)
     if config.flag("tie_word_embeddings", True):
         return without_copies(tensors, {"lm_head.weight": "transformer.wte.weight"})

@@ -57,7 +57,7 @@ def is_causal_mask(length: int) -> Callable[[Tensor], bool]:
     return lambda tensor: torch.equal(tensor.bool(), mask) and bool((tensor <= 1).all())
 
 
-def is_hiding(tensor: Tensor) -> bool:
+def is_mask_value(tensor: Tensor) -> bool:
     """Check a tensor of any shape for numbers so low that a softmax gives them no weight."""
     return bool((tensor <= -1e4).all())
 
