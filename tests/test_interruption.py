@@ -13,6 +13,8 @@ from ruamel.yaml import YAML
 from tests import interruption, repository
 from tests.interruption import STAGE, STEPS, WAYS, interrupt, outputs, runs, series, steps_resumed
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
@@ -28,7 +30,6 @@ def killed(tmp_path):
     return interruption.prepare(tmp_path / "benchmark")
 
 
-@pytest.mark.long
 def test_kills_leave_no_trace(whole, killed):
     tally, _ = interrupt(killed, ["dvc", "repro", STAGE], len(WAYS), seed=1)
     print(tally)
@@ -69,7 +70,6 @@ def test_a_signal_before_the_first_checkpoint_loses_nothing(whole, tmp_path, num
     assert ours.items() < theirs.items()
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("way", ["exp run", "exp run --temp", "queue"])
 def test_an_experiment_goes_on_as_well(whole, killed, way):
     """A killed experiment continues from its checkpoint to the same result."""

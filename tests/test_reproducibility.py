@@ -13,6 +13,8 @@ from tests.conftest import MODELS
 from tests.interruption import runs
 from tests.repository import run, stages_run
 
+pytestmark = pytest.mark.long
+
 # Files that differ between equal runs, and files outside all stages.
 STATE = (".cache", ".checkpoints", ".records", ".dvc", ".git", "mlartifacts", "mlflow.db")
 
