@@ -12,7 +12,7 @@ import torch
 from ruamel.yaml import YAML
 
 from pipeline.errors import UserError
-from pipeline.paths import REPORTS, model_dir, models_dir, results_dir
+from pipeline.paths import REPORTS, model_dir, models_dir
 from pipeline.running.checkpoint import Checkpoint
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
@@ -92,13 +92,12 @@ def test_weights_and_curves_that_do_not_fit(small, project):
     train(small, "gpt", 0)
     expected = (model_dir("gpt", 0) / "model.safetensors").read_bytes()
     shutil.rmtree(project / ".checkpoints")
-    for folder in (models_dir("gpt"), results_dir("gpt")):
-        with small_disk(folder, 4):
-            result = pipeline(small, "train", "--model", "gpt")
-        assert result.returncode == 1
-        assert "No space left on device" in result.stderr
-        assert "free some space, then run the same command again" in result.stderr
-        assert "Traceback" not in result.stderr
+    with small_disk(models_dir("gpt"), 4):
+        result = pipeline(small, "train", "--model", "gpt")
+    assert result.returncode == 1
+    assert "No space left on device" in result.stderr
+    assert "free some space, then run the same command again" in result.stderr
+    assert "Traceback" not in result.stderr
     result = pipeline(small, "train", "--model", "gpt")
     assert result.returncode == 0
     assert "continues after step 8" in result.stdout
