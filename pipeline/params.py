@@ -38,13 +38,13 @@ def _distinct(values: list[Any]) -> list[Any]:
 class Params(Section):
     """The whole of params.yaml.
 
-    models: the sections to run, in this order. seeds: each model is trained once for each.
+    model_names: the sections to run, in this order. seeds: each model is trained once for each.
     model, train: what all models share.
     sections: of all models, also those that are not run. raw: the content of the file.
     """
 
     profile: str = Field(pattern=PROFILE_NAME)
-    models: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
+    model_names: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
     seeds: Annotated[list[Seed], Field(min_length=1, max_length=1_000), AfterValidator(_distinct)]
     threads: int = Field(gt=0, le=1_024)
     device: Literal["auto", "cpu", "cuda"]
@@ -69,7 +69,7 @@ class Params(Section):
         Raises:
             UserError: no model has this task.
         """
-        names = [*self.models, *self.sections]
+        names = [*self.model_names, *self.sections]
         found = next((name for name in names if self.sections[name].task == task), None)
         if found is None:
             raise UserError(f"params.yaml has no model with `task: {task}`")
@@ -116,9 +116,9 @@ def validate(raw: dict[str, Any], path: Path = PARAMS) -> Params:
     content = {key: raw[key] for key in TOP if key in raw}
     content |= {"sections": {k: v for k, v in sections.items() if v}, "raw": copy.deepcopy(raw)}
     params = _check(Params, content, lambda *keys: ".".join(map(str, keys)), errors)
-    if isinstance(raw.get("models"), list):
-        missing = [name for name in raw["models"] if name not in models]
-        errors += [f"models: no section {name!r}; {_hint(name, models)}" for name in missing]
+    if isinstance(raw.get("model_names"), list):
+        missing = [name for name in raw["model_names"] if name not in models]
+        errors += [f"model_names: no section {name!r}; {_hint(name, models)}" for name in missing]
     if params and not errors:
         return params
     errors = list(dict.fromkeys(errors))  # a shared key may be wrong for each model

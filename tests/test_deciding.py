@@ -89,4 +89,4 @@ def test_the_parameters_of_a_training_are_those_that_dvc_tracks(raw):
                 found = [path for path in (f"{name}.{part}.{key}", f"{part}.{key}") if path in ours]
                 assert len(found) == 1 and ours[found[0]] == value, key
         assert {f"{name}.data.{key}" for key in flatten(raw[name]["data"])} <= ours.keys()
-        assert "profile" not in ours and "models" not in ours
+        assert "profile" not in ours and "model_names" not in ours

@@ -115,7 +115,7 @@ def test_every_parameter_is_tracked_by_a_stage_that_does_work():
         for name in MODELS
     }
     # The stages themselves: their matrix. The profile is only a name, which the report prints.
-    tracked |= {"models", "seeds", "profile"}
+    tracked |= {"model_names", "seeds", "profile"}
     for key in flatten(load("params.yaml")):
         assert any(key == each or key.startswith(f"{each}.") for each in tracked), key
 

@@ -140,7 +140,9 @@ def test_another_seed_trains_that_seed_alone(clone):
     """And a list of models leaves the others out."""
     before = len(trainings(clone))
     file = clone / "params.yaml"
-    file.write_text(re.sub(r"^models: .*", "models: [gpt]", file.read_text(), flags=re.MULTILINE))
+    file.write_text(
+        re.sub(r"^model_names: .*", "model_names: [gpt]", file.read_text(), flags=re.MULTILINE)
+    )
     output = run(clone, "dvc", "exp", "run", "--name", "seeds", "-S", "seeds=[0,1]")
     assert stages_run(output) == ["train@gpt-1", "evaluate@gpt-1", "aggregate@gpt", "report"]
     assert len(trainings(clone)) == before + 1

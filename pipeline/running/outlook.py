@@ -15,7 +15,7 @@ def after(params: Params, name: str, seed: int) -> float:
     These are the later ones if `dvc` runs the whole pipeline, except those in DVC's cache.
     """
     own, rest = 0.0, 0.0
-    trainings = [(each, s) for each in params.models for s in params.seeds]
+    trainings = [(each, s) for each in params.model_names for s in params.seeds]
     if (name, seed) not in trainings or not progress.whole():
         return 0.0
     for model, each in trainings[trainings.index((name, seed)) :]:

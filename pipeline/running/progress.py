@@ -11,7 +11,7 @@ KINDS = ("prepare", "train", "evaluate", "aggregate", "report")
 
 def stages(params: Params) -> list[str]:
     """The stages by their names in dvc.yaml, in the order in which `dvc repro` runs them."""
-    models = params.models
+    models = params.model_names
     trainings = [f"{name}-{seed}" for name in models for seed in params.seeds]
     return [
         *(f"prepare@{name}" for name in models),

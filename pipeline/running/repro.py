@@ -22,7 +22,7 @@ def repro(params: Params, jobs: int) -> None:
         UserError: a stage or a training failed.
     """
     # One call for each stage: DVC runs several targets in another order, also in dvc.lock.
-    for name in params.models:
+    for name in params.model_names:
         _dvc("repro", f"prepare@{name}")
     waiting = pending(params)
     # More checkpoints than KEPT would push out the first ones before DVC has read them.
@@ -42,7 +42,7 @@ def pending(params: Params) -> list[tuple[str, int]]:
     outputs are not in the workspace."""
     found = subprocess.run(["dvc", "status", "--json"], capture_output=True, text=True, check=True)
     changed = json.loads(found.stdout)
-    every = [(name, seed) for name in params.models for seed in params.seeds]
+    every = [(name, seed) for name in params.model_names for seed in params.seeds]
     return [(name, seed) for name, seed in every if f"train@{name}-{seed}" in changed]
 
 

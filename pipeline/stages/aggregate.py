@@ -61,7 +61,7 @@ def remove_unused(params: Params) -> None:
     """Remove models and predictions of other models and seeds, from an earlier run: the folders
     above them are dependencies of this stage and of `report`."""
     for folder, of_model in ((MODELS, models_dir), (PREDICTIONS, predictions_dir)):
-        used = {of_model(name) for name in params.models}
+        used = {of_model(name) for name in params.model_names}
         for other in folder.glob("*"):
             if other not in used and other.is_dir():
                 shutil.rmtree(other)

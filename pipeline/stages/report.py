@@ -29,10 +29,11 @@ def report(params: Params) -> None:
             reports/targets.yaml is not valid.
     """
     remove_unused(params)
-    for name in params.models:
+    for name in params.model_names:
         provenance.check_results(params, name)
     found = {
-        name: results.load(name, params.section(name).task, params.seeds) for name in params.models
+        name: results.load(name, params.section(name).task, params.seeds)
+        for name in params.model_names
     }
     wanted = targets.about({name: result.data for name, result in found.items()})
     for name, of_model in wanted.items():
@@ -59,7 +60,7 @@ def report(params: Params) -> None:
     for name, result in found.items():
         pictures.draw(result, wanted.get(name), folder)
     summary.show(made)
-    for name in params.models:
+    for name in params.model_names:
         for index, seed in enumerate(params.seeds):
             trained = tracking.TrainedModel(params, name, seed)
             with trained.tracker("report") as tracker:

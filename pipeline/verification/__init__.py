@@ -67,9 +67,9 @@ def verify(folder: Path, only: str | None, steps: int | None) -> bool:
     contradictions = derived.report_contradictions(report, content, params)
     _print_contradictions(contradictions)
     everything = not contradictions
-    if only and only not in params.models:
-        raise UserError(f"{folder}: a report on {listed(params.models)}, not on {only}")
-    for name in [only] if only else params.models:
+    if only and only not in params.model_names:
+        raise UserError(f"{folder}: a report on {listed(params.model_names)}, not on {only}")
+    for name in [only] if only else params.model_names:
         model = report.models[name]
         with _without_output(name, steps):
             found = _verify(params, model, folder / name, name, steps)

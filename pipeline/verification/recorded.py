@@ -23,7 +23,7 @@ def read(file: Path) -> tuple[Report, dict[str, Any], Params]:
     try:
         report = schema.parse(content)
         params = validate(report.params, file)
-        for name in params.models:
+        for name in params.model_names:
             trainings = report.models[name].trainings if name in report.models else []
             if [training.seed for training in trainings] != params.seeds:
                 raise UserError(f"models.{name}: not a training for each of {params.seeds}")

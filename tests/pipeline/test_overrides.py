@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from pipeline import overrides
+from pipeline import overrides, yaml_file
 from pipeline.errors import ParamsError
+from pipeline.params import load
 from tests.conftest import ROOT
 
 
@@ -26,7 +27,7 @@ def clone(project):
         ["model.n_layer=3", "gpt.train.lr=1e-05"],
         ["+profile=smoke"],
         ["+bert.model.n_layer=2", "~gpt.model.dropout"],
-        ["seeds=[0,1,2]"],
+        ["seeds=[0,1,2]", "model_names=[gpt]", "device=cpu"],
         ["gpt.data.text='data/own/it\\'s mine.txt'"],
         ["model.n_layer=2,4,6", "gpt.train.lr=0.1,0.2"],
         ["dvc.yaml:stages.report.desc=words"],
@@ -34,6 +35,15 @@ def clone(project):
 )
 def test_what_dvc_and_the_stages_accept(clone, good):
     overrides.check(good)
+
+
+def test_no_key_is_the_name_of_a_folder():
+    """Hydra takes such a folder for a group of files, and refuses a value."""
+    stages = yaml_file.read(ROOT / "dvc.yaml")["stages"].values()
+    outputs = {str(each).split("/")[0] for stage in stages for each in stage.get("outs", [])}
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    assert "models" in outputs
+    assert not (outputs | folders - {"profile"}) & set(load(ROOT / "params.yaml").content())
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,9 @@ def test_a_shared_key_of_the_recipe_is_overridden_by_a_models_own(raw):
 def test_a_second_model_of_a_task_is_an_entry(raw):
     raw["bert_large"] = copy.deepcopy(raw["bert"])
     raw["bert_large"]["model"]["n_layer"] = 8
-    raw["models"] = ["bert_large", "vit"]
+    raw["model_names"] = ["bert_large", "vit"]
     params = validate(raw)
-    assert params.models == ["bert_large", "vit"]
+    assert params.model_names == ["bert_large", "vit"]
     assert params.section("bert_large").architecture.n_layer == 8
     assert params.section("bert").architecture.n_layer == 4
     assert params.of_task("masked_lm") == "bert_large"
@@ -84,10 +84,10 @@ def test_a_second_model_of_a_task_is_an_entry(raw):
     [
         ("bert.task", "masked_ml", "bert.task: no task 'masked_ml'; did you mean 'masked_lm'?"),
         ("bert.task", 3, "bert.task: no task 3; known: masked_lm, causal_lm, image_classification"),
-        ("models", ["brt"], "models: no section 'brt'; did you mean 'bert'?"),
-        ("models", ["model"], "models: no section 'model'"),
-        ("models", [], "models: list should have at least 1 item"),
-        ("models", ["bert", "bert"], "models: one is listed twice"),
+        ("model_names", ["brt"], "model_names: no section 'brt'; did you mean 'bert'?"),
+        ("model_names", ["model"], "model_names: no section 'model'"),
+        ("model_names", [], "model_names: list should have at least 1 item"),
+        ("model_names", ["bert", "bert"], "model_names: one is listed twice"),
         ("own", {"task": "masked_lm"}, "own: the name of a model should be lower-case letters"),
         ("a-b", {"task": "masked_lm"}, "a-b: the name of a model should be lower-case letters"),
         ("seed", 1, "seed: unknown key; did you mean 'seeds'?"),

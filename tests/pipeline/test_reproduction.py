@@ -209,8 +209,8 @@ def another(dice: random.Random, key: str, value: Any) -> Any:
         return dice.choice([1e-05, 0.5, dice.random() * 10 ** -dice.randrange(1, 12)])
     if key == "betas":
         return [dice.random(), 0.5]
-    if key in ("models", "seeds"):
-        return dice.sample({"models": MODELS, "seeds": range(9)}[key], 2)
+    if key in ("model_names", "seeds"):
+        return dice.sample({"model_names": MODELS, "seeds": range(9)}[key], 2)
     return hostile(dice)
 
 
