@@ -34,7 +34,9 @@ def _code(commit: str | None) -> list[str]:
     if commit is None:
         return ["code: the report does not name its commit"]
     plain = commit.removesuffix("-dirty")
-    command = ["git", "diff", "--quiet", plain, "--", *map(str, deciding.code())]
+    # Without --end-of-options, a report's commit that begins with '-' would be an option of git.
+    command = ["git", "diff", "--quiet", "--end-of-options", plain, "--"]
+    command += map(str, deciding.code())
     code = subprocess.run(command, capture_output=True).returncode
     if code > 1:
         return [f"code: commit {plain[:12]} is not in this clone"]

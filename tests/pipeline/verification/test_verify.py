@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.errors import UserError
 from pipeline.paths import model_dir, read_json, write_json
 from pipeline.running import records
-from pipeline.verification import verify
+from pipeline.verification import environment, verify
 from tests.conftest import MODELS, ROOT
 from tests.pipeline.verification.reports import (
     METRICS,
@@ -193,6 +193,14 @@ def test_other_code_is_a_possible_cause(reported, capsys):
         patch.setenv("GIT_WORK_TREE", str(ROOT))
         assert not verify(REPORT, "gpt", 1)
     assert f"code: not as in commit {old[:12]}" in printed(capsys)
+
+
+def test_a_commit_is_no_option_of_git(project):
+    """Somebody else's report could otherwise empty a file."""
+    Path("precious").write_text("kept")
+    [line] = environment._code("--output=precious")
+    assert line.endswith("is not in this clone")
+    assert Path("precious").read_text() == "kept"
 
 
 def test_the_first_tensor_that_differs_is_named(reported, capsys):
