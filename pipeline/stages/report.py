@@ -59,6 +59,8 @@ def report(params: Params) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for name, result in found.items():
         pictures.draw(result, wanted.get(name), folder)
+        if result.predictions is not None:  # for the plot of DVC
+            result.predictions.to_csv(folder / f"{name}-confusion.csv", index=False)
     summary.show(made)
     for name in params.model_names:
         for index, seed in enumerate(params.seeds):
