@@ -52,12 +52,13 @@ def check(overrides: list[str]) -> None:
 
 def _parse(arguments: list[str]) -> Namespace | None:
     """The arguments as DVC parses them; None if it reports an error or shows help."""
+    from dvc.cli import DvcParserError
     from dvc.cli.parser import get_main_parser
 
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         try:
             return get_main_parser().parse_args(arguments)
-        except (Exception, SystemExit):
+        except (DvcParserError, SystemExit):
             return None
 
 
