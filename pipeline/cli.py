@@ -83,7 +83,7 @@ def stage_command(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """One Transformer, trained as BERT, GPT and ViT.
+    """One Transformer, trained as BERT, GPT, ViT and for letters to sounds.
 
     `dvc repro` runs the stages: prepare, train, evaluate, aggregate, report.
     """
@@ -388,6 +388,24 @@ def classify(paths: tuple[Path, ...], top: int, model: str | None, source: Path 
             click.echo(wrapped(f"{path}: {answer}"))
     if failed:
         sys.exit(1)
+
+
+@main.command()
+@click.argument("word")
+@click.option(
+    "--top", type=click.IntRange(1, 100), default=5, show_default=True, help="How many to show."
+)
+@chosen_option
+@reports_errors
+def pronounce(word: str, top: int, model: str | None) -> None:
+    """Show the likeliest sounds of WORD, by the G2P.
+
+    Sounds are named as in the dictionary of its training: 1 at a vowel is primary stress.
+    """
+    from pipeline.views.grapheme_to_phoneme import pronunciations
+
+    for said, chance in pronunciations(word, _model("grapheme_to_phoneme", model, None), top):
+        click.echo(f"  {chance:6.1%}  {said}")
 
 
 def _model(task: str, name: str | None, source: Path | None) -> str:

@@ -6,6 +6,7 @@ list of tasks; `pipeline/tasks` and `pipeline/views` have a file of the same nam
 
 from pipeline.parameters.base import ModelSection
 from pipeline.parameters.causal_lm import CausalLMSection
+from pipeline.parameters.grapheme_to_phoneme import GraphemeToPhonemeSection
 from pipeline.parameters.image_classification import ImageClassificationSection
 from pipeline.parameters.masked_lm import MaskedLMSection
 
@@ -13,4 +14,5 @@ SECTIONS: dict[str, type[ModelSection]] = {
     "masked_lm": MaskedLMSection,
     "causal_lm": CausalLMSection,
     "image_classification": ImageClassificationSection,
+    "grapheme_to_phoneme": GraphemeToPhonemeSection,
 }
