@@ -165,7 +165,7 @@ class ModelSection(Section):
         Keys are in backticks, by their paths in this section.
         """
         try:
-            self.architecture  # noqa: B018
+            _ = self.architecture
         except ValueError as error:
             yield re.sub(r"`(\w+)`", r"`model.\1`", str(error))
         yield from self.train.inconsistencies()

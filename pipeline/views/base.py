@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pipeline.results import Result
 
@@ -51,7 +51,7 @@ class View(ABC):
     known: str
     drawn: str
     panels: tuple[Panel, ...]
-    rows: dict[str, str]
+    rows: ClassVar[dict[str, str]]
 
     def title(self, name: str) -> str:
         """The title of the model `name`: 'BERT large' of bert_large."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from tokenizers import Tokenizer
@@ -116,7 +116,7 @@ class CausalLMView(View):
     known = "word"
     drawn = "loss by tokens seen"
     panels = (language_model_panel("baseline_loss", "validation"),)
-    rows = {  # noqa: RUF012
+    rows: ClassVar = {
         "train_loss": "training loss (nats)",
         "loss": "validation loss (nats)",
         "perplexity": "validation perplexity",

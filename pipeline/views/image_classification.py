@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -113,7 +113,7 @@ class ImageClassificationView(View):
         _panel("loss", "closing_cross_entropy"),
         _panel("accuracy", "closing_accuracy", (0.0, 1.0)),
     )
-    rows = {  # noqa: RUF012
+    rows: ClassVar = {
         "accuracy": "test accuracy, per image",
         "loss": "test loss, per image (nats)",
         "batch_accuracy": "test accuracy, mean over batches of 32",

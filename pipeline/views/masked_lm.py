@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -85,7 +85,7 @@ class MaskedLMView(View):
     known = "word"
     drawn = "loss by tokens seen"
     panels = (language_model_panel("baseline_train_loss", "held-out"),)
-    rows = {  # noqa: RUF012
+    rows: ClassVar = {
         "loss": "held-out loss (nats)",
         "top1": "held-out accuracy",
         "top5": "held-out top-5 accuracy",
