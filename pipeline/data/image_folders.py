@@ -157,11 +157,13 @@ def _inside(folder: Path) -> list[Path]:
 
 def _walk(folder: Path, size: int, sizes: list[tuple[int, int]]) -> Split:
     """The images of a split, class by class; adds their sizes to `sizes`."""
-    # NFC: macOS may store é as two characters, other systems as one.
-    classes = {
-        unicodedata.normalize("NFC", directory.name): _class_files(directory)
-        for directory in _folders(folder)
-    }
+    classes: dict[str, list[Path]] = {}
+    for directory in _folders(folder):
+        # macOS may store é as two characters, other systems as one.
+        name = unicodedata.normalize("NFC", directory.name)
+        if name in classes:
+            raise UserError(f"{folder}: two folders are named {name!r}, in two Unicode forms")
+        classes[name] = _class_files(directory)
     if not classes:
         raise UserError(f"{folder}: no images; expected a folder of images for each class")
     if stray := _images(folder):
@@ -181,6 +183,8 @@ def _walk(folder: Path, size: int, sizes: list[tuple[int, int]]) -> Split:
 
 def _class_files(directory: Path) -> list[Path]:
     """The images of a class."""
+    if not directory.name.isprintable():  # includes names that are not UTF-8
+        raise UserError(f"{str(directory)!r}: the name of a class must be printable")
     roles = {_role(path.name) for path in _folders(directory)} - {None}
     if "train" in roles and len(roles) > 1:
         raise UserError(f"{directory}: splits inside a class; expected classes inside the splits, "

@@ -79,6 +79,17 @@ def test_a_class_may_have_any_printable_name(own, name):
     assert name in labels(own)
 
 
+@pytest.mark.parametrize("name", [b"caf\xe9", b"two\nlines", b"\x1b[2Jclear"])
+def test_a_class_of_unprintable_name_is_refused(own, name):
+    """Its name could not be written to JSON files and the report."""
+    folder = os.path.join(os.fsencode(own), name)
+    os.mkdir(folder)
+    (own / "a" / "0.png").rename(os.fsdecode(os.path.join(folder, b"0.png")))
+    with pytest.raises(UserError, match="the name of a class must be printable") as caught:
+        read_folder(own, 8)
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("kind", ["zero bytes", "link to nowhere", "no image"])
 def test_a_file_that_is_no_image_is_named(own, kind):
     file = own / "b" / "9.jpg"
@@ -218,6 +229,9 @@ def test_a_class_has_one_name_in_either_unicode_form(project):
             picture(project / "own" / split / each / "1.png", 1)
     found = read_folder(project / "own", 8)
     assert set(found.train[1]) == set(found.test[1]) == {"b", "café"}
+    picture(project / "own" / "train" / "café" / "1.png", 1)
+    with pytest.raises(UserError, match="two folders are named 'café', in two Unicode forms"):
+        read_folder(project / "own", 8)
 
 
 def test_sizes_and_colours_are_those_of_the_files(project):

@@ -28,6 +28,7 @@ PASSWORD, WRITTEN = "s3cr@t!", "s3cr%40t%21"
         ("http://me:w@rd@host", "http://***@host"),
         ("http://p:p@host", "http://***@host"),
         ("postgresql+psycopg2://me:word@db/runs?a=1", "postgresql+psycopg2://***@db/runs?a=1"),
+        ("mssql://db/runs?password=word&a=1", "mssql://db/runs?password=***&a=1"),
         ("sqlite:////home/me@work/mlflow.db", "sqlite:////home/me@work/mlflow.db"),
         ("mail me@example.org", "mail me@example.org"),
     ],
@@ -44,6 +45,21 @@ def test_a_password_in_use_is_hidden_everywhere(monkeypatch, form):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", form)
     assert hide(f"Bearer {form}") == "Bearer ***"
+
+
+@pytest.mark.parametrize("password", ["p", "t", "127", "http", "p%2F", "@"])
+def test_a_short_password_is_hidden_and_garbles_no_other_word(monkeypatch, password):
+    address = f"http://me:{password}@host/mlflow"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    said = f"{address} and port 51279: no http, try https or ftp; not me:{password}, {password}"
+    hidden = hide(said)
+    usual = "http://***@host/mlflow and port 51279: no {}, try https or ftp; not me:***, ***"
+    assert hidden == usual.format("***" if password == "http" else "http")
+
+
+def test_a_password_with_a_slash_is_hidden_with_its_user(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:w/rd@host")
+    assert hide("http://me:w/rd@host is down") == "http://***@host is down"
 
 
 def leaks(project, output: str) -> list[str]:
