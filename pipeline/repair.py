@@ -1,7 +1,10 @@
 """Repairs files that DVC writes in place: if DVC is killed, they may be truncated."""
 
 import json
+import re
 import subprocess
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import UserError
@@ -13,49 +16,97 @@ IN_USE = (TEMPORARY / "rwlock", TEMPORARY / "exps" / "rwlock")
 
 
 def repair() -> list[str]:
-    """Restore a truncated dvc.lock from git, and remove truncated lists of files in use; returns a
-    message for each.
+    """Repair truncated files; returns a message for each.
 
     Raises:
         UserError: another DVC is running, or git cannot restore dvc.lock.
     """
-    damaged = [file for file in (RESULTS, *IN_USE) if file.exists() and not _is_complete(file)]
-    if not damaged:
-        return []
+    done = [_repair(RESULTS, TEMPORARY / "lock", _is_complete, _restore)]
+    for file in IN_USE:
+        done.append(_repair(file, file.with_name("rwlock.lock"), _is_json, _remove))
+    return [line for line in done if line]
+
+
+def _repair(
+    file: Path, guard: Path, is_good: Callable[[bytes], bool], restore: Callable[[Path], str]
+) -> str | None:
+    """Restore a damaged file while holding the lock that DVC takes for writing it."""
+    if _is_intact(file, is_good):
+        return None  # the usual case, without the lock
     from dvc.lock import Lock, LockError
 
+    guard.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with Lock(str(TEMPORARY / "lock")):  # the other DVC may be writing
-            return [f"{file} was truncated: {_restore(file)}" for file in damaged]
+        with Lock(str(guard)):
+            # Check again: another DVC may have been writing the file before.
+            return None if _is_intact(file, is_good) else f"{file} was truncated: {restore(file)}"
     except LockError:
-        raise UserError("another DVC is running; try again when it is done") from None
+        raise UserError(f"{file} is in use by another DVC; try again when it is done") from None
 
 
-def _is_complete(file: Path) -> bool:
-    content = file.read_bytes()
+def _is_intact(file: Path, is_good: Callable[[bytes], bool]) -> bool:
     try:
-        if file == RESULTS:
-            from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-            from dvc.utils.serialize import parse_yaml
+        return is_good(file.read_bytes())
+    except FileNotFoundError:
+        return True
 
-            COMPILED_LOCKFILE_SCHEMA(parse_yaml(content.decode("utf-8"), file))
-            return content.endswith(b"\n")
+
+def _is_json(content: bytes) -> bool:
+    with suppress(ValueError):
         json.loads(content)
-    except Exception:  # ValueError, or one of DVC's
+        return True
+    return False
+
+
+def _is_complete(content: bytes) -> bool:
+    """Whether a dvc.lock is valid for DVC, its last entry is complete, and it has all committed
+    stages."""
+    committed = _git("show", f":./{RESULTS}").stdout
+    if committed and content == committed:
+        return True
+    lost = _stages(committed) - _stages(content)
+    if any(name.split(b"@")[0] in _stages(Path("dvc.yaml").read_bytes()) for name in lost):
         return False
-    return True
+    from dvc.exceptions import DvcException
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from dvc.utils.serialize import parse_yaml
+    from voluptuous import Invalid
+
+    try:
+        stages = COMPILED_LOCKFILE_SCHEMA(parse_yaml(content.decode("utf-8"), RESULTS))["stages"]
+    except (UnicodeDecodeError, DvcException, Invalid, KeyError):
+        return False
+    # If an entry lacks whole outputs, DVC sees a change and restores it. If the last output lacks
+    # its last fields, DVC would not notice.
+    outputs = list(stages.values())[-1].get("outs", []) if stages else []
+    ends = ["nfiles" if ".dir" in (out.get("md5") or "") else "size" for out in outputs[-1:]]
+    return content.endswith(b"\n") and all(end in outputs[-1] for end in ends)
+
+
+def _stages(content: bytes) -> set[bytes]:
+    """The names of the stages in a dvc.lock or dvc.yaml, even if truncated."""
+    return set(re.findall(rb"^  (\w.*):$", content, re.MULTILINE))
 
 
 def _restore(file: Path) -> str:
-    if file != RESULTS or not _git("ls-files", str(file)).stdout:
-        file.unlink()
-        return "removed"
-    # Git has the committed version; `dvc repro` adds newer results from DVC's cache.
+    """Restore the committed version; `dvc repro` then adds newer results from DVC's cache.
+
+    Raises:
+        UserError: git tracks the file but cannot restore it, for example during a merge.
+    """
+    if not _git("ls-files", "--", str(file)).stdout:
+        return f"{_remove(file)}; `dvc repro` makes it again from DVC's cache"
     restored = _git("checkout", "--", str(file))
     if restored.returncode:
-        raise UserError(f"{file} is damaged, and git cannot restore it: {restored.stderr.strip()}")
+        reason = restored.stderr.decode(errors="replace").strip()
+        raise UserError(f"{file} is damaged, and git cannot restore it: {reason}")
     return "restored from git; `dvc repro` adds newer results from DVC's cache"
 
 
-def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["git", *arguments], capture_output=True, text=True)
+def _remove(file: Path) -> str:
+    file.unlink()
+    return "removed"
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["git", *arguments], capture_output=True)

@@ -2,6 +2,7 @@
 
 import pytest
 from dvc.lock import Lock
+from dvc.utils.serialize._yaml import dumps_yaml, loads_yaml
 
 from pipeline import repair
 from tests import interruption, repository
@@ -22,8 +23,9 @@ def clone(tmp_path_factory):
 def cuts(content: bytes) -> list[int]:
     """Where to truncate: at the beginning, within a number, and so that valid YAML remains."""
     entry = content.index(b"  train@gpt-0:\n")
-    size = content.index(b"      size:", content.index(b"    - path: models/gpt", entry))
-    return [0, content.index(b"    deps:", entry), size + len("      size: 1")]
+    output = content.index(b"    - path: models/gpt", entry)
+    size = content.index(b"      size:", output)
+    return [0, entry, size, size + len("      size: 1")]
 
 
 def test_a_dvc_lock_that_was_cut_off(clone):
@@ -88,6 +90,21 @@ def test_nothing_is_repaired_while_another_dvc_runs(project, monkeypatch):
     monkeypatch.setattr("dvc.lock.DEFAULT_TIMEOUT", 0)
     repair.TEMPORARY.mkdir(parents=True)
     repair.RESULTS.write_text("sche")
-    with Lock(str(repair.TEMPORARY / "lock")), pytest.raises(repair.UserError, match="another DVC"):
+    with Lock(str(repair.TEMPORARY / "lock")), pytest.raises(repair.UserError, match="in use"):
         repair.repair()
     assert repair.RESULTS.read_text() == "sche"
+
+
+def test_any_truncation_is_detected_or_harmless(project):
+    """If an entry lacks outputs, DVC sees a change and restores it."""
+    file = {"path": "a", "hash": "md5", "md5": "0" * 32, "size": 123}
+    folder = {"path": "b", "hash": "md5", "md5": "1" * 32 + ".dir", "size": 456, "nfiles": 10}
+    entry = {"cmd": "make", "deps": [file], "params": {"params.yaml": {"seeds": [0]}}}
+    entry["outs"] = [file, folder]
+    text = dumps_yaml({"schema": "2.0", "stages": {"one": entry, "two": entry}})
+    assert repair._is_complete(text.encode())
+    unnoticed = [cut for cut in range(len(text)) if repair._is_complete(text[:cut].encode())]
+    assert 0 < len(unnoticed) < 20
+    for cut in unnoticed:
+        for left in loads_yaml(text[:cut])["stages"].values():
+            assert left.get("outs", []) in ([], [file], [file, folder])
