@@ -68,8 +68,7 @@ def test_a_clone_that_was_moved_works_as_before(tmp_path, name):
     where, version = repository.run(there, "bash", "-c", shell).splitlines()
     assert where == str(there / ".venv" / "bin" / "dvc")
     assert version.startswith("pip ")
-    dvc = Path(sys.prefix) / "bin" / "dvc"
-    assert dvc.read_bytes() != (there / ".venv" / "bin" / "dvc").read_bytes()
+    assert sys.prefix not in (there / ".venv" / "bin" / "dvc").read_text("utf-8")
 
 
 def test_the_environment_of_another_place_is_left_alone(tmp_path):
