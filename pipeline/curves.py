@@ -7,12 +7,13 @@ from typing import Any
 from pipeline.paths import replacing
 
 STEPS, EVALUATIONS = "history.csv", "validation.csv"
-COUNTED = ("step", "tokens", "images")  # columns of whole numbers
+UNITS = ("tokens", "images", "words")  # of what a model has seen: see `Task.unit`
+COUNTED = ("step", *UNITS)  # columns of whole numbers
 Row = dict[str, float]
 
 
 def mean(histories: list[list[Row]]) -> list[Row]:
-    """Rows averaged over trainings with different seeds; steps, tokens and images are equal for all
+    """Rows averaged over trainings with different seeds; steps and units seen are equal for all
     seeds."""
     if len(histories) == 1:
         return histories[0]

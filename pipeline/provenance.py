@@ -28,25 +28,28 @@ from pipeline.wording import listed
 from pipeline.yaml_file import flatten
 
 DATA = "data"  # key of a model's config.json
+NAMES = ("classes", "letters", "sounds")  # keys of meta.json: names of what tensors number
 MODEL = "model.json"  # beside the evaluation of a model
 
 
 def fingerprints(data: Path) -> dict[str, str]:
     """SHA-256 of the prepared data in the folder `data` that a model depends on.
 
-    For a text: tokens and tokenizer. For images: pixels, class names, and the mean and standard
-    deviation of the normalization.
+    For a text: tokens and tokenizer. Otherwise: tensors, the names of what is numbered, and for
+    images the mean and standard deviation of the normalization.
     """
     meta = read_json(data / "meta.json")
     if meta["kind"] == "text":
         tokenizer = records.sha256(data / "tokenizer.json")
         return {"text": meta["fingerprint"], "tokenizer": tokenizer}
-    described = {"classes": meta["classes"], "normalization": [meta["mean"], meta["std"]]}
+    described = {key: meta[key] for key in NAMES if key in meta}
+    if "mean" in meta:
+        described["normalization"] = [meta["mean"], meta["std"]]
     digests = {
         what: hashlib.sha256(json.dumps(value).encode()).hexdigest()
         for what, value in described.items()
     }
-    return {"images": meta["fingerprint"], **digests}
+    return {meta["kind"]: meta["fingerprint"], **digests}
 
 
 def check_data(name: str, section: ModelSection) -> None:

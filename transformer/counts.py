@@ -14,7 +14,10 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def flops_per_step(
-    model: nn.Module, inputs: Tensor, head_inputs: Mapping[str, Tensor] | None = None
+    model: nn.Module,
+    inputs: Tensor,
+    head_inputs: Mapping[str, Tensor] | None = None,
+    **encode_inputs: Tensor,
 ) -> int:
     """Floating-point operations of the forward and backward pass over one batch.
 
@@ -23,11 +26,14 @@ def flops_per_step(
     device, which propagates shapes without computing.
 
     inputs: (B, T) tokens or (B, channels, H, W) images.
-    head_inputs: see `Transformer.forward`. Of both only the shapes matter.
+    head_inputs, encode_inputs: see `Transformer.forward`. Of all, only the shapes matter.
     """
     meta = copy.deepcopy(model).to("meta").train()
     with FlopCounterMode(display=False) as counter:
-        given = {key: tensor.to("meta") for key, tensor in (head_inputs or {}).items()}
-        logits = meta(inputs.to("meta"), head_inputs=given)
+        of_head, others = (
+            {key: tensor.to("meta") for key, tensor in given.items()}
+            for given in (head_inputs or {}, encode_inputs)
+        )
+        logits = meta(inputs.to("meta"), head_inputs=of_head, **others)
         logits.backward(torch.empty_like(logits))
     return counter.get_total_flops()

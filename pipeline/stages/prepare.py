@@ -18,7 +18,7 @@ def prepare(params: Params, name: str, folder: Path | None = None) -> None:
     folder: the output; data/<name> by default.
 
     Raises:
-        UserError: the data cannot be used (see `data.text.encode` and `data.images.encode`), or the
+        UserError: the data cannot be used (see `encode` of the modules in `data`), or the
             old output cannot be removed.
     """
     section = params.section(name)

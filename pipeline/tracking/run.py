@@ -217,7 +217,7 @@ def _signature(meta: dict[str, Any]) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
-    if meta["kind"] == "text":
-        return ModelSignature(Schema([ColSpec("string")]))
-    shape = (-1, meta["channels"], meta["image_size"], meta["image_size"])
-    return ModelSignature(Schema([TensorSpec(np.dtype("uint8"), shape)]))
+    if meta["kind"] == "images":
+        shape = (-1, meta["channels"], meta["image_size"], meta["image_size"])
+        return ModelSignature(Schema([TensorSpec(np.dtype("uint8"), shape)]))
+    return ModelSignature(Schema([ColSpec("string")]))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pipeline.curves import UNITS
 from pipeline.errors import print_error
 from pipeline.params import Params
 from pipeline.running.lifetime import unbroken
@@ -21,7 +22,6 @@ from pipeline.tracking.run import Run
 # an import would make the code of the model a dependency of every stage.
 PACKAGE = Path(__file__).parents[1]
 PACKAGES = (PACKAGE, PACKAGE.with_name("transformer"))
-UNITS = ("tokens", "images")  # columns of learning curves
 
 
 class Tracker:
@@ -165,6 +165,6 @@ def mark_killed(training_ids: list[str]) -> None:
 
 
 def _without_units(rows: list[dict[str, float]]) -> list[dict[str, float]]:
-    """Drop tokens or images seen: MLflow draws every column, and over steps they are a straight
+    """Drop the units seen: MLflow draws every column, and over steps they are a straight
     line."""
     return [{key: value for key, value in row.items() if key not in UNITS} for row in rows]

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.curves import EVALUATIONS, STEPS, read_csv
+from pipeline.curves import EVALUATIONS, STEPS, UNITS, read_csv
 from pipeline.params import Params
 from pipeline.paths import CONFIG, WEIGHTS, data_dir, model_dir, prediction_dir, read_json
 from pipeline.running import records
 from pipeline.tracking.rows import WEIGHTS_TAG, WORKSPACE
 from pipeline.tracking.tracker import Tracker
 
-SUMMARY = ("parameters", "flops", "tokens", "images", "epochs")  # keys of summary.json to log
+SUMMARY = ("parameters", "flops", *UNITS, "epochs")  # keys of summary.json to log
 BEST = "best_"  # prefix of the metric that determines the best evaluation
 REPORTS = "reports"  # in the files of a run; has a folder for each row of `dvc exp show`
 

@@ -14,15 +14,17 @@ from transformer.attention import StackedLinear
 def build(model: Transformer, settings: Training) -> list[torch.optim.Optimizer]:
     """The optimizers of `settings.optimizer`; each parameter belongs to exactly one.
 
-    Muon gets the matrices of the blocks. Embeddings and heads stay with AdamW, as Muon's author
-    advises for a network's first and last layers; a stem of images, whatever its layers, is an
-    embedding.
+    Muon gets the matrices of the blocks, also of an encoder's. Embeddings and heads stay with
+    AdamW, as Muon's author advises for a network's first and last layers; a stem of images,
+    whatever its layers, is an embedding.
 
     Weight decay applies to all parameters of an optimizer, as in torch.
     """
     if settings.optimizer == "muon":
-        hidden = [p for p in model.blocks.parameters() if p.ndim == 2]
-        stacked = [m for m in model.blocks.modules() if isinstance(m, StackedLinear)]
+        stacks = [model.blocks] + ([model.encoder.blocks] if model.encoder else [])
+        hidden = [p for blocks in stacks for p in blocks.parameters() if p.ndim == 2]
+        modules = [module for blocks in stacks for module in blocks.modules()]
+        stacked = [m for m in modules if isinstance(m, StackedLinear)]
         fused = [m.weight for m in stacked]
         rest = _without(model.parameters(), hidden)
         optimizers = [

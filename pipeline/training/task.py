@@ -35,7 +35,7 @@ class Measure:
 class Task(ABC, Generic[S]):
     """What a model learns: its data, batches, loss, metrics, and all that the loop reads.
 
-    unit, units_per_example: unit of throughput ("tokens" or "images"), and how many per example.
+    unit, units_per_example: unit of throughput, one of `curves.UNITS`, and how many per example.
     examples: size of the training split, in sequences or images.
     steps_per_epoch: batches in which each example occurs about once.
     headline: the metrics of `evaluate` for comparing runs.
