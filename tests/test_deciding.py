@@ -16,7 +16,7 @@ from tests import repository
 from tests.conftest import MODELS
 
 DECIDES = {
-    "pipeline/cli.py": False,
+    "pipeline/cli/stages.py": False,
     "pipeline/params.py": False,
     "pipeline/parameters/causal_lm.py": False,
     "pipeline/running/console.py": False,

@@ -26,6 +26,10 @@ ARROWS = {
         "transformer",
     ),
     "pipeline.reporting": ("views", "results", "running", "params", "parameters"),
+    "pipeline.cli": (
+        "stages", "views", "running", "reporting", "tracking", "verification", "params",
+        "overrides", "reproduction", "repair", "plots", "ui", "exporting",
+    ),
     "pipeline.tracking": (
         "running", "training", "params", "deciding", "reproduction",
     ),
@@ -94,8 +98,7 @@ def test_no_module_outside_the_lists_names_a_task_or_a_model():
     """A second model or task must not need a change elsewhere."""
     names = {"masked_lm", "causal_lm", "image_classification", *MODELS}
     allowed = {
-        "pipeline/parameters", "pipeline/tasks", "pipeline/views",
-        "pipeline/cli.py",  # the commands for one task each
+        "pipeline/parameters", "pipeline/tasks", "pipeline/views", "pipeline/cli",
         "pipeline/inference/tokenizer.py",  # names that Hugging Face gives
     }  # fmt: skip
     for file in (ROOT / "pipeline").rglob("*.py"):

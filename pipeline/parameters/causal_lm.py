@@ -36,3 +36,6 @@ class CausalLMSection(ModelSection):
     objective: CausalLMObjective
     model: CausalLMModel
     train: StepTraining
+
+
+SECTION = CausalLMSection

@@ -77,3 +77,6 @@ class ImageClassificationSection(ModelSection):
                 f"`model.d_model` divisible by {patch // 2}, not {width}: the channels double with "
                 "each convolution"
             )
+
+
+SECTION = ImageClassificationSection

@@ -60,3 +60,6 @@ class MaskedLMSection(ModelSection):
                     f"`objective.{key}.fraction`: {masking.fraction} of `data.sequence_length` "
                     f"{length} is less than half a token; use at least {0.5 / length:.2g}"
                 )
+
+
+SECTION = MaskedLMSection

@@ -83,7 +83,7 @@ def test_a_second_model_of_a_task_is_an_entry(raw):
     ("key", "value", "message"),
     [
         ("bert.task", "masked_ml", "bert.task: no task 'masked_ml'; did you mean 'masked_lm'?"),
-        ("bert.task", 3, "bert.task: no task 3; known: masked_lm, causal_lm, image_classification"),
+        ("bert.task", 3, "bert.task: no task 3; known: causal_lm, image_classification, masked_lm"),
         ("model_names", ["brt"], "model_names: no section 'brt'; did you mean 'bert'?"),
         ("model_names", ["model"], "model_names: no section 'model'"),
         ("model_names", [], "model_names: list should have at least 1 item"),
