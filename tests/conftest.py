@@ -2,6 +2,7 @@
 
 import copy
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ from pipeline.yaml_file import merge
 ROOT = Path(__file__).parent.parent
 MODELS = ("bert", "gpt", "vit")  # of the committed params.yaml
 WORDS = re.findall(r"\S+", "the king and the queen of the north went to sea to see ships come in .")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """One thread, also after a test of more: two wait for each other in computations this small."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -49,9 +56,20 @@ def smoke(tmp_path_factory) -> tuple[Path, str]:
     return folder, repository.run(folder, *command)
 
 
+@pytest.fixture(scope="session")
+def database(tmp_path_factory) -> Path:
+    """An empty database of MLflow, which takes seconds to create: tests copy it."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    folder = tmp_path_factory.mktemp("database")
+    SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", f"{folder}/mlartifacts")
+    return folder / "mlflow.db"
+
+
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project for running stages, with its own cache and database."""
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: Path) -> Path:
+    """A project without files for running stages, with its own cache and database."""
+    shutil.copy(database, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.delenv("DATA_MIRROR", raising=False)
@@ -72,6 +90,7 @@ def small(raw: dict[str, Any], project: Path) -> Params:
             noise = rng.integers(-20, 20, (8, 8, 3))
             pixels = np.clip(shade + noise, 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / f"{number}.png")
+    raw["threads"] = 1
     raw["model"] |= {"n_layer": 1, "n_head": 2, "d_model": 16, "d_mlp": 32}
     for name in ("bert", "gpt"):
         raw[name]["data"] |= {"text": "text.txt", "tokenizer": "word", "sequence_length": 8}

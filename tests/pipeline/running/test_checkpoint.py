@@ -154,7 +154,7 @@ def test_a_training_that_is_refused_removes_nothing(small, project, impatient):
         ("gpt.train.lr", 0.123),
         ("gpt.objective.label_smoothing", 0.2),
         ("model.n_layer", 7),
-        ("threads", 1),
+        ("threads", 3),
         ("device", "cpu"),
     ],
 )

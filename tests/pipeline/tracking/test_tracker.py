@@ -106,7 +106,7 @@ def test_all_parameters_of_a_run_are_logged_with_the_names_of_params_yaml(raw, p
 
 
 CHANGES = {
-    "threads": (1, set(MODELS)),
+    "threads": (3, set(MODELS)),
     "device": ("cpu", set(MODELS)),
     "model.n_layer": (7, set(MODELS)),
     "model.dropout": (0.3, {"bert", "vit"}),  # GPT has its own

@@ -24,6 +24,7 @@ def compiled(small, project):
 
 
 def test_without_a_compiler_a_training_ends_before_it_begins(compiled):
+    (compiled / "mlflow.db").unlink()
     environment = os.environ | {"CXX": "no-such-compiler", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", "train", "--model", "bert"],

@@ -28,7 +28,7 @@ def reported(small: Params, project: Path, finished: Path) -> Path:
     if finished.exists():
         shutil.copytree(finished, project, dirs_exist_ok=True)
         return project
-    params = validate(small.content() | {"seeds": [0, 1], "threads": 1})
+    params = validate(small.content() | {"seeds": [0, 1]})
     for name in MODELS:
         prepare(params, name)
         meta = data_dir(name) / "meta.json"
