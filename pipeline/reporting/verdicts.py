@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import computed_field
 from pydantic.dataclasses import dataclass
-from scipy.stats import t as student_t
+from scipy.special import stdtrit  # scipy.stats takes a second longer to import
 
 from pipeline.params import Params
 from pipeline.reporting.targets import ModelTargets, Target
@@ -50,7 +50,7 @@ class Verdict:
         count = len(self.values)
         if self.deviation is None:
             return 0.0
-        quantile = student_t.ppf((1 + CONFIDENCE) / 2, count - 1)
+        quantile = stdtrit(count - 1, (1 + CONFIDENCE) / 2)  # of Student's t
         return float(quantile) * self.deviation / math.sqrt(count)
 
     @computed_field

@@ -157,7 +157,11 @@ class Run:
 
     def _model(self, name: str, packages: list[str], **artifacts: str) -> None:
         import mlflow
+        from mlflow.utils import environment
 
+        # Before it logs a model, MLflow reads what all installed packages contain, for seconds, to
+        # compare the versions below with those installed: they are those installed.
+        environment.warn_dependency_requirement_mismatches = lambda requirements: None
         if self._client.get_run(self.run_id).outputs.model_outputs:
             return
         versions = records.versions()

@@ -19,6 +19,7 @@ def require_compiler(name: str, device: torch.device) -> None:
 
 def missing_compiler(device: torch.device) -> str:
     """Why `compile: true` fails for `device`, and what to do; empty if torch can compile."""
+    torch.use_deterministic_algorithms(True)  # also in the compiler: see `device.prepare`
     try:
         torch.compile(lambda x: x + 1)(torch.zeros(2, device=device))
     except Exception as error:  # depends on the missing part of the toolchain

@@ -19,7 +19,9 @@ def prepare(wanted: str, threads: int) -> torch.device:
     torch.set_num_threads(threads)
     # cuBLAS is deterministic only with a workspace of fixed size.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    # The same as torch.use_deterministic_algorithms(True), without importing the compiler, which
+    # takes seconds; `compilation` sets the compiler's own switch.
+    torch.set_deterministic_debug_mode("error")
     # Filling memory only helps to debug reads of uninitialised values, and takes time.
     torch.utils.deterministic.fill_uninitialized_memory = False
     available = torch.cuda.is_available()

@@ -1,10 +1,15 @@
 """The device of params.yaml."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from pipeline.errors import UserError
 from pipeline.training import device as devices
+from pipeline.training.compilation import missing_compiler
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
@@ -18,3 +23,22 @@ def test_a_gpu_that_is_not_seen_is_reported_with_what_to_do(monkeypatch, build, 
     with pytest.raises(UserError) as caught:
         devices.prepare("cuda", 2)
     assert str(caught.value) == f"params.yaml: device: cuda, but torch sees no CUDA GPU{advice}"
+
+
+def test_computation_is_deterministic_and_the_compiler_is_not_imported_for_it():
+    look = (
+        "import sys, torch; from pipeline.training import device; device.prepare('cpu', 1); "
+        "print(torch.are_deterministic_algorithms_enabled(), 'torch._inductor' in sys.modules)"
+    )
+    found = subprocess.check_output([sys.executable, "-c", look], cwd=ROOT, text=True)
+    assert found == "True False\n"
+
+
+def test_a_compiled_training_is_deterministic_too(monkeypatch):
+    from torch._inductor import config
+
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+    devices.prepare("cpu", 1)
+    config.deterministic = False
+    missing_compiler(torch.device("cpu"))
+    assert torch.are_deterministic_algorithms_enabled() and config.deterministic
