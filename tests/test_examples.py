@@ -37,6 +37,7 @@ def test_it_is_short_and_imports_the_library_alone(path):
     assert modules - set(sys.stdlib_module_names) == {"torch", "transformer"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_it_learns(path):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -91,6 +91,7 @@ def test_an_error_ends_the_stage_with_a_message_and_keeps_the_old_outputs(clone)
     assert (clone / model_dir("bert", 0) / "model.safetensors").read_bytes() == model
 
 
+@pytest.mark.long
 def test_a_shared_parameter_trains_all_models_and_the_way_back_none(clone):
     output = run(clone, "dvc", "exp", "run", "--name", "deeper", "-S", "model.n_layer=3")
     assert layers(clone) == dict.fromkeys(MODELS, 3)
@@ -108,6 +109,7 @@ def test_a_shared_parameter_trains_all_models_and_the_way_back_none(clone):
     assert stages_run(run(clone, "dvc", "exp", "run", "--name", "equal")) == []
 
 
+@pytest.mark.long
 def test_every_training_is_a_run_in_mlflow_and_nothing_else_is(clone):
     runs = trainings(clone)
     assert sorted(run.info.run_name for run in runs) == sorted(
@@ -117,6 +119,7 @@ def test_every_training_is_a_run_in_mlflow_and_nothing_else_is(clone):
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
+@pytest.mark.long
 def test_a_row_of_dvc_exp_show_leads_to_its_runs_and_back(clone, monkeypatch):
     """Also where DVC's cache spared the training."""
     monkeypatch.chdir(clone)
@@ -135,6 +138,7 @@ def test_a_row_of_dvc_exp_show_leads_to_its_runs_and_back(clone, monkeypatch):
         assert [file.path for file in reports] == ["reports/back", "reports/smoke-run"]
 
 
+@pytest.mark.long
 def test_another_seed_trains_that_seed_alone(clone):
     """And a list of models leaves the others out."""
     before = len(trainings(clone))

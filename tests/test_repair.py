@@ -9,6 +9,8 @@ from tests import interruption, repository
 from tests.interruption import STAGE
 from tests.repository import stages_run
 
+pytestmark = pytest.mark.long
+
 REPAIR = ("python", "-m", "pipeline", "repair")
 
 

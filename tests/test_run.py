@@ -78,6 +78,7 @@ def test_the_environment_of_another_place_is_left_alone(tmp_path):
     assert (Path(sys.prefix) / "bin" / "dvc").read_bytes() == before
 
 
+@pytest.mark.long
 def test_a_path_that_the_locale_cannot_encode(tmp_path):
     """A path with an ü, and an ASCII locale."""
     folder = clone(tmp_path / "sp ü c")
@@ -99,6 +100,7 @@ def test_a_truncated_dvc_lock_is_repaired_first(tmp_path):
     assert (folder / "dvc.lock").read_bytes() == whole
 
 
+@pytest.mark.long
 def test_libraries_that_import_torchvision_work_also_beside_a_cpu_build(tmp_path):
     folder = clone(tmp_path / "clone")
     printed = repository.run(folder, "./run", "python", "-W", "error", "-c", USERS_OF_TORCHVISION)
@@ -180,6 +182,7 @@ def test_a_build_that_is_not_known_is_refused(tmp_path):
     assert done.stderr == "error: TORCH_BUILD=gpu: expected cpu or cuda\n"
 
 
+@pytest.mark.long
 def test_a_mistake_in_the_parameters_removes_no_output(tmp_path):
     folder = clone(tmp_path / "clone")
     repository.run(folder, "./run", "dvc", "repro", "prepare@vit")

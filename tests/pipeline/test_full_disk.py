@@ -86,6 +86,7 @@ def test_a_first_checkpoint_that_does_not_fit_leaves_no_checkpoint(project):
         assert checkpoint.load() is None
 
 
+@pytest.mark.long
 def test_weights_and_curves_that_do_not_fit(small, project):
     """Training has ended before, and is not repeated."""
     prepare(small, "gpt")
@@ -104,6 +105,7 @@ def test_weights_and_curves_that_do_not_fit(small, project):
     assert (model_dir("gpt", 0) / "model.safetensors").read_bytes() == expected
 
 
+@pytest.mark.long
 def test_a_report_that_does_not_fit(small, project):
     shutil.copytree(ROOT / "reports" / "reference", REPORTS / "reference")
     shutil.copy(ROOT / "reports" / "targets.yaml", REPORTS)

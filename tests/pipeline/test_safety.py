@@ -8,6 +8,7 @@ import time
 import urllib.request
 
 import psutil
+import pytest
 
 from tests.conftest import ROOT
 
@@ -22,6 +23,7 @@ def test_nothing_is_unpickled_and_no_shell_is_started():
     assert result.returncode == 0, result.stdout
 
 
+@pytest.mark.long
 def test_the_ui_listens_on_this_machine_alone(project):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

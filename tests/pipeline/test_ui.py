@@ -13,6 +13,7 @@ from pipeline.tracking import Tracker
 from tests.pipeline.tracking.server import Server, free_port, running_ui
 
 
+@pytest.mark.long
 def test_for_runs_on_a_server_the_link_to_its_ui_is_printed(
     small, project, monkeypatch, capsys, tmp_path_factory
 ):

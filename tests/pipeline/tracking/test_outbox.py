@@ -37,6 +37,7 @@ def runs(server):
     return mlflow.search_runs(experiment_names=[EXPERIMENT], output_format="list")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["dies", "hangs"])
 def test_a_run_is_uploaded_after_its_server_stopped(server, small, project, capsys, fault):
     with server.running():
@@ -88,6 +89,7 @@ def test_a_run_that_continues_replaces_its_kept_part(server, small, project):
         assert run.info.status == "FINISHED"
 
 
+@pytest.mark.long
 def test_two_uploads_at_once_log_a_run_once(server, small, project):
     with Tracker("train", small, "gpt", 0) as tracker:
         tracker.steps(ROWS)
@@ -105,6 +107,7 @@ def test_two_uploads_at_once_log_a_run_once(server, small, project):
         assert [point.step for point in series] == [row["step"] for row in ROWS]
 
 
+@pytest.mark.long
 def test_stages_finish_without_a_server(server, small, project, capsys):
     """Training and evaluation write all results; MLflow gets one complete run later."""
     prepare(small, "vit")

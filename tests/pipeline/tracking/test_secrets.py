@@ -97,6 +97,7 @@ print(tracker.run_id)
 """
 
 
+@pytest.mark.long
 def test_runs_on_a_server_have_no_password(project, monkeypatch, tmp_path_factory):
     """MLflow would print a link with the password, and log the address of a git remote."""
     server = Server(tmp_path_factory.mktemp("server"))
@@ -126,6 +127,7 @@ def clone_with_a_password(folder):
     return folder
 
 
+@pytest.mark.long
 def test_no_process_of_the_ui_has_the_database_as_an_argument(project):
     """Every user of the machine can list arguments."""
     database = f"sqlite:///{project}/{PASSWORD}.db"  # easy to find

@@ -179,6 +179,7 @@ def test_what_is_logged_is_what_autograd_gives(small, project):
     assert row["delta_w"] == pytest.approx(model.embedding.weight.grad.abs().sum().item(), rel=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MODELS)
 def test_mixed_precision_and_compilation_end_close_to_plain_training(small, project, name):
     prepare(small, name)

@@ -221,6 +221,7 @@ def test_the_first_tensor_that_differs_is_named(reported, capsys):
     assert "the size of the difference is unknown" in printed(capsys)
 
 
+@pytest.mark.long
 def test_the_exit_code_of_the_command_says_whether_all_is_identical(reported):
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

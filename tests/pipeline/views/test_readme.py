@@ -29,6 +29,7 @@ def samples(folder: Path) -> list[str]:
     return printed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MODELS)
 def test_the_samples_of_an_export_run(built, run, project, name):
     run("export", "--model", name, "out")
