@@ -3,7 +3,8 @@
 import errno
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -24,6 +25,15 @@ class ParamsError(UserError):
     """params.yaml is not valid; the message lists all errors with their paths."""
 
     exit_code = 2
+
+
+@contextmanager
+def as_user_errors() -> Iterator[None]:
+    """Mistakes that `transformer` reports as a ValueError, as errors of the user."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def reports_errors(command: Callable[..., None]) -> Callable[..., None]:

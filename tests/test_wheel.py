@@ -15,6 +15,7 @@ from tests.test_dependencies import normal
 USE = """
 import torch, transformer
 from transformer.weights import from_huggingface, from_torch, to_huggingface
+from transformer.weights.huggingface.preparation import read_preparation
 
 architecture = transformer.Architecture(n_layer=1, n_head=2, d_model=8, d_mlp=16)
 model = transformer.gpt(architecture, vocabulary_size=9, length=5)
@@ -27,6 +28,10 @@ assert tokens == transformer.generate(model, [[1]], 4, 5, transformer.Sampling(0
 from_torch(torch.nn.TransformerEncoder(torch.nn.TransformerEncoderLayer(8, 2), 1))
 try:
     to_huggingface(model, sys.argv[1] + "/exported")
+except ModuleNotFoundError as error:
+    print(error)
+try:
+    from transformer.weights.huggingface.tokenizer import read_tokenizer
 except ModuleNotFoundError as error:
     print(error)
 print(transformer.__file__)
@@ -81,7 +86,8 @@ def run(code: str, *folders: Path) -> str:
 def test_the_library_works_with_torch_alone(installed, torch_alone):
     *messages, file = run(USE, installed, torch_alone).splitlines()
     assert messages == [
-        "files of Hugging Face models need safetensors: pip install 'safetensors[torch]'"
+        "files of Hugging Face models need safetensors: pip install 'safetensors[torch]'",
+        "files of Hugging Face models need tokenizers: pip install 'tokenizers'",
     ]
     assert Path(file) == installed / "transformer" / "__init__.py"
 

@@ -6,10 +6,10 @@ The length of the text is not read from it: the command has --tokens.
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.errors import UserError
-from pipeline.inference.settings import Settings
+from pipeline.errors import as_user_errors
 from pipeline.training import models
 from transformer.generation import Sampling
+from transformer.weights.huggingface.settings import Settings
 
 FILE = "generation_config.json"
 DEFAULT_SAMPLING = Sampling(temperature=0.8)
@@ -77,6 +77,7 @@ class Generation:
 DEFAULTS = Generation()
 
 
+@as_user_errors()
 def read_generation(folder: Path) -> Generation:
     """Read the file; without it, read config.json, where older versions kept these keys.
 
@@ -117,7 +118,7 @@ def _sampling(settings: Settings) -> Sampling:
     try:
         return replace(usual, **given)
     except ValueError as error:
-        raise UserError(f"{settings.path}: {error}") from None
+        raise ValueError(f"{settings.path}: {error}") from None
 
 
 def _stop(settings: Settings) -> tuple[int, ...]:

@@ -8,11 +8,8 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from pipeline import prompts, provenance
-from pipeline.errors import UserError, first_line
+from pipeline.errors import UserError, as_user_errors, first_line
 from pipeline.inference.generation import DEFAULTS, Generation, read_generation
-from pipeline.inference.preparation import Preparation, read_preparation
-from pipeline.inference.settings import Settings
-from pipeline.inference.tokenizer import read_tokenizer
 from pipeline.paths import data_dir, model_dir, models_dir, read_json, require
 from pipeline.prompts import Prompt
 from pipeline.training import models
@@ -21,6 +18,9 @@ from transformer import Transformer
 from transformer.positions import LearnedPositions
 from transformer.weights import from_huggingface
 from transformer.weights.huggingface.config import Config
+from transformer.weights.huggingface.preparation import Preparation, read_preparation
+from transformer.weights.huggingface.settings import Settings
+from transformer.weights.huggingface.tokenizer import read_tokenizer
 from transformer.weights.huggingface.vit import labels
 
 # Tensors of other tasks in published checkpoints.
@@ -118,8 +118,9 @@ def text_model(head: Head, name: str, source: Path | None) -> TextModel:
     """
     if source is None:
         return TextModel.read(trained(name), data_dir(name) / "tokenizer.json", head.mask)
-    model, config = _from_folder(head, source)
-    tokenizer, mask = read_tokenizer(source, config)
+    model, _ = _from_folder(head, source)
+    with as_user_errors():
+        tokenizer, mask = read_tokenizer(source)
     generation = read_generation(source) if head.generates else DEFAULTS
     return HuggingFaceTextModel(model, tokenizer, _context(model), mask, generation)
 
@@ -154,7 +155,8 @@ def image_model(head: Head, name: str, source: Path | None) -> ImageModel:
         return ImageModel(model, meta["classes"], preparation)
     model, config = _from_folder(head, source)
     classes = labels(Config(config, models.CONFIG))
-    preparation = read_preparation(source, model.embedding)
+    with as_user_errors():
+        preparation = read_preparation(source, model.embedding)
     kind = config.get("problem_type")
     if kind not in (None, "single_label_classification", "multi_label_classification"):
         raise UserError(f"{source / models.CONFIG}: problem_type: {kind!r} is not supported")
@@ -178,13 +180,11 @@ def trained(name: str) -> Path:
 
 def _from_folder(head: Head, source: Path) -> tuple[Transformer, dict[str, Any]]:
     """The model in a Hugging Face folder, with its config.json."""
-    config = Settings(source / models.CONFIG).values
-    if "kind" in config:
-        raise UserError(f"{source} has a model trained here: leave out --from to use it")
-    try:
+    with as_user_errors():
+        config = Settings(source / models.CONFIG).values
+        if "kind" in config:
+            raise UserError(f"{source} has a model trained here: leave out --from to use it")
         model = from_huggingface(source, drop=OTHER_TASKS)
-    except ValueError as error:
-        raise UserError(str(error)) from None
     if not isinstance(model.head, head.kind):
         found = config["architectures"][0]
         raise UserError(f"{source}: this command needs {head.wanted}, not a {found}")

@@ -5,9 +5,9 @@ import torch
 
 import transformer
 from pipeline.inference.loading import ImageModel
-from pipeline.inference.preparation import Preparation
 from pipeline.views.export import BRIGHTNESS, _in_colour
 from transformer.stems import STEMS
+from transformer.weights.huggingface.preparation import Preparation
 
 
 @pytest.mark.parametrize("stem", STEMS)

@@ -37,7 +37,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         ValueError: a file is missing or damaged, or two files have the same tensor.
         ModuleNotFoundError: safetensors is not installed.
     """
-    with _needs_safetensors():
+    with needs("safetensors[torch]"):
         from safetensors import SafetensorError, safe_open
     tensors: dict[str, Tensor] = {}
     for file in _files(folder):
@@ -60,18 +60,23 @@ def write_tensors(tensors: dict[str, Tensor], folder: Path) -> None:
     Raises:
         ModuleNotFoundError: safetensors is not installed.
     """
-    with _needs_safetensors():
+    with needs("safetensors[torch]"):
         from safetensors.torch import save_file
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
 
 
 @contextmanager
-def _needs_safetensors() -> Iterator[None]:
-    """The library imports torch alone, so that only who reads and writes these files needs more."""
+def needs(package: str) -> Iterator[None]:
+    """Import `package`: the library imports torch alone, and only these files need more.
+
+    Raises:
+        ModuleNotFoundError: it is not installed; the message says how to install it.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
-        message = "files of Hugging Face models need safetensors: pip install 'safetensors[torch]'"
+        name = package.partition("[")[0]
+        message = f"files of Hugging Face models need {name}: pip install '{package}'"
         raise ModuleNotFoundError(message) from error
 
 

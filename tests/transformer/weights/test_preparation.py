@@ -9,11 +9,8 @@ from PIL import Image
 from transformers import AutoImageProcessor, ViTConfig
 
 import transformer
-from pipeline.errors import UserError
-from pipeline.inference.loading import ImageModel
-from pipeline.inference.preparation import read_preparation
-from pipeline.views.image_classification import prepared as made_ready
 from transformer import Architecture
+from transformer.weights.huggingface.preparation import Preparation, read_preparation
 
 SIZE = {"height": 8, "width": 8}
 
@@ -29,10 +26,10 @@ def prepared(tmp_path):
 
     def prepare(settings):
         (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
-        ours = ImageModel(model, [], read_preparation(tmp_path, model.embedding))
+        ours = read_preparation(tmp_path, model.embedding)
         theirs = AutoImageProcessor.from_pretrained(tmp_path)
         with Image.open(file) as image:
-            return made_ready(file, ours), theirs(image, return_tensors="pt").pixel_values
+            return ours(image), theirs(image, return_tensors="pt").pixel_values
 
     return prepare
 
@@ -55,6 +52,23 @@ def test_what_is_known_is_done_as_transformers_does(prepared, settings):
     spread = (theirs.max() - theirs.min()).item()
     # Pillow and torchvision round the bytes of a resized image differently.
     torch.testing.assert_close(ours, theirs, atol=spread * 0.02, rtol=0)
+
+
+def test_an_image_of_any_mode_becomes_the_colours_of_the_model():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (5, 7, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    colour = Preparation((5, 7), 2, 1.0, [0.0] * 3, [1.0] * 3)(image)
+    assert torch.equal(colour, torch.tensor(pixels).permute(2, 0, 1)[None].float())
+    grey = Preparation((5, 7), 2, 1.0, [0.0], [1.0])(image)
+    # ITU-R 601-2, as Pillow's documentation gives it for the mode L.
+    brightness = torch.tensor(pixels @ np.array([0.299, 0.587, 0.114]))[None, None]
+    torch.testing.assert_close(grey.double(), brightness, atol=1.0, rtol=0)
+    image.putalpha(100)
+    palette = Image.fromarray(pixels).quantize(256)
+    for other, same in ((image, colour), (palette, None)):
+        made = Preparation((5, 7), 2, 1.0, [0.0] * 3, [1.0] * 3)(other)
+        assert made.shape == (1, 3, 5, 7) and (same is None or torch.equal(made, same))
 
 
 @pytest.mark.parametrize(
@@ -82,13 +96,13 @@ def test_what_is_known_is_done_as_transformers_does(prepared, settings):
     ids=str,
 )
 def test_what_would_be_done_otherwise_is_refused_by_name(prepared, settings, message):
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(ValueError) as caught:
         prepared({"size": SIZE} | settings)
     assert "preprocessor_config.json: " in str(caught.value) and message in str(caught.value)
 
 
 def test_the_size_of_no_configuration_is_that_of_transformers(prepared):
-    with pytest.raises(UserError, match="size: None: the model takes images of height 8, width 8"):
+    with pytest.raises(ValueError, match="size: None: the model takes images of height 8, width 8"):
         prepared({})
-    with pytest.raises(UserError, match=r"config\.json: expected a JSON object"):
+    with pytest.raises(ValueError, match=r"config\.json: expected a JSON object"):
         prepared([])

@@ -1,17 +1,21 @@
-"""Reads the tokenizer of a Hugging Face folder, equal to the one that transformers creates."""
+"""Reads the tokenizer of a Hugging Face folder, equal to the one that transformers creates.
+
+This module needs the library tokenizers.
+"""
 
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer, decoders
-from tokenizers.implementations import BertWordPieceTokenizer, ByteLevelBPETokenizer
-from tokenizers.models import BPE, WordLevel
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel, Metaspace
-from tokenizers.processors import BertProcessing
+from transformer.weights.huggingface.files import needs, read_config
+from transformer.weights.huggingface.settings import Settings
 
-from pipeline.errors import UserError, first_line
-from pipeline.inference.settings import Settings
+with needs("tokenizers"):
+    from tokenizers import AddedToken, Tokenizer, decoders
+    from tokenizers.implementations import BertWordPieceTokenizer, ByteLevelBPETokenizer
+    from tokenizers.models import BPE, WordLevel
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel, Metaspace
+    from tokenizers.processors import BertProcessing
 
 # The default class of each model_type, and the special tokens of each class.
 CLASSES = {"bert": "BertTokenizer", "megatron-bert": "BertTokenizer", "gpt2": "GPT2Tokenizer"}
@@ -39,22 +43,25 @@ WITHOUT_EFFECT = frozenset(
 )  # fmt: skip
 
 
-def read_tokenizer(folder: Path, config: dict[str, Any]) -> tuple[Tokenizer, str | None]:
-    """The tokenizer, and its mask token if it has one; config: that of the model.
+def read_tokenizer(folder: Path | str) -> tuple[Tokenizer, str | None]:
+    """The tokenizer of a folder, and its mask token if it has one.
+
+    It encodes single, whole texts: it neither pads nor truncates.
 
     Raises:
-        UserError: it is missing or not readable, or a key of tokenizer_config.json is not
+        ValueError: it is missing or not readable, or a key of tokenizer_config.json is not
             supported.
     """
+    folder = Path(folder)
+    config = read_config(folder)
     settings = Settings(folder / "tokenizer_config.json")
     if "added_tokens_decoder" not in settings.values:  # the older format, with more files
         settings.values |= Settings(folder / "special_tokens_map.json").values
     named = settings.take("tokenizer_class") or config.get("tokenizer_class")
-    kind = str(named or CLASSES.get(config["model_type"], "")).removesuffix("Fast")
+    kind = str(named or CLASSES.get(str(config.get("model_type")), "")).removesuffix("Fast")
     if kind not in (*GENERIC, *BUILDERS):
         raise settings.refusal("tokenizer_class", f"{kind} is not supported")
     tokenizer = _read(folder, kind, settings)
-    # Only single, whole texts are encoded.
     tokenizer.no_padding()
     tokenizer.no_truncation()
     if kind in BUILDERS:
@@ -83,7 +90,7 @@ def _read(folder: Path, kind: str, settings: Settings) -> Tokenizer:
         return _built(whole, lambda: Tokenizer.from_file(str(whole)))
     more = folder / "added_tokens.json"
     if more.is_file():
-        raise UserError(f"{more}: only supported as part of a tokenizer.json, which is missing")
+        raise ValueError(f"{more}: only supported as part of a tokenizer.json, which is missing")
     if words.is_file():
         _require_class(words, kind, "BertTokenizer")
         named = {key: str(token) for key, token in _named(settings).items() if key in SPECIAL[kind]}
@@ -94,7 +101,7 @@ def _read(folder: Path, kind: str, settings: Settings) -> Tokenizer:
             settings.expect(key, False)
         both = str(vocabulary), str(merges)
         return _built(merges, lambda: ByteLevelBPETokenizer(*both)._tokenizer)
-    raise UserError(
+    raise ValueError(
         f"{folder}: no tokenizer: expected tokenizer.json, vocab.txt, or vocab.json and merges.txt"
     )
 
@@ -103,12 +110,12 @@ def _built(file: Path, build: Any) -> Tokenizer:
     try:
         return build()
     except Exception as error:  # the library raises no specific class
-        raise UserError(f"{file}: not a tokenizer: {first_line(error)}") from None
+        raise ValueError(f"{file}: not a tokenizer: {error}") from None
 
 
 def _require_class(file: Path, kind: str, right: str) -> None:
     if kind != right:
-        raise UserError(f"{file}: tokenizer_class {kind!r} is not supported; expected {right}")
+        raise ValueError(f"{file}: tokenizer_class {kind!r} is not supported; expected {right}")
 
 
 def _build_bert(tokenizer: Tokenizer, settings: Settings) -> None:
@@ -120,9 +127,9 @@ def _build_bert(tokenizer: Tokenizer, settings: Settings) -> None:
     tokenizer.decoder = decoders.WordPiece()
     given, usual = _named(settings), SPECIAL["BertTokenizer"]
     ends = [str(given.get(key) or usual[key]) for key in ("sep_token", "cls_token")]
-    ids = [tokenizer.token_to_id(end) for end in ends]
-    if None not in ids:
-        tokenizer.post_processor = BertProcessing(*zip(ends, ids, strict=True))
+    found = [(end, number) for end in ends if (number := tokenizer.token_to_id(end)) is not None]
+    if len(found) == len(ends):
+        tokenizer.post_processor = BertProcessing(*found)
 
 
 def _build_gpt2(tokenizer: Tokenizer, settings: Settings) -> None:
@@ -181,7 +188,7 @@ def _add_special(tokenizer: Tokenizer, kind: str, settings: Settings) -> str | N
         found = tokenizer.token_to_id(tokens[-1].content)
         if str(found) != number:
             right = f"{tokens[-1].content!r} is {number} here, but {found} in the vocabulary"
-            raise UserError(f"{settings.path}: added_tokens_decoder: {right}")
+            raise ValueError(f"{settings.path}: added_tokens_decoder: {right}")
     known = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     tokenizer.add_tokens([token for token in tokens if token.content not in known])
     mask = named.get("mask_token")

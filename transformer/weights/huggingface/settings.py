@@ -1,17 +1,16 @@
-"""Reads settings of a Hugging Face folder; an unknown key that might matter raises an error."""
+"""Reads the settings of a tokenizer, of image preprocessing or of generation; an unknown key that
+might matter raises an error. `config.py` is for config.json, the settings of the model."""
 
 import json
 from pathlib import Path
 from typing import Any
-
-from pipeline.errors import UserError
 
 
 class Settings:
     """The keys of a JSON object in a file; none if the file is missing.
 
     Raises:
-        UserError: the file is not a JSON object.
+        ValueError: the file is not a JSON object.
     """
 
     def __init__(self, path: Path):
@@ -19,9 +18,9 @@ class Settings:
         try:
             values = json.loads(path.read_text("utf-8")) if path.is_file() else {}
         except ValueError as error:
-            raise UserError(f"{path}: not JSON: {error}") from None
+            raise ValueError(f"{path}: not JSON: {error}") from None
         if not isinstance(values, dict):
-            raise UserError(f"{path}: expected a JSON object")
+            raise ValueError(f"{path}: expected a JSON object")
         self.values: dict[str, Any] = values
         self._taken: set[str] = set()
 
@@ -34,7 +33,7 @@ class Settings:
         """True or false; or the default.
 
         Raises:
-            UserError: the value is something else.
+            ValueError: the value is something else.
         """
         value = self.take(key, default)
         if value is not default and not isinstance(value, bool):
@@ -45,16 +44,16 @@ class Settings:
         """Require that `key` is missing, null, or one of these values.
 
         Raises:
-            UserError: it has another value, which is not supported.
+            ValueError: it has another value, which is not supported.
         """
         if self.take(key) not in (None, *expected):
             known = " or ".join(map(repr, expected))
             only = f"; expected {known}" if expected else ""
             raise self.refusal(key, f"not supported{only}")
 
-    def refusal(self, key: str, right: str) -> UserError:
+    def refusal(self, key: str, right: str) -> ValueError:
         """The error for a value that is not supported; right: what is expected."""
-        return UserError(f"{self.path}: {key}: {self.values.get(key)!r}: {right}")
+        return ValueError(f"{self.path}: {key}: {self.values.get(key)!r}: {right}")
 
     def finish(self, without_effect: frozenset[str], changed: str = "the input") -> None:
         """Check the remaining keys, after all known keys have been taken.
@@ -62,11 +61,11 @@ class Settings:
         changed: what an unknown key might change, for the message.
 
         Raises:
-            UserError: a key is unknown.
+            ValueError: a key is unknown.
         """
         given = {key for key, value in self.values.items() if value is not None}
         unknown = sorted(given - self._taken - without_effect)
         if unknown:
-            raise UserError(
+            raise ValueError(
                 f"{self.path}: unknown keys, which might change {changed}: {', '.join(unknown)}"
             )

@@ -1,17 +1,24 @@
-"""Image preprocessing, from the preprocessor_config.json of a Hugging Face folder."""
+"""Image preprocessing, from the preprocessor_config.json of a Hugging Face folder.
+
+Its images are those of Pillow, which this module does not import.
+"""
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+import torch
+from torch import Tensor
 
-from pipeline.errors import UserError
-from pipeline.inference.settings import Settings
 from transformer.embeddings import PatchEmbedding
+from transformer.weights.huggingface.settings import Settings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 FILE = "preprocessor_config.json"
+BILINEAR, FILTERS = 2, range(6)  # Pillow's numbers of its filters
 # Keys that do not matter for a single RGB image.
 WITHOUT_EFFECT = frozenset(
     (
@@ -37,16 +44,27 @@ class Preparation:
     mean: list[float]
     std: list[float]
 
+    def __call__(self, image: "Image") -> Tensor:
+        """An image as the model's input: (1, C, height, width). With one channel it is grey."""
+        height, width = self.size
+        resized = image.convert("RGB").resize((width, height), self.resample)
+        if len(self.mean) == 1:
+            resized = resized.convert("L")
+        content = torch.frombuffer(bytearray(resized.tobytes()), dtype=torch.uint8)
+        pixels = content.view(1, height, width, -1).permute(0, 3, 1, 2).float()
+        mean, std = (torch.tensor(each).view(1, -1, 1, 1) for each in (self.mean, self.std))
+        return (pixels / (1 / self.scale) - mean) / std
 
-def read_preparation(folder: Path, embedding: PatchEmbedding) -> Preparation:
+
+def read_preparation(folder: Path | str, embedding: PatchEmbedding) -> Preparation:
     """Preprocessing as in transformers' ViTImageProcessor; embedding: that of the model.
 
     Raises:
-        UserError: the file is missing, or a key is not supported or does not match the model.
+        ValueError: the file is missing, or a key is not supported or does not match the model.
     """
-    path = folder / FILE
+    path = Path(folder) / FILE
     if not path.is_file():
-        raise UserError(f"{path} is missing: it defines the preprocessing of images")
+        raise ValueError(f"{path} is missing: it defines the preprocessing of images")
     settings = Settings(path)
     settings.expect("image_processor_type", "ViTImageProcessor", "ViTImageProcessorFast")
     settings.expect("feature_extractor_type", "ViTFeatureExtractor")
@@ -55,12 +73,11 @@ def read_preparation(folder: Path, embedding: PatchEmbedding) -> Preparation:
     settings.expect("default_to_square", True)
     if not settings.flag("do_resize", True):
         raise settings.refusal("do_resize", "not supported; expected True")
-    expected = tuple(embedding.image_size)
-    if _size(settings) != expected:
-        height, width = expected
+    height, width = embedding.image_size
+    if _size(settings) != (height, width):
         raise settings.refusal("size", f"the model takes images of height {height}, width {width}")
-    resample = settings.take("resample", Image.Resampling.BILINEAR.value)
-    if resample not in list(Image.Resampling):
+    resample = settings.take("resample", BILINEAR)
+    if resample not in FILTERS:
         raise settings.refusal("resample", "expected the number of a Pillow filter, 0 to 5")
     scale = settings.take("rescale_factor", 1 / 255)
     if not _is_number(scale) or scale <= 0:
@@ -68,14 +85,14 @@ def read_preparation(folder: Path, embedding: PatchEmbedding) -> Preparation:
     scale = scale if settings.flag("do_rescale", True) else 1.0
     channels = embedding.patches.in_channels
     if channels not in (1, 3):
-        raise UserError(f"{folder}: images have 1 or 3 channels, but the model takes {channels}")
+        raise ValueError(f"{folder}: images have 1 or 3 channels, but the model takes {channels}")
     mean, std = (_numbers(settings, f"image_{key}", channels) for key in ("mean", "std"))
     if min(std) <= 0:
         raise settings.refusal("image_std", "expected numbers above 0")
     if not settings.flag("do_normalize", True):
         mean, std = [0.0] * channels, [1.0] * channels
     settings.finish(WITHOUT_EFFECT)
-    return Preparation(expected, resample, scale, mean, std)
+    return Preparation((height, width), resample, scale, mean, std)
 
 
 def _size(settings: Settings) -> Any:

@@ -8,8 +8,7 @@ from tokenizers.implementations import BertWordPieceTokenizer
 from transformers import AutoTokenizer, BertConfig, GPT2Config, LlamaConfig, LlamaTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from pipeline.errors import UserError
-from pipeline.inference.tokenizer import read_tokenizer
+from transformer.weights.huggingface.tokenizer import read_tokenizer
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cafe", "café", "the", "日", "本", "日本",
          "a", "##b", "The", "THE", "Café", "<mask>"]  # fmt: skip
@@ -48,7 +47,7 @@ def configure(folder, **settings):
 
 def agree(folder, text):
     """Assert that tokens and mask token are those of transformers."""
-    tokenizer, mask = read_tokenizer(folder, json.loads((folder / "config.json").read_text()))
+    tokenizer, mask = read_tokenizer(folder)
     theirs = AutoTokenizer.from_pretrained(folder)
     return tokenizer.encode(text).ids == theirs(text).input_ids and mask == theirs.mask_token
 
@@ -185,8 +184,8 @@ def test_a_gpt2_is_split_as_its_class_does_it(gpt2):
 )
 def test_what_would_change_the_tokens_is_refused_by_name(bert, settings, message):
     configure(bert, **settings)
-    with pytest.raises(UserError) as caught:
-        read_tokenizer(bert, {"model_type": "bert"})
+    with pytest.raises(ValueError) as caught:
+        read_tokenizer(bert)
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -201,8 +200,8 @@ def test_what_would_change_the_tokens_is_refused_by_name(bert, settings, message
 )
 def test_a_file_that_cannot_be_read_is_named(bert, name, content, message):
     (bert / name).write_text(content)
-    with pytest.raises(UserError, match=message):
-        read_tokenizer(bert, {"model_type": "bert"})
+    with pytest.raises(ValueError, match=message):
+        read_tokenizer(bert)
 
 
 def test_a_tokenizer_json_says_for_itself_what_its_class_does_not(bert):
