@@ -1,8 +1,9 @@
 """Makes DVC's plots work without a network."""
 
-import os
 import subprocess
 from pathlib import Path
+
+from pipeline.paths import replacing
 
 TEMPLATE = Path(".dvc") / "tmp" / "plots.html"
 PAGE = """<!DOCTYPE html>
@@ -23,13 +24,11 @@ def make_offline() -> None:
     """Give DVC a page template that contains Vega; its default loads Vega from the network."""
     import vl_convert
 
-    script = vl_convert.javascript_bundle()
-    TEMPLATE.parent.mkdir(parents=True, exist_ok=True)
-    fresh = TEMPLATE.with_name(f"{TEMPLATE.name}.{os.getpid()}")
     # A closing tag inside the script would end it.
-    fresh.write_text(PAGE.format(script=script.replace("</script", "<\\/script")), "utf-8")
+    script = vl_convert.javascript_bundle().replace("</script", "<\\/script")
     # Relative to .dvc, because DVC cannot write non-ASCII paths in some locales.
     name = str(TEMPLATE.relative_to(".dvc"))
-    subprocess.run(["dvc", "config", "--local", "plots.html_template", name], check=True)
-    # Last, because `run` skips this set-up if the page exists.
-    os.replace(fresh, TEMPLATE)
+    with replacing(TEMPLATE) as fresh:
+        fresh.write_text(PAGE.format(script=script), "utf-8")
+        # Before the page is there, because `run` skips this set-up if it exists.
+        subprocess.run(["dvc", "config", "--local", "plots.html_template", name], check=True)

@@ -8,7 +8,6 @@ A finished training keeps its checkpoint until `evaluate` runs, when DVC has rec
 dvc.lock: if it is killed before that, the stage writes its outputs again without training.
 """
 
-import fcntl
 import hashlib
 import io
 import json
@@ -17,15 +16,17 @@ import shutil
 import time
 import uuid
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from pipeline import deciding
 from pipeline.errors import UserError, first_line
 from pipeline.params import Params
-from pipeline.paths import root
+from pipeline.paths import read_json, root, write_json
 from pipeline.running.lifetime import GRACE
 
 STATE = "state.pt"
@@ -62,32 +63,29 @@ class Checkpoint:
     def __init__(self, name: str, key: str):
         self.folder = _folder() / f"{name}-{key}"
         self.training_id = ""
-        self._lock: int | None = None
+        self._lock = _lock(self.folder)
 
     def __enter__(self) -> "Checkpoint":
-        patience = time.monotonic() + PATIENCE
-        while (lock := _lock(self.folder)) is None:
-            if time.monotonic() > patience:
-                training = _read(self.folder)
-                raise UserError(
-                    f"process {training.get('pid', '?')} is training the same model (since "
-                    f"{training.get('since', '?')}, in {self.folder}); wait for it to end, or "
-                    "stop it, then run again"
-                )
-            time.sleep(0.1)
-        self._lock = lock
+        try:
+            self._lock.acquire(PATIENCE)
+        except Timeout:
+            training = _read(self.folder)
+            raise UserError(
+                f"process {training.get('pid', '?')} is training the same model (since "
+                f"{training.get('since', '?')}, in {self.folder}); wait for it to end, or "
+                "stop it, then run again"
+            ) from None
         self.training_id = _read(self.folder).get("id") or uuid.uuid4().hex
         training = {
             "id": self.training_id,
             "pid": os.getpid(),
             "since": time.strftime("%Y-%m-%d %H:%M:%S"),
         }
-        _replace(self.folder / TRAINING, json.dumps(training).encode())
+        write_json(training, self.folder / TRAINING)
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._lock is not None
-        os.close(self._lock)
+        self._lock.release()
 
     def load(self) -> dict[str, Any] | None:
         """The saved state, or None. Loads only tensors and plain data.
@@ -140,10 +138,8 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Remove the checkpoint, unless another process is using it."""
-        lock = _lock(self.folder, create=False)
-        if lock is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            os.close(lock)
+        with suppress(Timeout), self._lock.acquire(0):
+            _remove(self.folder)
 
 
 def prune() -> list[str]:
@@ -154,13 +150,10 @@ def prune() -> list[str]:
     abandoned = []
     folders = [path for path in _folder().glob("*-*") if path.is_dir()]
     for folder in sorted(folders, key=_age):
-        lock = _lock(folder, create=False)
-        if lock is None:  # in use
-            continue
-        abandoned.append(_read(folder).get("id", ""))
-        if len(abandoned) > KEPT:
-            shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        with suppress(Timeout), _lock(folder).acquire(0):  # otherwise it is in use
+            abandoned.append(_read(folder).get("id", ""))
+            if len(abandoned) > KEPT:
+                _remove(folder)
     return [training_id for training_id in abandoned if training_id]
 
 
@@ -175,41 +168,21 @@ def _age(folder: Path) -> float:
         return float("inf")
 
 
-def _lock(folder: Path, create: bool = True) -> int | None:
-    """A descriptor that locks the folder until it is closed or the process ends; None if another
-    process has the lock."""
-    while True:
-        if create:
-            folder.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            if create:
-                continue
-            return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The previous holder may have removed the folder: check that it is still the same.
-            if folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat()):
-                return descriptor
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except FileNotFoundError:
-            pass
-        os.close(descriptor)
-        if not create:
-            return None
+def _lock(folder: Path) -> FileLock:
+    """The lock of a checkpoint: a file beside its folder."""
+    folder.parent.mkdir(exist_ok=True)
+    return FileLock(folder.with_suffix(".lock"))
+
+
+def _remove(folder: Path) -> None:
+    """Remove a checkpoint, whose lock this process has. A process that waits for the removed lock
+    notices that, and makes a new one."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.with_suffix(".lock").unlink()
 
 
 def _read(folder: Path) -> dict[str, Any]:
     try:
-        return json.loads((folder / TRAINING).read_text())
+        return read_json(folder / TRAINING)
     except (OSError, ValueError):
         return {}
-
-
-def _replace(file: Path, content: bytes) -> None:
-    temporary = file.with_suffix(".tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, file)

@@ -6,9 +6,9 @@ DVC's cache finds the record of the run that made it.
 """
 
 import importlib.metadata
-import json
 import os
 import platform
+import re
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from pipeline.paths import root, sha256
+from pipeline.paths import read_json, root, sha256, write_json
 
 CODE = ("dvc.yaml", "pipeline", "transformer")
 PACKAGES = ("torch", "torchvision", "dvc", "mlflow", "numpy", "tokenizers", "safetensors")
@@ -38,18 +38,15 @@ def write(stage: str, model: str, output: Path, content: dict[str, Any]) -> None
         "dvc_process": dvc_name(),
         **content,
     }
-    file = _file(stage, model, output)
-    file.parent.mkdir(exist_ok=True)
-    _save(record, file)
+    write_json(record, _file(stage, model, output))
 
 
-def link(training_id: str, run_id: str, experiment_id: str) -> None:
+def link(training_id: str, run_id: str) -> None:
     """Add the id of its MLflow run to the records of a training."""
-    for file in _folder().glob("*.json"):
-        record = json.loads(file.read_text())
-        if isinstance(record, dict) and record.get("training_id") == training_id:
-            ids = {"mlflow_run_id": run_id, "mlflow_experiment_id": experiment_id}
-            _save(record | ids, file)
+    for file in _folder().glob("train-*.json"):
+        record = read_json(file)
+        if record.get("training_id") == training_id:
+            write_json(record | {"mlflow_run_id": run_id}, file)
 
 
 def read(stage: str, model: str, output: Path) -> dict[str, Any] | None:
@@ -60,7 +57,7 @@ def read(stage: str, model: str, output: Path) -> dict[str, Any] | None:
     file = _file(stage, model, output)
     if not file.exists():
         return None
-    record = json.loads(file.read_text())
+    record = read_json(file)
     ours = dvc_name()
     return record | {"this_repro": ours is not None and record["dvc_process"] == ours}
 
@@ -68,7 +65,7 @@ def read(stage: str, model: str, output: Path) -> dict[str, Any] | None:
 def made(stage: str, model: str, identity: str) -> bool:
     """Whether a run on this machine made the output with this identity."""
     files = _folder().glob(f"{stage}-{model}-*.json")
-    return any(json.loads(file.read_text()).get("identity") == identity for file in files)
+    return any(read_json(file).get("identity") == identity for file in files)
 
 
 def _file(stage: str, model: str, output: Path) -> Path:
@@ -79,22 +76,13 @@ def _folder() -> Path:
     return root() / ".records"
 
 
-def _save(record: dict[str, Any], file: Path) -> None:
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
-    os.replace(temporary, file)
-
-
 def machine() -> dict[str, Any]:
     """CPU, cores, memory, operating system."""
     cpuinfo = Path("/proc/cpuinfo")
-    names = [
-        line.split(":", 1)[1].strip()
-        for line in (cpuinfo.read_text().splitlines() if cpuinfo.exists() else [])
-        if line.startswith("model name")
-    ]
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    name = re.search(r"^model name\s*: (.+)", text, re.MULTILINE)
     return {
-        "cpu": names[0] if names else platform.processor() or platform.machine(),
+        "cpu": name[1].strip() if name else platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
@@ -105,13 +93,8 @@ def machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that affect results."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    installed = {package: importlib.metadata.version(package) for package in PACKAGES}
+    return {"python": platform.python_version()} | installed
 
 
 def git_commit() -> str | None:

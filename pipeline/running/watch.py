@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from pipeline.running.console import Console, open_console
+from pipeline.running.console import Console
 from pipeline.running.lifetime import stopping
 from pipeline.training.clock import Clock
 from pipeline.training.history import History, Row
@@ -35,12 +35,11 @@ class Watch(Observer):
 
     def __exit__(self, *exception: object) -> None:
         if self._console:
-            self._console.__exit__(*exception)
+            self._console.close()
 
     def begin(self, plan: Plan, start: int) -> None:
         self._plan = plan
-        self._console = open_console(self._title, plan.steps, start, self._task.unit)
-        self._console.__enter__()
+        self._console = Console(self._title, plan.steps, start, self._task.unit)
         if start:
             self._console.line(f"{self._title}: continues after step {start}")
 

@@ -117,7 +117,7 @@ def test_abandoned_checkpoints_do_not_pile_up(project):
             for path in (checkpoint.folder / checkpoints.TRAINING, checkpoint.folder):
                 os.utime(path, (hour_by_hour, hour_by_hour))
         abandoned = checkpoints.prune()
-        left = {folder.name for folder in (project / ".checkpoints").iterdir()}
+        left = {folder.name for folder in (project / ".checkpoints").glob("*/")}
     assert used.folder.name in left
     # Those in use do not count: a training with many seeds has many.
     assert left - {used.folder.name} == {

@@ -6,18 +6,19 @@ import pytest
 from rich.console import Console as Terminal
 
 from pipeline.running import console
-from pipeline.running.console import Console, LiveBar, alive
+from pipeline.running.console import Console, alive
 
 
 @pytest.fixture
-def bar(monkeypatch) -> tuple[LiveBar, Terminal]:
+def bar(monkeypatch) -> tuple[Console, Terminal]:
     """A progress bar with the widest usual texts, on a terminal of 80 columns."""
     terminal = Terminal(file=io.StringIO(), force_terminal=True, width=80, legacy_windows=False)
     monkeypatch.setattr(console, "Terminal", lambda **_: terminal)
-    return LiveBar("bert, seed 12", "seed 12 | ", 10_000, 0, "tokens"), terminal
+    return Console("bert, seed 12", 10_000, 0, "tokens"), terminal
 
 
-def shown(bar: LiveBar, terminal: Terminal) -> str:
+def shown(bar: Console, terminal: Terminal) -> str:
+    bar.close()
     with terminal.capture() as captured:
         terminal.print(bar._progress.get_renderable())
     return captured.get()
@@ -36,7 +37,7 @@ def test_the_bar_is_one_line_of_80_columns_with_all_its_metrics(bar):
 
 
 def test_lines_tell_the_seed_and_the_training_time_left(capsys):
-    lines = Console("seed 12 | ")
+    lines = Console("bert, seed 12", 10_000, 0, "tokens")
     lines.line("Epoch: 142 | train_loss: 1.1000 | train_acc: 0.5000", 3765)
     lines.line("after step 99999 | test_loss: 1.0538 | test_acc: 0.5417")
     first, second = capsys.readouterr().out.splitlines()
@@ -47,8 +48,9 @@ def test_lines_tell_the_seed_and_the_training_time_left(capsys):
 
 def test_seeds_are_reported_where_there_are_several(capsys):
     for title in ("bert", "bert, seed 1"):
-        with console.open_console(title, 10, 0, "tokens") as opened:
-            opened.line("it: 10")
+        opened = Console(title, 10, 0, "tokens")
+        opened.line("it: 10")
+        opened.close()
     assert capsys.readouterr().out == "it: 10\nseed 1 | it: 10\n"
 
 
