@@ -52,8 +52,8 @@ def fingerprints(data: Path) -> dict[str, str]:
     return {meta["kind"]: meta["fingerprint"], **digests}
 
 
-def check_data(name: str, section: ModelSection) -> None:
-    """Compare data/<name> with the parameters in the section of the model.
+def check_data(name: str, section: ModelSection) -> dict[str, Any]:
+    """Compare data/<name> with the parameters in the section of the model; returns its meta.json.
 
     Raises:
         UserError: it is not prepared, or was prepared with other parameters.
@@ -66,6 +66,7 @@ def check_data(name: str, section: ModelSection) -> None:
                 f"{data_dir(name)} was prepared with {name}.data.{key} {found!r}, but params.yaml "
                 f"has {value!r}: run `dvc repro prepare@{name}` first"
             )
+    return meta
 
 
 def check_model(name: str, folder: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pipeline import provenance, tracking
 from pipeline.curves import write_csv
 from pipeline.params import Params
-from pipeline.paths import data_dir, model_dir, prediction_dir, read_json, require, write_json
+from pipeline.paths import data_dir, model_dir, prediction_dir, require, write_json
 from pipeline.running import records
 from pipeline.running.checkpoint import Checkpoint, identity
 from pipeline.tasks.assembly import assemble
@@ -25,11 +25,10 @@ def evaluate(params: Params, name: str, seed: int) -> None:
         UserError: the data is not prepared, the model is not trained, or one of them was made with
             other data or parameters.
     """
-    data = require(data_dir(name), f"dvc repro prepare@{name}")
-    provenance.check_data(name, params.section(name))
+    meta = provenance.check_data(name, params.section(name))
     folder = require(model_dir(name, seed), f"dvc repro train@{name}-{seed}")
     provenance.check_model(name, folder)
-    training = assemble(params, name, seed, data)
+    training = assemble(params, name, seed, data_dir(name))
     task, seen = training.task, view(params.section(name).task)
     model, config = models.load(folder)
     provenance.check_architecture(folder, config, task.build_model().config)
@@ -45,7 +44,6 @@ def evaluate(params: Params, name: str, seed: int) -> None:
     write_json(samples, made / "samples.json")
     write_json({key: asdict(each) for key, each in task.measures.items()}, made / "measures.json")
     write_json(list(task.headline), made / "headline.json")
-    meta = read_json(data / "meta.json")
     write_json(meta, made / "data.json")
     if predictions:
         write_csv([{"seed": seed, **row} for row in predictions], made / "predictions.csv")

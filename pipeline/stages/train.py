@@ -6,16 +6,15 @@ from typing import Any
 from pipeline import provenance, tracking
 from pipeline.errors import UserError
 from pipeline.params import Params
-from pipeline.paths import WEIGHTS, data_dir, model_dir, read_json, require
+from pipeline.paths import WEIGHTS, data_dir, model_dir
 from pipeline.running import checkpoint as checkpoints
 from pipeline.running import records
 from pipeline.running.checkpoint import Checkpoint, identity
 from pipeline.running.lifetime import unbroken
 from pipeline.running.outlook import after
 from pipeline.running.watch import Watch
-from pipeline.tasks.assembly import Assembly, Trained, assemble
+from pipeline.tasks.assembly import Trained, assemble
 from pipeline.training import device as devices
-from pipeline.training.history import Row
 from pipeline.wording import counted, duration
 
 
@@ -29,16 +28,25 @@ def train(params: Params, name: str, seed: int, ahead: bool = False) -> None:
             training; another process trains the same model; torch cannot compile here; or the
             training diverged.
     """
-    data = require(data_dir(name), f"dvc repro prepare@{name}")
-    provenance.check_data(name, params.section(name))
-    key = identity(params, name, seed, read_json(data / "meta.json")["fingerprint"])
+    meta, data = provenance.check_data(name, params.section(name)), data_dir(name)
+    key = identity(params, name, seed, meta["fingerprint"])
     learned = provenance.fingerprints(data)
     training = assemble(params, name, seed, data)
+    title = f"{name}, seed {seed}" if len(params.seeds) > 1 else name
     with Checkpoint(f"{name}-{seed}", key) as checkpoint:
         tracking.mark_killed(checkpoints.prune())
         with tracking.Tracker("train", params, name, seed, checkpoint.training_id) as tracker:
-            tracker.data(read_json(data / "meta.json"))
-            trained = _train(params, name, seed, training, checkpoint, tracker)
+            tracker.data(meta)
+            if training.task.legend and seed == params.seeds[0]:
+                print(training.task.legend, flush=True)
+            watch = Watch(title, training.task, tracker.curves, after(params, name, seed))
+            with unbroken(), watch:
+                trained = training.train(checkpoint, watch)
+            steps, evaluations = trained.history.steps, trained.history.evaluations
+            took = duration(sum(trained.clock.seconds.values()))
+            print(f"{title}: {counted(len(steps), 'step')} in {took}", flush=True)
+            # Again, because a training that continues after its last step logs nothing.
+            tracker.curves(steps, evaluations)
             if provenance.fingerprints(data) != learned:
                 raise UserError(
                     f"{data} changed during the training of {name}: run `dvc repro "
@@ -47,31 +55,6 @@ def train(params: Params, name: str, seed: int, ahead: bool = False) -> None:
             if not ahead:
                 about = {"task": params.section(name).task, provenance.DATA: learned}
                 _write(params, name, seed, key, trained, about, tracker)
-
-
-def _train(
-    params: Params,
-    name: str,
-    seed: int,
-    training: Assembly,
-    checkpoint: Checkpoint,
-    tracker: tracking.Tracker,
-) -> Trained:
-    def publish(steps: list[Row], evaluations: list[Row]) -> None:
-        tracker.steps(steps)
-        tracker.evaluations(evaluations)
-
-    title = f"{name}, seed {seed}" if len(params.seeds) > 1 else name
-    if training.task.legend and seed == params.seeds[0]:
-        print(training.task.legend, flush=True)
-    watch = Watch(title, training.task, publish, after(params, name, seed))
-    with unbroken(), watch:
-        trained = training.train(checkpoint, watch)
-    took = duration(sum(trained.clock.seconds.values()))
-    print(f"{title}: {counted(len(trained.history.steps), 'step')} in {took}", flush=True)
-    # Again, because a training that continues after its last step publishes nothing.
-    publish(trained.history.steps, trained.history.evaluations)
-    return trained
 
 
 def _write(
@@ -110,6 +93,5 @@ def _write(
             "identity": key,
             "training_id": tracker.training_id,
             "mlflow_run_id": tracker.run_id,
-            "mlflow_experiment_id": tracker.experiment_id,
         },
     )

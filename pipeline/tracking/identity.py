@@ -5,7 +5,7 @@ import json
 import os
 import re
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline import deciding
@@ -15,10 +15,6 @@ from pipeline.running import records
 
 LONGEST = 24  # characters of a value in a name; a longer value is cut at its beginning
 NAMED = 3  # changes in a name; it has the number of further ones
-
-
-def _now() -> int:
-    return int(time.time() * 1000)
 
 
 @dataclass(frozen=True)
@@ -39,12 +35,8 @@ class Identity:
     tags: dict[str, str]
     params: dict[str, Any]
     experiment: str | None = None
-    started: int = field(default_factory=_now)
+    started: int = field(default_factory=lambda: int(time.time() * 1000))
     weights: str | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Values for JSON, and for `Identity(**...)`."""
-        return asdict(self)
 
 
 def identity(

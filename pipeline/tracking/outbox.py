@@ -1,19 +1,19 @@
 """Keeps runs that MLflow did not receive, until `python -m pipeline sync` uploads them."""
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from pipeline.errors import UserError
-from pipeline.paths import root
+from pipeline.paths import read_json, root, write_json
 from pipeline.running import records
 from pipeline.tracking import rows, store
 from pipeline.tracking.identity import Identity
@@ -43,12 +43,12 @@ def put(
             for number, (name, arguments) in enumerate(operations)
         ]
         entry = {
-            "identity": identity.as_dict(),
+            "identity": asdict(identity),
             "operations": copied,
             "status": status,
             "ended": int(time.time() * 1000),
         }
-        (fresh / ENTRY).write_text(json.dumps(entry), "utf-8")
+        write_json(entry, fresh / ENTRY)
         discard(stage, identity.training_id)
         os.replace(fresh, _entry(stage, identity.training_id))
 
@@ -64,36 +64,28 @@ def sync() -> None:
     Raises:
         UserError: MLflow failed; the remaining runs are still kept.
     """
-    folder = _folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):  # two processes would upload the same run twice
+    import mlflow
+
+    _folder().mkdir(parents=True, exist_ok=True)
+    with FileLock(_folder() / ".lock"):  # two processes would upload the same run twice
         waiting = pending()
-        for number, file in enumerate(waiting):
-            try:
-                store.experiment_id()  # fails within seconds if the server is down
-                with _longer_timeouts():
-                    print(wrapped(f"uploaded: {upload(file)}"), flush=True)
-            except Exception as error:
-                raise UserError(
-                    f"{store.failure(error)}\n"
-                    f"{len(waiting) - number} of {len(waiting)} runs are not uploaded; solve this, "
-                    "then run the same command again"
-                ) from None
         if not waiting:
             print("nothing to upload")
             return
-    _note_experiments()
-
-
-def _note_experiments() -> None:
-    """Add the experiments that DVC made while MLflow was down to the tags of their runs."""
-    import mlflow
-
-    try:
-        experiment = store.experiment_id()
-        rows.note_experiments(mlflow.MlflowClient(), experiment)
-    except Exception as error:
-        raise UserError(store.failure(error)) from None
+        left = len(waiting)
+        try:
+            experiment = store.experiment_id()  # fails within seconds if the server is down
+            with _longer_timeouts():
+                for file in waiting:
+                    print(wrapped(f"uploaded: {upload(file)}"), flush=True)
+                    left -= 1
+            # DVC may have made experiments of them while MLflow was down.
+            rows.note_experiments(mlflow.MlflowClient(), experiment)
+        except Exception as error:
+            raise UserError(
+                f"{store.failure(error)}\n{left} of {len(waiting)} runs are not uploaded; solve "
+                "this, then run the same command again"
+            ) from None
 
 
 def pending() -> list[Path]:
@@ -104,7 +96,7 @@ def pending() -> list[Path]:
 def upload(file: Path) -> str:
     """Upload one run and remove it here; returns its name."""
     folder = file.parent
-    entry = json.loads(file.read_text("utf-8"))
+    entry = read_json(file)
     identity = Identity(**entry["identity"])
     run = Run(identity)
     try:
@@ -115,23 +107,21 @@ def upload(file: Path) -> str:
             run.close("FAILED")  # until the next attempt
         raise
     run.close(entry["status"], entry.get("ended"))
-    records.link(identity.training_id, run.run_id, run.experiment_id)
+    records.link(identity.training_id, run.run_id)
     shutil.rmtree(folder)
     return identity.name
 
 
 def mark_unreachable() -> None:
     """Record that MLflow failed; then the other stages of this `dvc` command do not try it."""
-    _failure_file().parent.mkdir(exist_ok=True)
-    _failure_file().write_text(json.dumps([hide(store.uri()), records.dvc_name()]))
+    write_json([hide(store.uri()), records.dvc_name()], _failure_file())
 
 
 def unreachable() -> bool:
     """Whether MLflow failed in another stage of this `dvc` command."""
     name = records.dvc_name()
     try:
-        recorded = json.loads(_failure_file().read_text())
-        return name is not None and recorded == [hide(store.uri()), name]
+        return name is not None and read_json(_failure_file()) == [hide(store.uri()), name]
     except (OSError, ValueError):
         return False
 

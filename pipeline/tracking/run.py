@@ -31,9 +31,9 @@ class Run:
         self.experiment_id = store.experiment_id()
         self._client = mlflow.MlflowClient()
         self._last_step: dict[str, int] = {}
-        found = find(identity.training_id, self.experiment_id)
+        found = find(f"tags.training_id = '{identity.training_id}'", self.experiment_id)
         if found is None and identity.weights:
-            found = _find(f"tags.{rows.WEIGHTS_TAG} = '{identity.weights}'", self.experiment_id)
+            found = find(f"tags.{rows.WEIGHTS_TAG} = '{identity.weights}'", self.experiment_id)
         self.created = found is None
         self.run_id = found or self._create(identity)
         self._begins = identity.begins or self.created
@@ -185,34 +185,12 @@ class Run:
         registry.register(self._client, self._client.get_run(self.run_id), **arguments)
 
 
-def find(training_id: str, experiment_id: str, condition: str = "") -> str | None:
-    """The id of the run of a training; None if there is none.
-
-    condition: added to the query, as in " and attributes.status = 'RUNNING'".
-    """
-    return _find(f"tags.training_id = '{training_id}'{condition}", experiment_id)
-
-
-def _find(query: str, experiment_id: str) -> str | None:
+def find(query: str, experiment_id: str) -> str | None:
     """The id of the latest run that matches a query; None if there is none."""
     import mlflow
 
     found = mlflow.MlflowClient().search_runs([experiment_id], query, max_results=1)
     return found[0].info.run_id if found else None
-
-
-def mark_killed(training_ids: list[str]) -> None:
-    """Set the runs of killed trainings to KILLED; they end at the time of their last metric."""
-    import mlflow
-
-    experiment_id, client = store.experiment_id(), mlflow.MlflowClient()
-    for training_id in training_ids:
-        run_id = find(training_id, experiment_id, " and attributes.status = 'RUNNING'")
-        if run_id:
-            run = client.get_run(run_id)
-            logged = client.get_metric_history(run_id, f"{run.data.tags['model']}/training/loss")
-            ended = max((metric.timestamp for metric in logged), default=run.info.start_time)
-            client.set_terminated(run_id, "KILLED", ended)
 
 
 def _signature(meta: dict[str, Any]) -> Any:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.curves import UNITS
+from pipeline.curves import UNITS, Row
 from pipeline.errors import print_error
 from pipeline.params import Params
 from pipeline.running.lifetime import unbroken
-from pipeline.tracking import outbox, run, store
+from pipeline.tracking import outbox, store
 from pipeline.tracking.identity import identity
-from pipeline.tracking.run import Run
+from pipeline.tracking.run import Run, find
 
 # The packages that a model in MLflow needs; the first one has the file that MLflow loads. As paths:
 # an import would make the code of the model a dependency of every stage.
@@ -31,7 +31,7 @@ class Tracker:
     training_id: of the training; None begins a new run.
     weights: SHA-256 of the trained model, to find a run that another machine began.
 
-    `run_id` and `experiment_id` are None if MLflow cannot be reached.
+    `run_id` is None if MLflow cannot be reached.
     """
 
     def __init__(
@@ -55,11 +55,6 @@ class Tracker:
     def run_id(self) -> str | None:
         """MLflow's id of the run."""
         return self._run and self._run.run_id
-
-    @property
-    def experiment_id(self) -> str | None:
-        """MLflow's id of the experiment."""
-        return self._run and self._run.experiment_id
 
     @property
     def created(self) -> bool:
@@ -91,13 +86,12 @@ class Tracker:
         """Set tags of the run."""
         self._add("tags", ",".join(values), values=values)
 
-    def steps(self, rows: list[dict[str, float]]) -> None:
-        """Log all steps so far: {"step": 10, "loss": 4.3} is `gpt/training/loss` at step 10."""
-        self._add("series", "steps", group=f"{self._model}/training", rows=_without_units(rows))
-
-    def evaluations(self, rows: list[dict[str, float]]) -> None:
-        """Log all evaluations during training so far, named as in `metrics`."""
-        self._add("series", "evaluations", group=self._model, rows=_without_units(rows), joint=".")
+    def curves(self, steps: list[Row], evaluations: list[Row]) -> None:
+        """Log all steps and evaluations so far: {"step": 10, "loss": 4.3} is `gpt/training/loss` at
+        step 10, or `gpt.loss` of an evaluation."""
+        self._add("series", "steps", group=f"{self._model}/training", rows=_without_units(steps))
+        rows = _without_units(evaluations)
+        self._add("series", "evaluations", group=self._model, rows=rows, joint=".")
 
     def metrics(self, values: dict[str, float], step: int = 0) -> None:
         """Log final metrics, named as in `dvc exp show`: `gpt.loss`.
@@ -158,13 +152,24 @@ class Tracker:
 
 
 def mark_killed(training_ids: list[str]) -> None:
-    """Set the runs of killed trainings to KILLED."""
-    if training_ids and not outbox.unreachable():
-        with contextlib.suppress(Exception):  # the stage does not depend on it
-            run.mark_killed(training_ids)
+    """Set the runs of killed trainings to KILLED; they end at the time of their last metric."""
+    if not training_ids or outbox.unreachable():
+        return
+    import mlflow
+
+    with contextlib.suppress(Exception):  # the stage does not depend on it
+        experiment_id, client = store.experiment_id(), mlflow.MlflowClient()
+        for training_id in training_ids:
+            query = f"tags.training_id = '{training_id}' and attributes.status = 'RUNNING'"
+            if run_id := find(query, experiment_id):
+                run = client.get_run(run_id)
+                loss = f"{run.data.tags['model']}/training/loss"
+                logged = client.get_metric_history(run_id, loss)
+                ended = max((metric.timestamp for metric in logged), default=run.info.start_time)
+                client.set_terminated(run_id, "KILLED", ended)
 
 
-def _without_units(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+def _without_units(rows: list[Row]) -> list[Row]:
     """Drop the units seen: MLflow draws every column, and over steps they are a straight
     line."""
     return [{key: value for key, value in row.items() if key not in UNITS} for row in rows]

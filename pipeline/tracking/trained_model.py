@@ -90,8 +90,7 @@ class TrainedModel:
         if not tracker.created and (tracker.run_id or self.record):
             return False
         tracker.data(read_json(data_dir(self.name) / "meta.json"))
-        tracker.steps(read_csv(self.folder / STEPS))
-        tracker.evaluations(read_csv(self.folder / EVALUATIONS))
+        tracker.curves(read_csv(self.folder / STEPS), read_csv(self.folder / EVALUATIONS))
         self.log_training(tracker)
         tracker.tags({"restored": "from what DVC keeps"})
         return True

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import ui
 from pipeline.errors import UserError
-from pipeline.tracking import Tracker
+from pipeline.tracking import Tracker, store
 from tests.pipeline.tracking.server import Server, free_port, running_ui
 
 
@@ -24,7 +24,7 @@ def test_for_runs_on_a_server_the_link_to_its_ui_is_printed(
         with Tracker("train", small, "gpt", 0) as tracker:
             tracker.metrics({"loss": 1.0})
         ui.open_ui(5000, None)  # serves nothing, so it returns
-    link = f"http://{address}/#/experiments/{tracker.experiment_id}/runs?"
+        link = f"http://{address}/#/experiments/{store.experiment_id()}/runs?"
     assert capsys.readouterr().out == (
         f"MLflow: {link}workflowType=machine_learning&viewStateShareKey=all\n{ui.HINT}\n"
     )

@@ -43,12 +43,12 @@ def test_a_run_is_uploaded_after_its_server_stopped(server, small, project, caps
     with server.running():
         with Tracker("train", small, "gpt", 0) as tracker:
             tracker.tags({"device": "cpu"})
-            tracker.steps(ROWS[:1200])
+            tracker.curves(ROWS[:1200], [])
             number = signal.SIGKILL if fault == "dies" else signal.SIGSTOP
             os.killpg(server.group, number)
             start = time.monotonic()
-            tracker.steps(ROWS[:2000])
-            tracker.steps(ROWS)
+            tracker.curves(ROWS[:2000], [])
+            tracker.curves(ROWS, [])
             tracker.metrics({"final": 1.5})
             (project / "notes.txt").write_text("as it was")
             tracker.files(project / "notes.txt")
@@ -78,12 +78,12 @@ def test_a_run_is_uploaded_after_its_server_stopped(server, small, project, caps
 def test_a_run_that_continues_replaces_its_kept_part(server, small, project):
     """It was killed while the server was down, and logs everything again when it continues."""
     with pytest.raises(SystemExit), Tracker("train", small, "gpt", 0, "one training") as tracker:
-        tracker.steps(ROWS[:1000])
+        tracker.curves(ROWS[:1000], [])
         raise SystemExit(143)
     assert len(outbox.pending()) == 1
     with server.running():
         with Tracker("train", small, "gpt", 0, "one training") as tracker:
-            tracker.steps(ROWS)
+            tracker.curves(ROWS, [])
         assert not outbox.pending()
         (run,) = runs(server)
         assert run.info.status == "FINISHED"
@@ -92,7 +92,7 @@ def test_a_run_that_continues_replaces_its_kept_part(server, small, project):
 @pytest.mark.long
 def test_two_uploads_at_once_log_a_run_once(server, small, project):
     with Tracker("train", small, "gpt", 0) as tracker:
-        tracker.steps(ROWS)
+        tracker.curves(ROWS, [])
     command = [sys.executable, "-m", "pipeline", "sync"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "DVC_ROOT": str(project)}
     with server.running():
@@ -143,7 +143,7 @@ def test_the_error_about_a_deleted_experiment_has_a_command_to_restore_it(small,
     identifier = store.experiment_id()
     mlflow.MlflowClient().delete_experiment(identifier)
     with Tracker("train", small, "gpt", 0) as tracker:
-        tracker.steps(ROWS)
+        tracker.curves(ROWS, [])
     warning = capsys.readouterr().err
     assert "the MLflow experiment 'transformer-benchmark' is deleted; restore it with `" in warning
     with pytest.raises(UserError) as failure:

@@ -19,7 +19,7 @@ from tests.pipeline.tracking.server import free_port
 
 def use_everything(tracker: Tracker) -> None:
     tracker.tags({"a": "1"})
-    tracker.steps([{"step": 1, "loss": 1.0}])
+    tracker.curves([{"step": 1, "loss": 1.0}], [])
     tracker.metrics({"b": 2.0})
 
 
@@ -155,14 +155,14 @@ def test_evaluation_continues_the_run_of_the_training(small):
 def test_an_interrupted_training_continues_its_run_and_logs_nothing_twice(small):
     rows = [{"step": step, "loss": 1 / step} for step in range(1, 6)]
     with pytest.raises(KeyboardInterrupt), Tracker("train", small, "gpt", 0, "an-id") as first:
-        first.steps(rows[:3])
+        first.curves(rows[:3], [])
         raise KeyboardInterrupt
     with Tracker("train", small, "gpt", 0, "an-id") as second:
-        second.steps(rows[:4])
-        second.steps(rows)
+        second.curves(rows[:4], [])
+        second.curves(rows, [])
         second.metrics({"final": 1.0})
     with Tracker("train", small, "gpt", 0, "an-id") as third:
-        third.steps(rows)
+        third.curves(rows, [])
         third.metrics({"final": 1.0})
     assert first.run_id == second.run_id == third.run_id
     client = mlflow.MlflowClient()
@@ -179,7 +179,7 @@ def test_the_run_of_a_killed_training_ends_as_killed(small):
         pass
     running = Tracker("train", small, "gpt", 0, "killed")
     running.__enter__()  # and never ended
-    running.steps([{"step": 1, "loss": 1.0}])
+    running.curves([{"step": 1, "loss": 1.0}], [])
     time.sleep(0.5)
     noticed = int(time.time() * 1000)
     mark_killed(["killed", "finished", "unknown"])
