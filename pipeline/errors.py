@@ -12,7 +12,8 @@ import click
 from pipeline.wording import wrapped
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+# No permission, as in a read-only checkout; a folder, or not one.
+UNUSABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR)
 
 
 class UserError(Exception):
@@ -48,14 +49,8 @@ def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
             print_error(str(error))
             sys.exit(error.exit_code)
         except Exception as error:
-            if is_full_disk(error):
-                message = f"{error}: free some space, then run the same command again"
-            elif is_forbidden(error):
-                message = f"{error.filename}: {error.strerror}"
-            elif is_out_of_memory(error):
-                advice = "use a smaller model, batch or sequence"
-                message = f"not enough memory: {first_line(error)}; {advice}"
-            else:
+            message = _advice(error)
+            if message is None:
                 raise
             print_error(message)
             sys.exit(1)
@@ -71,20 +66,19 @@ def print_error(message: str, label: str = "error") -> None:
     click.echo("\n".join(lines), err=True)
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, NumPy or torch ran out of memory."""
-    messages = ("allocate memory", "out of memory")
-    return isinstance(error, MemoryError) or any(words in str(error) for words in messages)
-
-
-def is_full_disk(error: Exception) -> bool:
-    """Whether the disk is full; safetensors reports this only in its message."""
-    return getattr(error, "errno", None) in FULL or "No space left on device" in str(error)
-
-
-def is_forbidden(error: Exception) -> bool:
-    """Whether permission for a file is missing, as in a read-only checkout."""
-    return isinstance(error, OSError) and error.errno in FORBIDDEN and error.filename is not None
+def _advice(error: Exception) -> str | None:
+    """The message on a full disk, a file that cannot be used, or too little memory, in Python,
+    NumPy or torch; None for other errors."""
+    number, text = getattr(error, "errno", None), str(error)
+    # safetensors reports a full disk only in its message.
+    if number in FULL or "No space left on device" in text:
+        return f"{error}: free some space, then run the same command again"
+    if number in UNUSABLE and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
+        advice = "use a smaller model, batch or sequence"
+        return f"not enough memory: {first_line(error)}; {advice}"
+    return None
 
 
 def first_line(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.errors import UserError, is_full_disk
+from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.views import view
 
@@ -15,7 +15,7 @@ def export(params: Params, name: str, folder: Path) -> str:
 
     Raises:
         UserError: it is not trained, transformers does not support a part of it, or `folder` is
-            not a folder, is not empty, or cannot be written.
+            not a new or empty folder.
     """
     try:
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
@@ -24,8 +24,4 @@ def export(params: Params, name: str, folder: Path) -> str:
         (folder / "README.md").write_text(page, "utf-8")
     except ValueError as error:
         raise UserError(f"models/{name} cannot be exported: {error}") from None
-    except OSError as error:
-        if is_full_disk(error):
-            raise
-        raise UserError(f"{error.filename or folder}: {error.strerror}") from None
     return written

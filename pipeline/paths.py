@@ -14,7 +14,8 @@ from typing import Any
 from pipeline.errors import UserError
 
 PARAMS = Path("params.yaml")
-REPORTS = Path("reports")
+REPORTS = Path("reports")  # in git; a folder for each model has means over its seeds
+# Outputs of `train` and `evaluate`: a folder for each model, with one for each seed.
 MODELS, PREDICTIONS = Path("models"), Path("predictions")
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # in the folder of a trained model
 
@@ -29,30 +30,15 @@ def data_dir(name: str) -> Path:
     return Path("data") / name
 
 
-def models_dir(name: str) -> Path:
-    """Outputs of `train`: a folder for each seed."""
-    return MODELS / name
-
-
 def model_dir(name: str, seed: int) -> Path:
     """A trained model: model.safetensors, config.json, summary.json, and its learning curves."""
-    return models_dir(name) / f"seed-{seed}"
-
-
-def predictions_dir(name: str) -> Path:
-    """Outputs of `evaluate`: a folder for each seed."""
-    return PREDICTIONS / name
+    return MODELS / name / f"seed-{seed}"
 
 
 def prediction_dir(name: str, seed: int) -> Path:
     """Metrics and samples of a trained model: metrics.json, samples.json, measures.json,
     headline.json, data.json; predictions.csv of a classifier."""
-    return predictions_dir(name) / f"seed-{seed}"
-
-
-def results_dir(name: str) -> Path:
-    """Results of a model in git: learning curves and the main metrics, as means over the seeds."""
-    return REPORTS / name
+    return PREDICTIONS / name / f"seed-{seed}"
 
 
 def require(path: Path, command: str) -> Path:

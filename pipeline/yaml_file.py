@@ -6,7 +6,6 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLWarning
-from ruamel.yaml.reader import ReaderError
 
 from pipeline.errors import UserError
 
@@ -31,14 +30,12 @@ def read(path: Path) -> Any:
             # For example a repeated anchor, whose value is ambiguous.
             warnings.simplefilter("error", YAMLWarning)
             return YAML(typ="safe", pure=True).load(text)
-    except ReaderError as error:
-        line = text[: error.position].count("\n") + 1
-        raise UserError(f"{path}, line {line}: a character that YAML does not allow") from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}" if mark else ""
         raise UserError(f"{path}{where}: {error.problem or error.context}") from None
-    # ruamel does not catch errors of int(), float() and date(), nor failed asserts.
+    # A character that YAML does not allow; or errors of int(), float() and date(), and failed
+    # asserts, which ruamel does not catch.
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise UserError(f"{path}: not valid YAML: {reason[:300]}") from None

@@ -17,13 +17,6 @@ DEFAULT_SAMPLING = Sampling(temperature=0.8)
 SWITCHED_OFF = {
     **dict.fromkeys(
         (
-            "bad_words_ids", "begin_suppress_tokens", "constraints", "force_words_ids",
-            "forced_decoder_ids", "sequence_bias", "stop_strings", "suppress_tokens",
-        ),
-        ([],),
-    ),
-    **dict.fromkeys(
-        (
             "dola_layers", "exponential_decay_length_penalty", "forced_bos_token_id",
             "forced_eos_token_id", "max_time", "top_h", "watermarking_config",
         ),
@@ -31,10 +24,13 @@ SWITCHED_OFF = {
     ),
     **dict.fromkeys(
         (
-            "diversity_penalty", "encoder_no_repeat_ngram_size", "epsilon_cutoff", "eta_cutoff",
-            "min_length", "min_new_tokens", "min_p", "no_repeat_ngram_size", "penalty_alpha",
+            "bad_words_ids", "begin_suppress_tokens", "constraints", "diversity_penalty",
+            "encoder_no_repeat_ngram_size", "epsilon_cutoff", "eta_cutoff", "force_words_ids",
+            "forced_decoder_ids", "min_length", "min_new_tokens", "min_p", "no_repeat_ngram_size",
+            "penalty_alpha", "sequence_bias", "stop_strings", "suppress_tokens", "token_healing",
+            "use_mtp",
         ),
-        (0,),
+        ([], 0, False),
     ),
     **dict.fromkeys(
         (
@@ -43,24 +39,20 @@ SWITCHED_OFF = {
         ),
         (1,),
     ),
-    "token_healing": (False,),
-    "use_mtp": (False,),
 }  # fmt: skip
 # Keys that do not change the tokens: speed, memory, further outputs, and beam search only.
-WITHOUT_EFFECT = frozenset(
-    (
-        "_from_model_config", "assistant_confidence_threshold", "assistant_early_exit",
-        "assistant_ensemble_weight", "assistant_lookbehind", "bos_token_id", "cache_config",
-        "cache_implementation", "compile_config", "continuous_batching_config",
-        "decoder_start_token_id", "disable_compile", "early_stopping", "is_assistant",
-        "length_penalty", "low_memory", "max_cache_len", "max_length", "max_matching_ngram_size",
-        "max_new_tokens", "num_assistant_tokens", "num_assistant_tokens_schedule",
-        "output_attentions", "output_hidden_states", "output_logits", "output_scores",
-        "pad_token_id", "prefill_chunk_size", "prompt_lookup_num_tokens", "remove_invalid_values",
-        "renormalize_logits", "return_dict_in_generate", "speculation_type", "target_lookbehind",
-        "transformers_version", "use_cache",
-    )
-)  # fmt: skip
+WITHOUT_EFFECT = {
+    "_from_model_config", "assistant_confidence_threshold", "assistant_early_exit",
+    "assistant_ensemble_weight", "assistant_lookbehind", "bos_token_id", "cache_config",
+    "cache_implementation", "compile_config", "continuous_batching_config",
+    "decoder_start_token_id", "disable_compile", "early_stopping", "is_assistant",
+    "length_penalty", "low_memory", "max_cache_len", "max_length", "max_matching_ngram_size",
+    "max_new_tokens", "num_assistant_tokens", "num_assistant_tokens_schedule",
+    "output_attentions", "output_hidden_states", "output_logits", "output_scores",
+    "pad_token_id", "prefill_chunk_size", "prompt_lookup_num_tokens", "remove_invalid_values",
+    "renormalize_logits", "return_dict_in_generate", "speculation_type", "target_lookbehind",
+    "transformers_version", "use_cache",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from pipeline import prompts, provenance
 from pipeline.errors import UserError, as_user_errors, first_line
 from pipeline.inference.generation import DEFAULTS, Generation, read_generation
-from pipeline.paths import data_dir, model_dir, models_dir, read_json, require
+from pipeline.paths import MODELS, data_dir, model_dir, read_json, require
 from pipeline.prompts import Prompt
 from pipeline.training import models
 from pipeline.wording import wrapped
@@ -170,7 +170,7 @@ def trained(name: str) -> Path:
     Raises:
         UserError: it is not trained, its data is not prepared, or the two do not match.
     """
-    found = models_dir(name).glob("seed-*")
+    found = (MODELS / name).glob("seed-*")
     seed = min((int(path.name.removeprefix("seed-")) for path in found), default=0)
     folder = require(model_dir(name, seed), f"dvc repro train@{name}-{seed}")
     require(data_dir(name) / "meta.json", f"dvc repro prepare@{name}")

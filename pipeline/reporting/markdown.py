@@ -33,15 +33,12 @@ def render(report: Report, params: Params, profile: str, reached: dict[str, Mode
         f"Profile **{plain(profile)}**, {_seeds(params)}, {report.finished}.\n",
         opening(params, results, verdicts, reached),
         REFERENCE,
-        *(
-            [_verdict_table(verdicts, results), _time_table(results, reached, verdicts)]
-            if verdicts
-            else []
-        ),
-        _reading(verdicts, results),
     ]
-    sections += [models.section(result) for result in results.values()]
+    if verdicts:
+        sections += [_verdict_table(verdicts, results), _time_table(results, reached, verdicts)]
     sections += [
+        _reading(verdicts, results),
+        *(models.section(result) for result in results.values()),
         "## Data\n",
         _data(results.values()),
         "## Parameters\n",
@@ -56,21 +53,20 @@ def render(report: Report, params: Params, profile: str, reached: dict[str, Mode
 
 def _verdict_table(verdicts: list[Verdict], results: dict[str, Result]) -> str:
     several = len(verdicts[0].values) > 1
-    rows = []
-    for verdict in verdicts:
-        rows.append(
-            [
-                title(results[verdict.model]),
-                verdict.target.name,
-                number(verdict.target.value),
-                number(verdict.ours) + margin(verdict),
-                *([significant(verdict.deviation, 2)] if several else []),
-                number(verdict.difference, "+"),
-                verdict,
-                number(verdict.baseline),
-                "yes" if verdict.like_for_like else "no: " + "; ".join(verdict.differences),
-            ]
-        )
+    rows = [
+        [
+            title(results[verdict.model]),
+            verdict.target.name,
+            number(verdict.target.value),
+            number(verdict.ours) + margin(verdict),
+            *([significant(verdict.deviation, 2)] if several else []),
+            number(verdict.difference, "+"),
+            verdict,
+            number(verdict.baseline),
+            "yes" if verdict.like_for_like else "no: " + "; ".join(verdict.differences),
+        ]
+        for verdict in verdicts
+    ]
     spread = ["standard deviation"] if several else []
     header = ["model", "measure", "target", "ours", *spread, "difference", "verdict"]
     align = "llrr" + "r" * several + "rlrl"
@@ -91,29 +87,15 @@ def _time_table(
             found = result.time_to_target[target.ours]
             moment = time_to_target.median(found)
             seen = sum(each is not None for each in found)
-            rows.append(
-                [
-                    title(results[name]),
-                    target.name,
-                    f"{seen} of {counted(len(found), 'seed')}",
-                    *(
-                        (
-                            f"{moment.step:,}",
-                            ("at most " if moment.at_most else "") + cost(moment, unit),
-                            *(
-                                (
-                                    times_fewer(theirs.units, moment.units),
-                                    times_fewer(theirs.flops, moment.flops),
-                                )
-                                if counts[name, target.name]
-                                else ("", "")
-                            ),
-                        )
-                        if moment
-                        else ("never", "", "", "")
-                    ),
-                ]
-            )
+            cells = ["never", "", "", ""]
+            if moment:
+                cells[0] = f"{moment.step:,}"
+                cells[1] = ("at most " if moment.at_most else "") + cost(moment, unit)
+                if counts[name, target.name]:
+                    cells[2] = times_fewer(theirs.units, moment.units)
+                    cells[3] = times_fewer(theirs.flops, moment.flops)
+            seeds = f"{seen} of {counted(len(found), 'seed')}"
+            rows.append([title(result), target.name, seeds, *cells])
     header = ["model", "time to target", "reached by", "step", "after"]
     header += ["tokens or images", "operations"]
     explanation = (
@@ -124,7 +106,8 @@ def _time_table(
         "reference's whole training: "
         + "; ".join(
             f"{title(results[name])} {each.cost.steps:,} steps, {each.cost.units:,} "
-            f"{results[name].metrics['unit']}, {prefixed(each.cost.flops)}FLOP{each.cost.remark}"
+            f"{results[name].metrics['unit']}, {prefixed(each.cost.flops)}FLOP"
+            + (f" ({each.cost.note})" if each.cost.note else "")
             for name, each in reached.items()
         )
     )

@@ -82,7 +82,7 @@ def _time(result: Result, reached: ModelTargets, comparable: bool) -> list[str]:
     what = "Target" if single else "All targets"
     text = f"{what} reached{'' if comparable else ' (in brackets)'} after {cost(moment, unit)}"
     if len(found) > 1:
-        first, last = time_to_target.span(found)
+        first, *_, last = time_to_target.ranked(found)
         end = f"{last.units:,}" if last else "never"
         text += f" (median of {len(found)} seeds; {first.units:,} to {end} {unit})"
     if not comparable:

@@ -1,12 +1,10 @@
 """The whole report as one object: written by `report` as metrics.json, read by `verify`."""
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, computed_field
 from pydantic.dataclasses import dataclass
 
-from pipeline.paths import write_json
 from pipeline.reporting.verdicts import Verdict, tally
 from pipeline.results import Result
 
@@ -47,10 +45,6 @@ class Report:
     def content(self) -> dict[str, Any]:
         """The content of metrics.json."""
         return _ADAPTER.dump_python(self, mode="json")
-
-    def write(self, file: Path) -> None:
-        """Write metrics.json."""
-        write_json(self.content(), file)
 
 
 _ADAPTER = TypeAdapter(Report)

@@ -57,11 +57,6 @@ class Cost(Section):
     note: str | None = None
 
     @property
-    def remark(self) -> str:
-        """The note in brackets, after a space."""
-        return f" ({self.note})" if self.note else ""
-
-    @property
     def units(self) -> int:
         """Tokens or images."""
         units = self.tokens or self.images

@@ -31,16 +31,11 @@ def reached(trainings: Sequence[Training], targets: ModelTargets) -> dict[str, l
 
 def median(found: Sequence[Moment | None]) -> Moment | None:
     """The median by step; of an even number, the later one of the middle two. None is never."""
-    return _ranked(found)[len(found) // 2]
+    return ranked(found)[len(found) // 2]
 
 
-def span(found: Sequence[Moment | None]) -> tuple[Moment | None, Moment | None]:
-    """The first and the last."""
-    ranked = _ranked(found)
-    return ranked[0], ranked[-1]
-
-
-def _ranked(found: Sequence[Moment | None]) -> list[Moment | None]:
+def ranked(found: Sequence[Moment | None]) -> list[Moment | None]:
+    """Sorted by step; None, which is never, comes last."""
     return sorted(found, key=lambda moment: moment.step if moment else math.inf)
 
 

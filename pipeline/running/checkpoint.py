@@ -128,11 +128,7 @@ class Checkpoint:
             raise UserError(
                 f"the checkpoint after step {state['step']} could not be written to {temporary}: "
                 f"{error.strerror}; it takes {content.tell() / 1e6:,.0f} MB.\n"
-                + (
-                    "The previous checkpoint remains: the same command continues from it."
-                    if (self.folder / STATE).exists()
-                    else "There is no earlier one: the same command trains from the beginning."
-                )
+                "The same command continues from the previous checkpoint, if there is one."
             ) from None
         os.replace(temporary, self.folder / STATE)
 

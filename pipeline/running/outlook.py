@@ -14,23 +14,18 @@ def after(params: Params, name: str, seed: int) -> float:
 
     These are the later ones if `dvc` runs the whole pipeline, except those in DVC's cache.
     """
-    own, rest = 0.0, 0.0
     trainings = [(each, s) for each in params.model_names for s in params.seeds]
     if (name, seed) not in trainings or not progress.whole():
         return 0.0
-    for model, each in trainings[trainings.index((name, seed)) :]:
+    rest = 0.0
+    for model, each in trainings[trainings.index((name, seed)) + 1 :]:
         meta = data_dir(model) / "meta.json"
-        if not meta.exists():
-            continue
-        data = read_json(meta)
-        cost = work(params, model, data)
-        if (model, each) == (name, seed):
-            own = cost
-        elif not records.made(
+        data = read_json(meta) if meta.exists() else None
+        if data and not records.made(
             "train", f"{model}-{each}", identity(params, model, each, data["fingerprint"])
         ):
-            rest += cost
-    return rest / own
+            rest += work(params, model, data)
+    return rest / work(params, name, read_json(data_dir(name) / "meta.json"))
 
 
 def work(params: Params, name: str, meta: dict[str, Any]) -> float:

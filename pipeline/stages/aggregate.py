@@ -10,12 +10,10 @@ from pipeline.params import Params
 from pipeline.paths import (
     MODELS,
     PREDICTIONS,
+    REPORTS,
     model_dir,
-    models_dir,
     prediction_dir,
-    predictions_dir,
     read_json,
-    results_dir,
     write_json,
 )
 from pipeline.wording import number, significant, wrapped
@@ -31,12 +29,12 @@ def aggregate(params: Params, name: str) -> None:
     provenance.check_results(params, name)
     for file in (STEPS, EVALUATIONS):
         curves = [read_csv(model_dir(name, seed) / file) for seed in params.seeds]
-        write_csv(mean(curves), results_dir(name) / file)
+        write_csv(mean(curves), REPORTS / name / file)
     made = [prediction_dir(name, seed) for seed in params.seeds]
     # The model's name as key gives DVC's tables columns such as bert.loss.
     metrics = headline([read_json(each / "metrics.json") for each in made],
                        read_json(made[0] / "headline.json"))  # fmt: skip
-    write_json({name: metrics}, results_dir(name) / "metrics.json")
+    write_json({name: metrics}, REPORTS / name / "metrics.json")
     if len(made) > 1:
         shown = [
             f"{key} {number(value)} (std {significant(metrics[f'{key}_std'], 2)})"
@@ -60,12 +58,11 @@ def headline(of_seeds: list[dict[str, Any]], keys: list[str]) -> dict[str, float
 def remove_unused(params: Params) -> None:
     """Remove models and predictions of other models and seeds, from an earlier run: the folders
     above them are dependencies of this stage and of `report`."""
-    for folder, of_model in ((MODELS, models_dir), (PREDICTIONS, predictions_dir)):
-        used = {of_model(name) for name in params.model_names}
-        for other in folder.glob("*"):
-            if other not in used and other.is_dir():
-                shutil.rmtree(other)
-        for each in used:
-            for other in each.glob("seed-*"):
-                if other.name not in {f"seed-{seed}" for seed in params.seeds}:
-                    shutil.rmtree(other)
+    seeds = {f"seed-{seed}" for seed in params.seeds}
+    for folder in (MODELS, PREDICTIONS):
+        for model in folder.glob("*/"):
+            if model.name not in params.model_names:
+                shutil.rmtree(model)
+        for trained in folder.glob("*/seed-*"):
+            if trained.name not in seeds:
+                shutil.rmtree(trained)

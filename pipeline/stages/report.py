@@ -51,7 +51,7 @@ def report(params: Params) -> None:
         models=found,
         verdicts=verdicts.judge_all(params, found, wanted),
     )
-    made.write(REPORTS / "metrics.json")
+    write_json(made.content(), REPORTS / "metrics.json")
     with replacing(REPORTS / "metrics.md") as fresh:
         fresh.write_text(markdown.render(made, params, again.label, wanted), "utf-8")
     write_json(_medians(found), REPORTS / "time_to_target.json")

@@ -77,7 +77,8 @@ def _name(again: Reproduction, model: str, seed: int, several: bool, experiment:
 
     several: whether there are other seeds.
     """
-    ours = [change for change in again.changes or () if _concerns(change, model)]
+    shown = ("threads", "device", *SHARED, model)  # not the seed, which the name has separately
+    ours = [change for change in again.changes or () if _section(change) in shown]
     ours.sort(key=lambda change: _section(change) != model)  # the model's own section first
     changes = [_short(change) for change in ours[:NAMED]]
     if len(ours) > NAMED:
@@ -89,11 +90,6 @@ def _name(again: Reproduction, model: str, seed: int, several: bool, experiment:
     where = experiment or (commit and commit[:7] + ("-dirty" if commit.endswith("-dirty") else ""))
     # These characters would end a string in an MLflow query.
     return re.sub(r"""['"`\\]""", "", " · ".join(parts + ([where] if where else [])))
-
-
-def _concerns(change: str, model: str) -> bool:
-    """Whether an override of `-S` affects the model; the name has the seed separately."""
-    return _section(change) in ("threads", "device", *SHARED, model)
 
 
 def _section(change: str) -> str:

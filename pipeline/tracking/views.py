@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipeline.params import names
-from pipeline.paths import read_json, results_dir
+from pipeline.paths import REPORTS, read_json
 from pipeline.tracking import rows, store
 
 TAG = "mlflow.sharedViewState."
@@ -102,7 +102,7 @@ def _models(runs: list[Any]) -> list[str]:
 
 def _headline(name: str) -> list[str]:
     """The metrics for comparing runs of a model: the columns of `dvc exp show`."""
-    file = results_dir(name) / "metrics.json"
+    file = REPORTS / name / "metrics.json"
     metrics = read_json(file)[name] if file.exists() else {"loss": None}
     return [key for key in metrics if not key.endswith("_std")]
 

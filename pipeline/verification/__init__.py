@@ -7,9 +7,7 @@ and to a temporary folder. May import every other package; only the commands imp
 """
 
 import contextlib
-import io
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from pipeline.stages.prepare import prepare
 from pipeline.tasks.assembly import Trained, assemble
 from pipeline.training import models
 from pipeline.training.loop import NoCheckpoint
+from pipeline.training.observer import Observer
 from pipeline.verification import derived, environment, recorded
 from pipeline.verification.findings import (
     Findings,
@@ -71,7 +70,8 @@ def verify(folder: Path, only: str | None, steps: int | None) -> bool:
         raise UserError(f"{folder}: a report on {listed(params.model_names)}, not on {only}")
     for name in [only] if only else params.model_names:
         model = report.models[name]
-        with _without_output(name, steps):
+        doing = f"{name}: training {counted(steps or 0, 'step')} again"
+        with alive(doing) if steps else contextlib.nullcontext():
             found = _verify(params, model, folder / name, name, steps)
         everything = everything and not found.differing and not found.contradictions
         _print(f"{name:<6}{found.verdict()}")
@@ -84,19 +84,6 @@ def verify(folder: Path, only: str | None, steps: int | None) -> bool:
         _print_contradictions(found.contradictions)
     _print(f"not checked: {_unchecked(steps)}")
     return everything
-
-
-@contextlib.contextmanager
-def _without_output(name: str, steps: int | None) -> Iterator[None]:
-    """Hide the log of a few steps, and show that training is running."""
-    if steps is None:
-        yield
-    else:
-        with (
-            alive(f"{name}: training {counted(steps, 'step')} again"),
-            contextlib.redirect_stdout(io.StringIO()),
-        ):
-            yield
 
 
 def _print_contradictions(contradictions: list[str]) -> None:
@@ -127,10 +114,9 @@ def _verify(params: Params, model: Result, folder: Path, name: str, steps: int |
     with tempfile.TemporaryDirectory() as temporary:
         data = _data(params, model.data["fingerprint"], name, Path(temporary))
         made: dict[str, list[list[Row]]] = {file: [] for file in CURVES}
-        histories, metrics = [], []
+        repeated: list[Training] = []
         for seed in params.seeds:
             again = _train(params, name, seed, data, steps)
-            histories.append(again.history)
             rows_of = {STEPS: again.history.steps, EVALUATIONS: again.history.evaluations}
             for file, rows in rows_of.items():
                 if rows:  # a few steps may end before the first evaluation
@@ -138,25 +124,20 @@ def _verify(params: Params, model: Result, folder: Path, name: str, steps: int |
                     write_csv(rows, Path(temporary) / file)
                     made[file].append(read_csv(Path(temporary) / file))
             if steps is None:
-                metrics.append(_evaluate(again, Path(temporary) / f"seed-{seed}"))
+                metrics = _evaluate(again, Path(temporary) / f"seed-{seed}")
+                repeated.append(Training(seed, metrics, None, *map(pd.DataFrame, rows_of.values())))
         for file, curves in made.items():
             if curves:
                 write_csv(mean(curves), Path(temporary) / file)
                 ours = recorded.curve(Path(temporary) / file)
                 compare_curves(known[file], ours, CURVES[file], steps is None, found)
         if steps is None:
-            for training, ours in zip(model.trainings, metrics, strict=True):
+            for training, ours in zip(model.trainings, repeated, strict=True):
                 weights = Path(temporary) / f"seed-{training.seed}" / models.WEIGHTS
                 compare_weights(training, name, weights, found)
-                compare_metrics(training, ours, found)
-            trainings = [
-                Training(
-                    seed, ours, None, pd.DataFrame(history.steps), pd.DataFrame(history.evaluations)
-                )
-                for seed, ours, history in zip(params.seeds, metrics, histories, strict=True)
-            ]
-            wanted = None if model.data.get("own") else targets.load().get(name)
-            found.contradictions += derived.time_contradictions(model, wanted, trainings)
+                compare_metrics(training, ours.metrics, found)
+            wanted = targets.about({name: model.data}).get(name)
+            found.contradictions += derived.time_contradictions(model, wanted, repeated)
     # Any seed will do: only the curves depend on it.
     found.contradictions += derived.measure_contradictions(model, again.assembly.task.measures)
     found.contradictions += derived.curve_contradictions(
@@ -171,9 +152,11 @@ def _verify(params: Params, model: Result, folder: Path, name: str, steps: int |
 def _train(params: Params, name: str, seed: int, data: Path, steps: int | None) -> Trained:
     training = assemble(params, name, seed, data)
     total = training.plan.steps
+    if steps:
+        return training.train(NoCheckpoint(), Observer(), min(steps, total))
     title = f"{name}, seed {seed}" if len(params.seeds) > 1 else name
     with Watch(title, training.task) as watch:
-        return training.train(NoCheckpoint(), watch, min(steps or total, total))
+        return training.train(NoCheckpoint(), watch, total)
 
 
 def _data(params: Params, expected: str, name: str, temporary: Path) -> Path:

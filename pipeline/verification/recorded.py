@@ -54,8 +54,6 @@ def _json(file: Path) -> Any:
         return read_json(file)
     except FileNotFoundError:
         raise UserError(f"{file} is missing: run `dvc repro` first, or name a report") from None
-    except OSError as error:
-        raise UserError(f"{file}: {error.strerror}") from None
     except ValueError as error:  # invalid JSON or UTF-8
         raise UserError(f"{file}: not JSON: {error}") from None
 
@@ -80,8 +78,6 @@ def curve(file: Path) -> pd.DataFrame:
             raise ValueError("a row is longer than the header")
     except FileNotFoundError:
         raise UserError(f"{file} is missing: there is no curve to compare with") from None
-    except OSError as error:
-        raise UserError(f"{file}: {error.strerror}") from None
     except ValueError as error:  # includes pandas' parsing errors
         raise UserError(f"{file}: not a curve: {first_line(error)}") from None
     return rows

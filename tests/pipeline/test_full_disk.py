@@ -12,7 +12,7 @@ import torch
 from ruamel.yaml import YAML
 
 from pipeline.errors import UserError
-from pipeline.paths import REPORTS, model_dir, models_dir
+from pipeline.paths import REPORTS, model_dir
 from pipeline.running.checkpoint import Checkpoint
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
@@ -93,7 +93,7 @@ def test_weights_and_curves_that_do_not_fit(small, project):
     train(small, "gpt", 0)
     expected = (model_dir("gpt", 0) / "model.safetensors").read_bytes()
     shutil.rmtree(project / ".checkpoints")
-    with small_disk(models_dir("gpt"), 4):
+    with small_disk(model_dir("gpt", 0).parent, 4):
         result = pipeline(small, "train", "--model", "gpt")
     assert result.returncode == 1
     assert "No space left on device" in result.stderr

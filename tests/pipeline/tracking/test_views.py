@@ -8,7 +8,7 @@ import mlflow
 import pytest
 
 from pipeline.params import validate
-from pipeline.paths import results_dir, write_json
+from pipeline.paths import REPORTS, write_json
 from pipeline.tracking import Tracker, store, views
 from tests.conftest import MODELS, ROOT
 
@@ -20,7 +20,7 @@ def experiment(small, project):
     """Two runs with metrics, which differ in a parameter."""
     shutil.copy(ROOT / "params.yaml", project)
     for name, keys in METRICS.items():
-        write_json({name: dict.fromkeys(keys, 1.0)}, results_dir(name) / "metrics.json")
+        write_json({name: dict.fromkeys(keys, 1.0)}, REPORTS / name / "metrics.json")
     for lr in (0.1, 0.2):
         raw = small.content()
         raw["gpt"]["train"]["lr"] = lr

@@ -20,13 +20,11 @@ if TYPE_CHECKING:
 FILE = "preprocessor_config.json"
 BILINEAR, FILTERS = 2, range(6)  # Pillow's numbers of its filters
 # Keys that do not matter for a single RGB image.
-WITHOUT_EFFECT = frozenset(
-    (
-        "_processor_class", "_valid_processor_keys", "crop_size", "data_format", "device",
-        "disable_grouping", "do_convert_rgb", "image_seq_length", "input_data_format", "pad_size",
-        "processor_class", "return_tensors",
-    )
-)  # fmt: skip
+WITHOUT_EFFECT = {
+    "_processor_class", "_valid_processor_keys", "crop_size", "data_format", "device",
+    "disable_grouping", "do_convert_rgb", "image_seq_length", "input_data_format", "pad_size",
+    "processor_class", "return_tensors",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Settings:
         """The error for a value that is not supported; right: what is expected."""
         return ValueError(f"{self.path}: {key}: {self.values.get(key)!r}: {right}")
 
-    def finish(self, without_effect: frozenset[str], changed: str = "the input") -> None:
+    def finish(self, without_effect: set[str], changed: str = "the input") -> None:
         """Check the remaining keys, after all known keys have been taken.
 
         changed: what an unknown key might change, for the message.

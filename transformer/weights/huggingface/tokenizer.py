@@ -30,17 +30,20 @@ SPECIAL_KEYS = ("bos_token", "eos_token", *SPECIAL["BertTokenizer"])
 # Fields of a special token that control how it is found in a text.
 FOUND_BY = {"lstrip", "normalized", "rstrip", "single_word", "special"}
 # Keys that do not matter for a single text without padding and truncation.
-WITHOUT_EFFECT = frozenset(
-    (
-        "backend", "chat_template", "errors", "files_loaded", "from_slow",
-        "full_tokenizer_file", "init_inputs", "is_local", "local_files_only", "max_len",
-        "max_length", "merges_file", "model_input_names", "model_max_length", "name_or_path",
-        "pad_to_multiple_of", "pad_token_type_id", "padding_side", "processor_class",
-        "sp_model_kwargs", "spaces_between_special_tokens", "special_tokens_map_file", "stride",
-        "tokenizer_file", "trim_offsets", "truncation_side", "truncation_strategy",
-        "use_default_system_prompt", "use_fast", "verbose", "vocab_file", "vocab_size",
-    )
-)  # fmt: skip
+WITHOUT_EFFECT = {
+    "backend", "chat_template", "errors", "files_loaded", "from_slow",
+    "full_tokenizer_file", "init_inputs", "is_local", "local_files_only", "max_len",
+    "max_length", "merges_file", "model_input_names", "model_max_length", "name_or_path",
+    "pad_to_multiple_of", "pad_token_type_id", "padding_side", "processor_class",
+    "sp_model_kwargs", "spaces_between_special_tokens", "special_tokens_map_file", "stride",
+    "tokenizer_file", "trim_offsets", "truncation_side", "truncation_strategy",
+    "use_default_system_prompt", "use_fast", "verbose", "vocab_file", "vocab_size",
+}  # fmt: skip
+# Keys that matter only where they are read; other classes ignore them.
+OF_SOME_CLASSES = {
+    "add_bos_token", "add_eos_token", "add_prefix_space", "clean_up_tokenization_spaces",
+    "do_lower_case", "legacy", "strip_accents", "tokenize_chinese_chars",
+}  # fmt: skip
 
 
 def read_tokenizer(folder: Path | str) -> tuple[Tokenizer, str | None]:
@@ -66,8 +69,6 @@ def read_tokenizer(folder: Path | str) -> tuple[Tokenizer, str | None]:
     tokenizer.no_truncation()
     if kind in BUILDERS:
         BUILDERS[kind](tokenizer, settings)
-    for key in CLASS_KEYS:
-        settings.take(key)  # other classes ignore these keys
     mask = _add_special(tokenizer, kind, settings)
     for key, usual in (("do_basic_tokenize", True), ("split_special_tokens", False)):
         settings.expect(key, usual)
@@ -75,7 +76,7 @@ def read_tokenizer(folder: Path | str) -> tuple[Tokenizer, str | None]:
     # transformers ignores this for BPE; WordPiece's decoder does it in any case.
     if isinstance(tokenizer.model, WordLevel):
         settings.expect("clean_up_tokenization_spaces", False)
-    settings.finish(WITHOUT_EFFECT | {"clean_up_tokenization_spaces"})
+    settings.finish(WITHOUT_EFFECT | OF_SOME_CLASSES)
     return tokenizer, mask
 
 
@@ -83,10 +84,7 @@ def _read(folder: Path, kind: str, settings: Settings) -> Tokenizer:
     """Read the tokenizer from any of its file formats."""
     names = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
     whole, words, vocabulary, merges = (folder / name for name in names)
-    bos_eos = ("add_bos_token", "add_eos_token")
     if whole.is_file():
-        for key in bos_eos:
-            settings.take(key)  # defined in tokenizer.json
         return _built(whole, lambda: Tokenizer.from_file(str(whole)))
     more = folder / "added_tokens.json"
     if more.is_file():
@@ -97,7 +95,7 @@ def _read(folder: Path, kind: str, settings: Settings) -> Tokenizer:
         return _built(words, lambda: BertWordPieceTokenizer(str(words), **named)._tokenizer)
     if merges.is_file() and vocabulary.is_file():
         _require_class(merges, kind, "GPT2Tokenizer")
-        for key in bos_eos:
+        for key in ("add_bos_token", "add_eos_token"):
             settings.expect(key, False)
         both = str(vocabulary), str(merges)
         return _built(merges, lambda: ByteLevelBPETokenizer(*both)._tokenizer)
@@ -162,9 +160,6 @@ BUILDERS = {
     "GPT2Tokenizer": _build_gpt2,
     "LlamaTokenizer": _build_llama,
 }
-CLASS_KEYS = (
-    "add_prefix_space", "do_lower_case", "legacy", "strip_accents", "tokenize_chinese_chars",
-)  # fmt: skip
 
 
 def _add_special(tokenizer: Tokenizer, kind: str, settings: Settings) -> str | None:
