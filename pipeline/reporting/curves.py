@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, NullLocator
+from scipy.optimize import isotonic_regression
 
 from pipeline.reporting import targets
 from pipeline.reporting.targets import ModelTargets
@@ -150,19 +151,8 @@ def _label(axes: Axes, labels: Iterable[tuple[float, str, str]]) -> None:
 def spread(places: list[float], apart: float = 0.047) -> list[float]:
     """Ascending places from 0 to 1, moved as little as possible to be `apart` from each other.
 
-    Places that are too close form a group around their mean (pool adjacent violators).
+    Without the room that each needs above the one before, they only need to ascend.
     """
-    groups: list[tuple[list[float], float]] = []  # the wanted places, and the lowest new place
-
-    def stand(members: list[float]) -> float:
-        height = apart * (len(members) - 1)
-        middle = sum(members) / len(members) - height / 2
-        return min(max(middle, 0.0), max(1.0 - height, 0.0))
-
-    for place in places:
-        members, start = [place], stand([place])
-        while groups and groups[-1][1] + apart * len(groups[-1][0]) > start:
-            members = groups.pop()[0] + members
-            start = stand(members)
-        groups.append((members, start))
-    return [start + apart * index for members, start in groups for index in range(len(members))]
+    room = apart * np.arange(len(places))
+    ascending = isotonic_regression(np.array(places) - room).x
+    return list(ascending.clip(0.0, max(1.0 - room[-1], 0.0)) + room)

@@ -44,17 +44,9 @@ class Report:
 
     def content(self) -> dict[str, Any]:
         """The content of metrics.json."""
-        return _ADAPTER.dump_python(self, mode="json")
+        return ADAPTER.dump_python(self, mode="json")
 
 
-_ADAPTER = TypeAdapter(Report)
-
-
-def parse(content: Any) -> Report:
-    """The report with the content of a metrics.json. What follows from other values, such as means
-    and outcomes, is computed again.
-
-    Raises:
-        ValidationError: it has another form.
-    """
-    return _ADAPTER.validate_python(content)
+# Reads the content of a metrics.json, or raises a ValidationError. What follows from other values,
+# such as means and outcomes, is computed again.
+ADAPTER = TypeAdapter(Report)

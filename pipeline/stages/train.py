@@ -3,10 +3,10 @@
 import shutil
 from typing import Any
 
-from pipeline import provenance, tracking
+from pipeline import provenance
 from pipeline.errors import UserError
 from pipeline.params import Params
-from pipeline.paths import WEIGHTS, data_dir, model_dir
+from pipeline.paths import WEIGHTS, data_dir
 from pipeline.running import checkpoint as checkpoints
 from pipeline.running import records
 from pipeline.running.checkpoint import Checkpoint, identity
@@ -14,6 +14,7 @@ from pipeline.running.lifetime import unbroken
 from pipeline.running.outlook import after
 from pipeline.running.watch import Watch
 from pipeline.tasks.assembly import Trained, assemble
+from pipeline.tracking import Tracker, TrainedModel, mark_killed
 from pipeline.training import device as devices
 from pipeline.wording import counted, duration
 
@@ -34,8 +35,8 @@ def train(params: Params, name: str, seed: int, ahead: bool = False) -> None:
     training = assemble(params, name, seed, data)
     title = f"{name}, seed {seed}" if len(params.seeds) > 1 else name
     with Checkpoint(f"{name}-{seed}", key) as checkpoint:
-        tracking.mark_killed(checkpoints.prune())
-        with tracking.Tracker("train", params, name, seed, checkpoint.training_id) as tracker:
+        mark_killed(checkpoints.prune())
+        with Tracker("train", params, name, seed, checkpoint.training_id) as tracker:
             tracker.data(meta)
             if training.task.legend and seed == params.seeds[0]:
                 print(training.task.legend, flush=True)
@@ -54,34 +55,28 @@ def train(params: Params, name: str, seed: int, ahead: bool = False) -> None:
                 )
             if not ahead:
                 about = {"task": params.section(name).task, provenance.DATA: learned}
-                _write(params, name, seed, key, trained, about, tracker)
+                _write(TrainedModel(params, name, seed), trained, key, about, tracker)
 
 
 def _write(
-    params: Params,
-    name: str,
-    seed: int,
-    key: str,
-    trained: Trained,
-    about: dict[str, Any],
-    tracker: tracking.Tracker,
+    model: TrainedModel, trained: Trained, key: str, about: dict[str, Any], tracker: Tracker
 ) -> None:
     """Write the folder of the model; log its end in MLflow and its times in the record.
 
     key: of the training, see `checkpoint.identity`. about: further keys of the model's config.
     """
-    folder, clock, task = model_dir(name, seed), trained.clock, trained.assembly.task
-    shutil.rmtree(folder, ignore_errors=True)
-    summary = trained.save(folder, about)
-    tracking.TrainedModel(params, name, seed).log_training(tracker)
+    clock, task = trained.clock, trained.assembly.task
+    shutil.rmtree(model.folder, ignore_errors=True)
+    summary = trained.save(model.folder, about)
+    model.log_training(tracker)
     rate = summary[task.unit] / clock.seconds["train"]
     tracker.metrics({"seconds": clock.seconds["train"], f"{task.unit}_per_second": rate})
     device = devices.name(trained.assembly.device)
     tracker.tags({"device": device})
     records.write(
         "train",
-        f"{name}-{seed}",
-        folder / WEIGHTS,
+        f"{model.name}-{model.seed}",
+        model.folder / WEIGHTS,
         {
             "seconds": {k: round(v, 3) for k, v in clock.seconds.items()},
             # Seconds of training until each evaluation, for the time to target.
@@ -89,7 +84,7 @@ def _write(
             "throughput": rate,
             "unit": task.unit,
             "device": device,
-            "threads": params.threads,
+            "threads": model.params.threads,
             "identity": key,
             "training_id": tracker.training_id,
             "mlflow_run_id": tracker.run_id,

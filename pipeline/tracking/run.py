@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from pipeline.curves import COUNTED
 from pipeline.paths import read_json
 from pipeline.running import records
 from pipeline.tracking import registry, rows, store
@@ -99,11 +100,12 @@ class Run:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
+        # Not tokens or images seen: over steps, they are a straight line.
         metrics = [
             Metric(f"{group}{joint}{key}", float(value), now, int(row["step"]))
             for row in rows
             for key, value in row.items()
-            if key != "step" and row["step"] > self._last(f"{group}{joint}{key}")
+            if key not in COUNTED and row["step"] > self._last(f"{group}{joint}{key}")
         ]
         for start in range(0, len(metrics), BATCH):
             self._client.log_batch(self.run_id, metrics=metrics[start : start + BATCH])
@@ -162,10 +164,10 @@ class Run:
         # Before it logs a model, MLflow reads what all installed packages contain, for seconds, to
         # compare the versions below with those installed: they are those installed.
         environment.warn_dependency_requirement_mismatches = lambda requirements: None
-        if self._client.get_run(self.run_id).outputs.model_outputs:
+        run = self._client.get_run(self.run_id)
+        if run.outputs.model_outputs:
             return
         versions = records.versions()
-        run = self._client.get_run(self.run_id)
         with warnings.catch_warnings(), mlflow.start_run(self.run_id):
             # MLflow advises type hints, but the signature has the same information.
             warnings.simplefilter("ignore", UserWarning)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.curves import UNITS, Row
+from pipeline.curves import Row
 from pipeline.errors import print_error
 from pipeline.params import Params
 from pipeline.running.lifetime import unbroken
@@ -89,9 +89,8 @@ class Tracker:
     def curves(self, steps: list[Row], evaluations: list[Row]) -> None:
         """Log all steps and evaluations so far: {"step": 10, "loss": 4.3} is `gpt/training/loss` at
         step 10, or `gpt.loss` of an evaluation."""
-        self._add("series", "steps", group=f"{self._model}/training", rows=_without_units(steps))
-        rows = _without_units(evaluations)
-        self._add("series", "evaluations", group=self._model, rows=rows, joint=".")
+        self._add("series", "steps", group=f"{self._model}/training", rows=steps)
+        self._add("series", "evaluations", group=self._model, rows=evaluations, joint=".")
 
     def metrics(self, values: dict[str, float], step: int = 0) -> None:
         """Log final metrics, named as in `dvc exp show`: `gpt.loss`.
@@ -167,9 +166,3 @@ def mark_killed(training_ids: list[str]) -> None:
                 logged = client.get_metric_history(run_id, loss)
                 ended = max((metric.timestamp for metric in logged), default=run.info.start_time)
                 client.set_terminated(run_id, "KILLED", ended)
-
-
-def _without_units(rows: list[Row]) -> list[Row]:
-    """Drop the units seen: MLflow draws every column, and over steps they are a straight
-    line."""
-    return [{key: value for key, value in row.items() if key not in UNITS} for row in rows]

@@ -37,11 +37,6 @@ class TrainedModel:
         return model_dir(self.name, self.seed)
 
     @property
-    def predictions(self) -> Path:
-        """The folder of its evaluation."""
-        return prediction_dir(self.name, self.seed)
-
-    @property
     def record(self) -> dict[str, Any] | None:
         """The record of its training; None if another machine trained it."""
         return records.read("train", f"{self.name}-{self.seed}", self.folder / WEIGHTS)
@@ -78,9 +73,10 @@ class TrainedModel:
     def log_evaluation(self, tracker: Tracker) -> None:
         """Log the metrics of the evaluation, and register the model with them."""
         summary = read_json(self.folder / "summary.json")
-        metrics = read_json(self.predictions / "metrics.json")
+        predictions = prediction_dir(self.name, self.seed)
+        metrics = read_json(predictions / "metrics.json")
         tracker.metrics(metrics, step=summary["steps"])
-        tracker.files(self.predictions, "predictions")
+        tracker.files(predictions, "predictions")
         (best,) = (key for key in summary if key.startswith(BEST) and key != "best_step")
         metric = best.removeprefix(BEST)
         tracker.register(metric, metrics[metric], self._comparable(metric))
@@ -108,7 +104,7 @@ class TrainedModel:
 
     def _comparable(self, metric: str) -> str:
         """A hash that is equal for models measured in the same way on the same data."""
-        measures = read_json(self.predictions / "measures.json")
+        measures = read_json(prediction_dir(self.name, self.seed) / "measures.json")
         objective = self.params.section(self.name).objective.model_dump()
         depends = {
             "data": read_json(self.folder / CONFIG)["data"],

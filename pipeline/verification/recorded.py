@@ -21,7 +21,7 @@ def read(file: Path) -> tuple[Report, dict[str, Any], Params]:
     """
     content = _json(file)
     try:
-        report = schema.parse(content)
+        report = schema.ADAPTER.validate_python(content)
         params = validate(report.params, file)
         for name in params.model_names:
             trainings = report.models[name].trainings if name in report.models else []
