@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import warnings
 from typing import Any
 
@@ -30,13 +29,10 @@ def open_ui(port: int, row: str | None) -> None:
     port: to serve on. row: a row of `dvc exp show`, to show only its runs; None shows all.
 
     Raises:
-        UserError: the port is taken, MLflow cannot be reached, or the row has no runs.
+        UserError: MLflow cannot be reached, or the row has no runs.
     """
-    server = _server()
-    if server is None:
-        _require_free(port)
     page = _page(row)
-    if server:
+    if server := _server():
         print(f"MLflow: {server.rstrip('/')}/{page}\n{HINT}")
     else:
         print(f"MLflow: http://127.0.0.1:{port}/start (Ctrl-C stops it)", flush=True)
@@ -68,15 +64,6 @@ def _server() -> str | None:
     """The address of the server with the runs, without a password; None if there is no server."""
     found = re.match(r"https?://.+", store.uri())
     return found and USER.sub("", found[0])
-
-
-def _require_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise UserError(f"port {port} is not free ({error.strerror}); try --port") from None
 
 
 def _serve(port: int, page: str) -> None:

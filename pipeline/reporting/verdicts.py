@@ -3,7 +3,6 @@
 import math
 import statistics
 from collections.abc import Sequence
-from functools import reduce
 from typing import Any
 
 from pydantic import computed_field
@@ -14,6 +13,7 @@ from pipeline.params import Params
 from pipeline.reporting.targets import ModelTargets, Target
 from pipeline.results import Result
 from pipeline.wording import prefixed
+from pipeline.yaml_file import flatten
 
 CONFIDENCE = 0.95
 
@@ -120,12 +120,12 @@ def tally(verdicts: Sequence[Verdict]) -> tuple[int, int]:
 
 def _differences(params: Params, result: Result, targets: ModelTargets) -> list[str]:
     """Why no comparison with the model's targets is like for like."""
-    section = params.section(result.name).model_dump()
+    section = flatten(params.section(result.name).model_dump())
     source, *others = targets.data
     note = result.data["note"]
-    if _value(section, source) != targets.data[source]:
+    if section[source] != targets.data[source]:
         # With other data, their split and encoding are not listed.
-        differences = [note or f"{source} is {_value(section, source)}"]
+        differences = [note or f"{source} is {section[source]}"]
     else:
         differences = _unmet(section, {path: targets.data[path] for path in others})
     differences += _unmet(section, targets.measure)
@@ -139,14 +139,10 @@ def _differences(params: Params, result: Result, targets: ModelTargets) -> list[
 
 def _unmet(section: dict[str, Any], conditions: dict[str, Any]) -> list[str]:
     return [
-        f"{path} is {found}, not {expected}"
+        f"{path} is {section[path]}, not {expected}"
         for path, expected in conditions.items()
-        if (found := _value(section, path)) != expected
+        if section[path] != expected
     ]
-
-
-def _value(section: dict[str, Any], path: str) -> Any:
-    return reduce(lambda part, key: part[key], path.split("."), section)
 
 
 def _measured_differently(measure: dict[str, Any], target: Target) -> list[str]:
