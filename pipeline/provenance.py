@@ -13,23 +13,14 @@ from typing import Any
 from pipeline.errors import UserError
 from pipeline.parameters.base import ModelSection
 from pipeline.params import Params
-from pipeline.paths import (
-    CONFIG,
-    WEIGHTS,
-    data_dir,
-    model_dir,
-    prediction_dir,
-    read_json,
-    require,
-    write_json,
-)
+from pipeline.paths import CONFIG, WEIGHTS, data_dir, model_dir, prediction_dir, read_json, require
 from pipeline.running import records
 from pipeline.wording import listed
 from pipeline.yaml_file import flatten
 
 DATA = "data"  # key of a model's config.json
 NAMES = ("classes", "letters", "sounds")  # keys of meta.json: names of what tensors number
-MODEL = "model.json"  # beside the evaluation of a model
+MODEL = "model.json"  # beside the evaluation of a model; has the SHA-256 of its weights
 
 
 def fingerprints(data: Path) -> dict[str, str]:
@@ -110,12 +101,6 @@ def check_architecture(folder: Path, found: dict[str, Any], wanted: dict[str, An
                 f"{folder} does not match params.yaml: its {key} is {ours.get(key)!r}, not "
                 f"{theirs[key]!r}: run `{_again(folder)}` first"
             )
-
-
-def record_model(name: str, seed: int) -> None:
-    """Record in predictions/<name> which weights were evaluated."""
-    weights = records.sha256(model_dir(name, seed) / WEIGHTS)
-    write_json({"weights_sha256": weights}, prediction_dir(name, seed) / MODEL)
 
 
 def check_results(params: Params, name: str) -> None:

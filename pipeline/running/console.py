@@ -1,8 +1,6 @@
 """Output during training: a progress bar on a terminal, plain lines elsewhere."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from rich.console import Console as Terminal
 from rich.progress import BarColumn, Progress, TextColumn
@@ -48,15 +46,3 @@ class Console:
         self._progress.console.print(
             text, markup=False, highlight=False, emoji=False, soft_wrap=True
         )
-
-
-@contextmanager
-def alive(doing: str) -> Iterator[None]:
-    """Show on standard error that a silent activity is running."""
-    terminal = Terminal(stderr=True)
-    if terminal.is_terminal:
-        with terminal.status(f"{doing} ..."):
-            yield
-    else:
-        print(f"{doing} ...", file=sys.stderr, flush=True)
-        yield

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pipeline import provenance, tracking
 from pipeline.curves import write_csv
 from pipeline.params import Params
-from pipeline.paths import data_dir, model_dir, prediction_dir, require, write_json
+from pipeline.paths import WEIGHTS, data_dir, model_dir, prediction_dir, require, sha256, write_json
 from pipeline.running import records
 from pipeline.running.checkpoint import Checkpoint, identity
 from pipeline.tasks.assembly import assemble
@@ -47,7 +47,7 @@ def evaluate(params: Params, name: str, seed: int) -> None:
     write_json(meta, made / "data.json")
     if predictions:
         write_csv([{"seed": seed, **row} for row in predictions], made / "predictions.csv")
-    provenance.record_model(name, seed)
+    write_json({"weights_sha256": sha256(folder / WEIGHTS)}, made / provenance.MODEL)
     trained = tracking.TrainedModel(params, name, seed)
     with trained.tracker("evaluate") as tracker:
         trained.restore(tracker)

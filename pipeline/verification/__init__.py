@@ -6,7 +6,7 @@ what the report derives from its own metrics and curves. It writes only to the c
 and to a temporary folder. May import every other package; only the commands import this one.
 """
 
-import contextlib
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from pipeline.paths import data_dir, read_json, sha256
 from pipeline.reporting import targets
 from pipeline.reproduction import Reproduction
 from pipeline.results import Result, Training
-from pipeline.running.console import alive
 from pipeline.running.watch import Watch
 from pipeline.stages.prepare import prepare
 from pipeline.tasks.assembly import Trained, assemble
@@ -70,16 +69,15 @@ def verify(folder: Path, only: str | None, steps: int | None) -> bool:
         raise UserError(f"{folder}: a report on {listed(params.model_names)}, not on {only}")
     for name in [only] if only else params.model_names:
         model = report.models[name]
-        doing = f"{name}: training {counted(steps or 0, 'step')} again"
-        with alive(doing) if steps else contextlib.nullcontext():
-            found = _verify(params, model, folder / name, name, steps)
+        if steps:  # without a log
+            print(f"{name}: training {counted(steps, 'step')} again ...", file=sys.stderr)
+        found = _verify(params, model, folder / name, name, steps)
         everything = everything and not found.differing and not found.contradictions
         _print(f"{name:<6}{found.verdict()}")
-        details = found.differing
-        if details:
+        if found.differing:
             causes = environment.differences(model.trainings[0].record, params)
-            details += [f"possible cause: {cause}" for cause in causes]
-        for line in details:
+            found.differing += [f"possible cause: {cause}" for cause in causes]
+        for line in found.differing:
             _print(f"      {line}")
         _print_contradictions(found.contradictions)
     _print(f"not checked: {_unchecked(steps)}")

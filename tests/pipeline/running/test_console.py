@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console as Terminal
 
 from pipeline.running import console
-from pipeline.running.console import Console, alive
+from pipeline.running.console import Console
 
 
 @pytest.fixture
@@ -52,10 +52,3 @@ def test_seeds_are_reported_where_there_are_several(capsys):
         opened.line("it: 10")
         opened.close()
     assert capsys.readouterr().out == "it: 10\nseed 1 | it: 10\n"
-
-
-def test_what_prints_nothing_shows_that_it_is_alive(capsys):
-    with alive("gpt: training 20 steps again"):
-        pass
-    captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ("", "gpt: training 20 steps again ...\n")
