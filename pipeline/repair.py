@@ -3,8 +3,6 @@
 import json
 import re
 import subprocess
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import UserError
@@ -21,17 +19,14 @@ def repair() -> list[str]:
     Raises:
         UserError: another DVC is running, or git cannot restore dvc.lock.
     """
-    done = [_repair(RESULTS, TEMPORARY / "lock", _is_complete, _restore)]
-    for file in IN_USE:
-        done.append(_repair(file, file.with_name("rwlock.lock"), _is_json, _remove))
-    return [line for line in done if line]
+    guards = {RESULTS: TEMPORARY / "lock"}
+    guards |= {file: file.with_name("rwlock.lock") for file in IN_USE}
+    return [line for file, guard in guards.items() if (line := _repair(file, guard))]
 
 
-def _repair(
-    file: Path, guard: Path, is_good: Callable[[bytes], bool], restore: Callable[[Path], str]
-) -> str | None:
+def _repair(file: Path, guard: Path) -> str | None:
     """Restore a damaged file while holding the lock that DVC takes for writing it."""
-    if _is_intact(file, is_good):
+    if _is_intact(file):
         return None  # the usual case, without the lock
     from dvc.lock import Lock, LockError
 
@@ -39,23 +34,21 @@ def _repair(
     try:
         with Lock(str(guard)):
             # Check again: another DVC may have been writing the file before.
-            return None if _is_intact(file, is_good) else f"{file} was truncated: {restore(file)}"
+            return None if _is_intact(file) else f"{file} was truncated: {_restore(file)}"
     except LockError:
         raise UserError(f"{file} is in use by another DVC; try again when it is done") from None
 
 
-def _is_intact(file: Path, is_good: Callable[[bytes], bool]) -> bool:
+def _is_intact(file: Path) -> bool:
+    if not file.exists():
+        return True
+    if file == RESULTS:
+        return _is_complete(file.read_bytes())
     try:
-        return is_good(file.read_bytes())
-    except FileNotFoundError:
-        return True
-
-
-def _is_json(content: bytes) -> bool:
-    with suppress(ValueError):
-        json.loads(content)
-        return True
-    return False
+        json.loads(file.read_bytes())
+    except ValueError:
+        return False
+    return True
 
 
 def _is_complete(content: bytes) -> bool:
@@ -89,23 +82,20 @@ def _stages(content: bytes) -> set[bytes]:
 
 
 def _restore(file: Path) -> str:
-    """Restore the committed version; `dvc repro` then adds newer results from DVC's cache.
+    """Restore the committed version, if there is one; `dvc repro` then adds newer results from
+    DVC's cache.
 
     Raises:
         UserError: git tracks the file but cannot restore it, for example during a merge.
     """
     if not _git("ls-files", "--", str(file)).stdout:
-        return f"{_remove(file)}; `dvc repro` makes it again from DVC's cache"
+        file.unlink()
+        return "removed; DVC makes it again"
     restored = _git("checkout", "--", str(file))
     if restored.returncode:
         reason = restored.stderr.decode(errors="replace").strip()
         raise UserError(f"{file} is damaged, and git cannot restore it: {reason}")
     return "restored from git; `dvc repro` adds newer results from DVC's cache"
-
-
-def _remove(file: Path) -> str:
-    file.unlink()
-    return "removed"
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:

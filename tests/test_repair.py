@@ -83,7 +83,7 @@ def test_a_truncated_list_of_files_in_use(clone, file):
     (clone / file).write_text('{"write": {"/x/models/gpt": {"pid": 1')
     command = ("exp", "run") if "exps" in file.parts else ("repro",)
     assert "JSON" in repository.run(clone, "dvc", *command, STAGE, code=255)
-    assert repository.run(clone, *REPAIR) == f"{file} was truncated: removed\n"
+    assert repository.run(clone, *REPAIR) == f"{file} was truncated: removed; DVC makes it again\n"
     assert stages_run(repository.run(clone, "dvc", *command, STAGE)) == []
 
 

@@ -9,6 +9,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveInt,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -89,11 +90,8 @@ def load(path: Path = FILE) -> dict[str, ModelTargets]:
     Raises:
         UserError: the file is not a mapping, or a section does not match `ModelTargets`.
     """
-    raw = yaml_file.read(path)
-    if not isinstance(raw, dict):
-        raise UserError(f"{path}: expected a section for each model with targets")
     try:
-        return {name: ModelTargets.model_validate(section) for name, section in raw.items()}
+        return TypeAdapter(dict[str, ModelTargets]).validate_python(yaml_file.read(path))
     except ValidationError as failure:
         error = failure.errors()[0]
         where = ".".join(map(str, error["loc"]))

@@ -89,18 +89,17 @@ def _read(folder: Path, kind: str, settings: Settings) -> Tokenizer:
     more = folder / "added_tokens.json"
     if more.is_file():
         raise ValueError(f"{more}: only supported as part of a tokenizer.json, which is missing")
-    if words.is_file():
-        _require_class(words, kind, "BertTokenizer")
+    if words.is_file() and kind == "BertTokenizer":
         named = {key: str(token) for key, token in _named(settings).items() if key in SPECIAL[kind]}
         return _built(words, lambda: BertWordPieceTokenizer(str(words), **named)._tokenizer)
-    if merges.is_file() and vocabulary.is_file():
-        _require_class(merges, kind, "GPT2Tokenizer")
+    if merges.is_file() and vocabulary.is_file() and kind == "GPT2Tokenizer":
         for key in ("add_bos_token", "add_eos_token"):
             settings.expect(key, False)
         both = str(vocabulary), str(merges)
         return _built(merges, lambda: ByteLevelBPETokenizer(*both)._tokenizer)
     raise ValueError(
-        f"{folder}: no tokenizer: expected tokenizer.json, vocab.txt, or vocab.json and merges.txt"
+        f"{folder}: no tokenizer: expected tokenizer.json; vocab.txt of a BertTokenizer; or "
+        "vocab.json and merges.txt of a GPT2Tokenizer"
     )
 
 
@@ -109,11 +108,6 @@ def _built(file: Path, build: Any) -> Tokenizer:
         return build()
     except Exception as error:  # the library raises no specific class
         raise ValueError(f"{file}: not a tokenizer: {error}") from None
-
-
-def _require_class(file: Path, kind: str, right: str) -> None:
-    if kind != right:
-        raise ValueError(f"{file}: tokenizer_class {kind!r} is not supported; expected {right}")
 
 
 def _build_bert(tokenizer: Tokenizer, settings: Settings) -> None:
