@@ -76,8 +76,7 @@ def _advice(error: Exception) -> str | None:
     if number in UNUSABLE and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
-        advice = "use a smaller model, batch or sequence"
-        return f"not enough memory: {first_line(error)}; {advice}"
+        return f"not enough memory: {first_line(error)}; use a smaller model, batch or sequence"
     return None
 
 

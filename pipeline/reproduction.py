@@ -94,10 +94,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str) and not PLAIN.fullmatch(value):
-        # Backslashes are special only before a quote.
-        return "'" + re.sub(r"(\\*)('|$)", _escape, value) + "'"
+        from hydra.core.override_parser.types import Quote, QuotedString
+
+        return QuotedString(value, Quote.single).with_quotes()
     return str(value).replace(" ", "") if isinstance(value, list) else str(value)
-
-
-def _escape(found: re.Match[str]) -> str:
-    return found[1] * 2 + ("\\'" if found[2] else "")

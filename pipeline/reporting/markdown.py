@@ -122,14 +122,12 @@ def _reading(verdicts: list[Verdict], results: dict[str, Result]) -> str:
         for verdict in verdicts
     ]
     count = len(next(iter(results.values())).trainings)
-    if not verdicts:
-        pass
-    elif count == 1:
+    if verdicts and count == 1:
         lines.append(
             "- Each verdict is based on one run. `dvc exp run -S 'seeds=[0,1,2]'` measures the "
             "variation between seeds."
         )
-    else:
+    elif verdicts:
         lines.append(
             f"- Ours is the mean over {count} seeds, ± its 95% confidence interval (Student's t). "
             "A target is met, or not met, if the whole interval is on one side of it; otherwise "

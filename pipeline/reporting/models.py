@@ -30,8 +30,7 @@ def _metrics(result: Result) -> list[tuple[str, str]]:
         if key in metrics
     ]
     if "best_loss" in metrics:
-        step = f"at step {metrics['best_step']:,.0f}"
-        best = f"{_spread(result, 'best_loss')} {step}"
+        best = f"{_spread(result, 'best_loss')} at step {metrics['best_step']:,.0f}"
         rows.append(("best held-out loss during training", best))
     epochs = counted(significant(metrics["epochs"]), "epoch")
     rows += [

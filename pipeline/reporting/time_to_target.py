@@ -16,9 +16,15 @@ ALL = "all"
 
 def first_moment(training: Training, targets: Sequence[Target]) -> Moment | None:
     """The first evaluation that reaches all of `targets` at once; None if there is none."""
+    metrics = training.metrics
+    marks = training.record["marks"] if training.record else {}
     for index, row in enumerate(training.evaluations.to_dict("records")):
         if all(target.reached_by(row[target.ours]) for target in targets):
-            return _moment(training, int(row["step"]), at_most=index == 0)
+            step = int(row["step"])
+            share = step / metrics["steps"]
+            units = round(metrics[metrics["unit"]] * share)
+            flops = round(metrics["flops"] * share)
+            return Moment(step, units, flops, marks.get(str(step)), at_most=index == 0)
     return None
 
 
@@ -37,16 +43,3 @@ def median(found: Sequence[Moment | None]) -> Moment | None:
 def ranked(found: Sequence[Moment | None]) -> list[Moment | None]:
     """Sorted by step; None, which is never, comes last."""
     return sorted(found, key=lambda moment: moment.step if moment else math.inf)
-
-
-def _moment(training: Training, step: int, at_most: bool) -> Moment:
-    metrics = training.metrics
-    share = step / metrics["steps"]
-    marks = training.record["marks"] if training.record else {}
-    return Moment(
-        step,
-        round(metrics[metrics["unit"]] * share),
-        round(metrics["flops"] * share),
-        marks.get(str(step)),
-        at_most,
-    )

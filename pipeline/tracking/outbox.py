@@ -37,7 +37,6 @@ def put(
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fresh-") as temporary:
         fresh = Path(temporary) / "entry"
-        fresh.mkdir()
         copied = [
             [name, _map_paths(name, arguments, lambda path, n=number: _copy(path, fresh, n))]
             for number, (name, arguments) in enumerate(operations)
@@ -142,7 +141,7 @@ def _copy(path: str, folder: Path, number: int) -> str:
     """Copy a file or folder into folder/number, with its name, which MLflow shows; returns the path
     inside `folder`."""
     source, target = Path(path), folder / str(number) / Path(path).name
-    target.parent.mkdir(exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
     else:

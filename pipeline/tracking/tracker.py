@@ -48,7 +48,7 @@ class Tracker:
         self._model = model
         self._identity = identity(stage, params, model, seed, self.training_id, weights)
         self._operations: dict[tuple[str, str], dict[str, Any]] = {}
-        self._reachable = True
+        self._reachable = False
         self._run: Run | None = None
 
     @property
@@ -62,9 +62,8 @@ class Tracker:
         return self._run is not None and self._run.created
 
     def __enter__(self) -> "Tracker":
-        if outbox.unreachable():
-            self._reachable = False
-        else:
+        self._reachable = not outbox.unreachable()
+        if self._reachable:
             self._send(self._open)
         return self
 

@@ -80,7 +80,13 @@ def verify(folder: Path, only: str | None, steps: int | None) -> bool:
         for line in found.differing:
             _print(f"      {line}")
         _print_contradictions(found.contradictions)
-    _print(f"not checked: {_unchecked(steps)}")
+    unchecked = "metrics.md and the pictures; times, machines and descriptions of the data"
+    if steps:
+        unchecked = (
+            f"the curves after {counted(steps, 'step')}, the weights, and metrics that do not "
+            f"follow from the curves (checked by --all); {unchecked}"
+        )
+    _print(f"not checked: {unchecked}")
     return everything
 
 
@@ -92,17 +98,6 @@ def _print_contradictions(contradictions: list[str]) -> None:
 def _print(text: str) -> None:
     # Deeper than the beginning of any line, to distinguish continued lines from new ones.
     print(wrapped(text, indent=8), flush=True)
-
-
-def _unchecked(steps: int | None) -> str:
-    """What is not checked, as one line."""
-    always = "metrics.md and the pictures; times, machines and descriptions of the data"
-    if steps is None:
-        return always
-    return (
-        f"the curves after {counted(steps, 'step')}, the weights, and metrics "
-        f"that do not follow from the curves (checked by --all); {always}"
-    )
 
 
 def _verify(params: Params, model: Result, folder: Path, name: str, steps: int | None) -> Findings:
