@@ -155,4 +155,4 @@ def spread(places: list[float], apart: float = 0.047) -> list[float]:
     """
     room = apart * np.arange(len(places))
     ascending = isotonic_regression(np.array(places) - room).x
-    return list(ascending.clip(0.0, max(1.0 - room[-1], 0.0)) + room)
+    return list(ascending.clip(0.0, max(1.0 - apart * (len(places) - 1), 0.0)) + room)
