@@ -18,7 +18,8 @@ from pipeline.training.task import Task
 from pipeline.yaml_file import merge
 
 ROOT = Path(__file__).parent.parent
-MODELS = ("bert", "gpt", "vit")  # of the committed params.yaml
+MODELS = ("bert", "gpt", "vit", "g2p")  # of the committed params.yaml
+WITH_TARGETS = EXPORTED = ("bert", "gpt", "vit")
 WORDS = re.findall(r"\S+", "the king and the queen of the north went to sea to see ships come in .")
 
 
@@ -77,6 +78,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: Path) -> 
     return tmp_path
 
 
+def dictionary(words: int) -> str:
+    """A pronouncing dictionary of random words, in which each letter has its sound; every fifth
+    word has a second pronunciation, with another stress."""
+    rng = np.random.default_rng(0)
+    sounds = {"a": "AA1", "e": "EH1", "k": "K", "s": "S", "t": "T"}
+    found = {"".join(rng.choice(list(sounds), rng.integers(2, 8))): None for _ in range(words)}
+    lines = []
+    for index, word in enumerate(sorted(found)):
+        said = " ".join(sounds[letter] for letter in word)
+        lines.append(f"{word} {said}")
+        if index % 5 == 0:
+            lines.append(f"{word}(2) {said.replace('1', '0')} S # a comment")
+    return "\n".join(lines) + "\n"
+
+
 @pytest.fixture
 def small(raw: dict[str, Any], project: Path) -> Params:
     """Parameters for runs of seconds, on a generated text and images."""
@@ -96,6 +112,12 @@ def small(raw: dict[str, Any], project: Path) -> Params:
         raw[name]["data"] |= {"text": "text.txt", "tokenizer": "word", "sequence_length": 8}
         intervals = {"evaluate_every": 4, "checkpoint_every": 3, "log_every": 2}
         raw[name]["train"] |= {"steps": 8, "batch_size": 8, "warmup_steps": 0} | intervals
+    (project / "words.dict").write_text(dictionary(120))
+    raw["g2p"]["data"] |= {
+        "dictionary": "words.dict", "validation_fraction": 0.1, "test_fraction": 0.2,
+    }  # fmt: skip
+    raw["g2p"]["model"] |= {"n_layer": 1, "d_mlp": 32}
+    raw["g2p"]["train"] |= {"steps": 8, "batch_size": 8, "warmup_steps": 0} | intervals
     raw["vit"]["data"] |= {"images": "images", "image_size": 8}
     raw["vit"]["train"] |= {"epochs": 2, "batch_size": 8, "warmup_steps": 0}
     raw["vit"]["model"] |= {"patch_size": 4}

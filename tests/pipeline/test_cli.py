@@ -108,7 +108,7 @@ def test_a_stage_before_its_time(folder, command, message):
 def test_an_unknown_model(folder):
     result = pipeline(folder, "train", "--model", "bret")
     assert result.returncode == 2
-    assert "'bret' is not one of 'bert', 'gpt', 'vit'" in result.stderr
+    assert "'bret' is not one of 'bert', 'gpt', 'vit', 'g2p'" in result.stderr
 
 
 def test_the_ui_says_when_its_port_is_taken(folder):

@@ -99,8 +99,7 @@ def test_data_of_other_parameters_are_not_trained_on(small, path, value, message
 @pytest.mark.parametrize("name", MODELS)
 def test_prepared_data_have_all_parameters_that_they_were_made_with(small, name):
     prepare(small, name)
-    wanted = small.section(name).data.model_dump()
-    source = "images" if name == "vit" else "text"
+    wanted, source = small.section(name).data.model_dump(), small.section(name).source
     meta = read_json(Path("data") / name / "meta.json")
     assert wanted == {source: meta["source"]} | {key: meta[key] for key in wanted.keys() - {source}}
 

@@ -55,6 +55,7 @@ def test_the_final_validation_is_the_evaluation(trained, project):
         "bert": {"train_loss", "loss", "top1"},
         "gpt": {"train_loss", "loss"},
         "vit": {"loss", "accuracy", "batch_loss", "batch_accuracy"},
+        "g2p": {"loss"},
     }
 
 
@@ -93,6 +94,7 @@ def test_one_mlflow_run_per_model_with_series_data_and_a_model_that_predicts(tra
         "bert": ["the king and the [MASK] of"],
         "gpt": ["the king and", "the sea"],
         "vit": np.zeros((2, 3, 8, 8), dtype=np.uint8),
+        "g2p": ["kat", "tessa"],
     }
     for run in runs:
         name = run.data.tags["model"]

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from pipeline.reporting import curves, targets
-from tests.conftest import MODELS, ROOT
+from tests.conftest import ROOT, WITH_TARGETS
 from tests.pipeline.reporting.handmade import result
 
 
@@ -42,7 +42,7 @@ def horizontal(axes) -> dict[float, str]:
     return {line.get_ydata()[0]: to_hex(line.get_color()) for line in lines}
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", WITH_TARGETS)
 def test_every_target_is_a_line_in_the_panel_of_its_figure(drawn, reached, name):
     axes = drawn(result(name)).axes
     lines = {height for panel in axes for height in horizontal(panel)}
@@ -60,7 +60,7 @@ def test_a_model_with_targets_needs_no_curve_of_the_reference(reached):
     plt.close(figure)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", WITH_TARGETS)
 def test_a_target_has_the_colour_of_the_curve_that_is_compared_with_it(drawn, reached, name):
     made = result(name)
     for panel in drawn(made).axes:
@@ -71,7 +71,7 @@ def test_a_target_has_the_colour_of_the_curve_that_is_compared_with_it(drawn, re
                 assert ends[ours] == horizontal(panel)[target.value]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", WITH_TARGETS)
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_no_label_lies_over_the_panel_or_another_label(drawn, name, seeds):
     figure = drawn(result(name, seeds))
@@ -85,7 +85,7 @@ def test_no_label_lies_over_the_panel_or_another_label(drawn, name, seeds):
 
 
 def test_all_models_are_drawn_on_the_same_kind_of_axis(drawn):
-    panels = [panel for name in MODELS for panel in drawn(result(name)).axes]
+    panels = [panel for name in WITH_TARGETS for panel in drawn(result(name)).axes]
     assert {(panel.get_xscale(), panel.get_yscale()) for panel in panels} == {("log", "linear")}
     assert {panel.get_xlabel() for panel in panels} == {"tokens seen", "images seen"}
 
@@ -124,7 +124,7 @@ def test_one_seed_has_no_band(drawn):
     assert not any("band" in text for text in legend(figure))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", WITH_TARGETS)
 def test_a_single_evaluation_is_a_point(drawn, name):
     for panel in drawn(result(name, evaluations=1)).axes:
         single = [line for line in panel.lines if len(line.get_xdata()) == 1]

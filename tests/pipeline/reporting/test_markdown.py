@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.params import validate
 from pipeline.reporting import markdown, pictures, targets, time_to_target, verdicts
-from tests.conftest import MODELS, ROOT
+from tests.conftest import ROOT, WITH_TARGETS
 from tests.pipeline.reporting import handmade
 from tests.pipeline.reporting.handmade import result
 
@@ -44,7 +44,7 @@ def row(report: str, label: str) -> str:
 
 
 def test_the_report_says_what_the_reference_is(render):
-    report = render(*map(result, MODELS))
+    report = render(*map(result, WITH_TARGETS))
     assert "a public write-up of a course's exercise" in report
     assert "[piygr/s17erav1](https://github.com/piygr/s17erav1)" in report
     assert "pipeline/data/registry.py" in report and "no licence" in report
@@ -61,7 +61,7 @@ def test_one_epoch_is_singular_and_many_have_no_exponent(render, epochs, text):
 
 
 def test_one_core_and_one_seed_are_singular(render):
-    report = render(*map(result, MODELS))
+    report = render(*map(result, WITH_TARGETS))
     assert ", 1 core, " in row(report, "processor")
     assert "of 1 seed |" in report
     assert not re.search(r"\b1 (seeds|cores|epochs|steps|verdicts|targets|test images)\b", report)
@@ -142,7 +142,7 @@ def test_data_that_no_target_is_about_get_no_target(render):
     report = render(result("bert"), result("gpt", own=True), result("vit"))
     assert "- **GPT**: no targets for these data: a title." in report
     assert "| BERT | loss |" in report and "| GPT | " not in report.split("## Data")[0]
-    report = render(*(result(name, own=True) for name in MODELS))
+    report = render(*(result(name, own=True) for name in WITH_TARGETS))
     assert "**There are no targets for these data.**" in report
     assert "| verdict |" not in report and "time to target" not in report
 

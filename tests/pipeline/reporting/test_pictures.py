@@ -6,7 +6,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from pipeline.reporting import pictures, targets
-from tests.conftest import MODELS, ROOT
+from tests.conftest import ROOT, WITH_TARGETS
 from tests.pipeline.reporting.handmade import result
 
 LARGEST = 160_000  # bytes, for images of noise; real ones take less
@@ -29,7 +29,7 @@ def drawn(project, monkeypatch):
     return draw
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", WITH_TARGETS)
 def test_pictures_are_sharp_and_small(drawn, name):
     for file in drawn(name):
         with Image.open(file) as picture:

@@ -7,7 +7,7 @@ import pytest
 from pipeline.reporting import summary, targets
 from pipeline.reporting.verdicts import Verdict
 from pipeline.running import records
-from tests.conftest import MODELS, ROOT
+from tests.conftest import ROOT, WITH_TARGETS
 from tests.pipeline.reporting.handmade import report, result
 
 
@@ -27,7 +27,7 @@ def judged(monkeypatch):
     return judge
 
 
-RESULTS = {name: result(name) for name in MODELS}
+RESULTS = {name: result(name) for name in WITH_TARGETS}
 
 
 def test_lines_fit_80_columns_with_several_seeds_too(judged, capsys):

@@ -12,7 +12,7 @@ from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.report import report
 from pipeline.stages.train import train
-from tests.conftest import MODELS, ROOT
+from tests.conftest import ROOT, WITH_TARGETS
 from tests.pipeline.verification.reports import REPORT
 
 
@@ -29,7 +29,7 @@ def reported(small: Params, project: Path, finished: Path) -> Path:
         shutil.copytree(finished, project, dirs_exist_ok=True)
         return project
     params = validate(small.content() | {"seeds": [0, 1]})
-    for name in MODELS:
+    for name in WITH_TARGETS:
         prepare(params, name)
         meta = data_dir(name) / "meta.json"
         write_json(read_json(meta) | {"own": False}, meta)  # a user's own data have no targets

@@ -14,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.paths import model_dir, read_json, write_json
 from pipeline.running import records
 from pipeline.verification import environment, verify
-from tests.conftest import MODELS, ROOT
+from tests.conftest import ROOT, WITH_TARGETS
 from tests.pipeline.verification.reports import (
     METRICS,
     REPORT,
@@ -31,7 +31,7 @@ def test_an_identical_report_is_confirmed_and_no_file_changes(reported, capsys):
     capsys.readouterr()
     assert verify(REPORT, None, None)
     lines = printed(capsys).splitlines()
-    for name in MODELS:
+    for name in WITH_TARGETS:
         steps, evaluations = (6, 2) if name == "vit" else (8, 2)
         digests = [records.sha256(model_dir(name, s) / "model.safetensors")[:12] for s in (0, 1)]
         count = len(training_metrics(name, 0)) - 1  # the checksum is printed separately

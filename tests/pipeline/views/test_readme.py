@@ -11,7 +11,7 @@ import pytest
 from pipeline import provenance
 from pipeline.training import models
 from tests import repository
-from tests.conftest import MODELS
+from tests.conftest import EXPORTED
 from transformer.saving import build
 
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -30,7 +30,7 @@ def samples(folder: Path) -> list[str]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EXPORTED)
 def test_the_samples_of_an_export_run(built, run, project, name):
     run("export", "--model", name, "out")
     first, *others = samples(project / "out")
@@ -60,7 +60,7 @@ def test_images_that_become_colours_are_reported(built, run, project):
 def test_exports_and_models_have_the_permissions_of_new_files(built, run, project):
     """They have the permissions of new files."""
     (new := project / "new").touch()
-    for name in MODELS:
+    for name in EXPORTED:
         run("export", "--model", name, f"exported/{name}")
     files = [file for kind in ("exported", "models", "data") for file in Path(kind).rglob("*.*")]
     assert {"README.md", "model.safetensors", "tokens.safetensors"} <= {file.name for file in files}

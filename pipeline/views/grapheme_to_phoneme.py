@@ -1,0 +1,306 @@
+"""Pronounced words: the rows of the report, samples, alignments, and sounds of new words."""
+
+import difflib
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from pipeline.errors import UserError
+from pipeline.inference.loading import trained
+from pipeline.markup import fenced
+from pipeline.paths import data_dir, read_json
+from pipeline.results import Result
+from pipeline.tasks.grapheme_to_phoneme import (
+    BEAM,
+    END,
+    GraphemeToPhoneme,
+    named,
+    pronounce,
+    without_stress,
+)
+from pipeline.tasks.text import evenly
+from pipeline.training import models
+from pipeline.views.base import HELD_OUT, PICTURES, Curve, Panel, View, picture
+from pipeline.wording import counted
+from transformer import Transformer
+from transformer.attention import CrossAttention
+
+SAMPLES, WRONG = 16, 10  # words in the report, and the most of them that are wrong
+ALIGNED = 4  # words in the picture of alignments
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A model that pronounces words. letters, sounds: the names of its tokens, from 1 on."""
+
+    model: Transformer
+    letters: Sequence[str]
+    sounds: Sequence[str]
+    length: int
+
+    @classmethod
+    def read(cls, folder: Path, meta: Path) -> "Speaker":
+        """The trained model in `folder`, with the description of its data."""
+        model, config = models.load(folder)
+        about = read_json(meta)
+        return cls(model, about["letters"], about["sounds"], config["length"])
+
+    def numbers(self, word: str) -> list[int]:
+        """The letters of a word in any case.
+
+        Raises:
+            UserError: it is empty, too long, or has a character that the model does not know.
+        """
+        letters = unicodedata.normalize("NFC", word.strip().lower())
+        if not letters:
+            raise UserError("the word is empty: it needs at least one letter")
+        unknown = [letter for letter in dict.fromkeys(letters) if letter not in self.letters]
+        if unknown:
+            raise UserError(
+                f"{word!r}: the model does not know {', '.join(map(repr, unknown))}; it knows "
+                f"{''.join(self.letters)}, and one word at a time"
+            )
+        if len(letters) >= self.length:
+            raise UserError(
+                f"{word!r} has {len(letters)} letters, but the model takes at most "
+                f"{self.length - 1}"
+            )
+        return [self.letters.index(letter) + 1 for letter in letters]
+
+    def say(self, words: list[str], top: int) -> list[list[tuple[str, float]]]:
+        """The likeliest pronunciations of each word and their probabilities, best first.
+
+        Raises:
+            UserError: see `numbers`.
+        """
+        rows = [[*self.numbers(word), END] for word in words]
+        longest = max(map(len, rows), default=0)
+        letters = torch.tensor([row + [END] * (longest - len(row)) for row in rows])
+        found = pronounce(self.model, letters, self.length, max(BEAM, top), top) if rows else []
+        return [
+            [(" ".join(named(best.tokens, self.sounds)), np.exp(best.log_probability).item())
+             for best in each]
+            for each in found
+        ]  # fmt: skip
+
+
+def pronunciations(word: str, name: str, top: int) -> list[tuple[str, float]]:
+    """The likeliest pronunciations of a word and their probabilities, by the trained model `name`.
+
+    Raises:
+        UserError: the model cannot be used, or see `Speaker.numbers`.
+    """
+    return Speaker.read(trained(name), data_dir(name) / "meta.json").say([word], top)[0]
+
+
+def alignment(model: Any, letters: Tensor, sounds: Tensor) -> Tensor:
+    """How much each sound looks at each letter: the weights of cross-attention, as means over
+    layers and heads.
+
+    letters: (S,) with the end. sounds: (T,) with the end. Returns (T, S); rows sum to 1.
+    """
+    weights: list[Tensor] = []
+
+    def record(attention: CrossAttention, arguments: tuple[Any, ...]) -> None:
+        x, shared = arguments
+        q = attention.q(x).unflatten(-1, (attention.n_head, -1))
+        k, _ = attention.kv(shared.memory).chunk(2, dim=-1)
+        k = k.unflatten(-1, (attention.n_kv_head, -1))
+        k = k.repeat_interleave(attention.n_head // attention.n_kv_head, dim=-2)
+        q, k = (
+            attention.qk_norm(each.transpose(1, 2)) for each in (q, k)
+        )  # (1, n_head, T, d_head)
+        scores = q @ k.mT / q.shape[-1] ** 0.5  # (1, n_head, T, S)
+        weights.append(scores.softmax(-1).mean(1)[0])
+
+    inputs = torch.cat((sounds.new_full((1,), END), sounds[:-1]))
+    hooks = [block.cross_attention.register_forward_pre_hook(record) for block in model.blocks]
+    try:
+        with torch.inference_mode():
+            model.encode(inputs[None], source=letters[None])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return torch.stack(weights).mean(0)
+
+
+class GraphemeToPhonemeView(View):
+    family = "G2P"
+    known = "sound"
+    drawn = "loss by words seen"
+    panels = (
+        Panel(
+            "loss (nats per sound)",
+            (Curve("loss", "validation words", HELD_OUT),),
+            (),
+            "baseline_loss",
+            minimised="loss",
+        ),
+    )
+    rows = {  # noqa: RUF012
+        "wer": "word error rate, beam search",
+        "per": "phoneme error rate, beam search",
+        "stressed_wer": "word error rate, with stress",
+        "stressed_per": "phoneme error rate, with stress",
+        "greedy_wer": "word error rate, greedy",
+        "greedy_per": "phoneme error rate, greedy",
+        "greedy_stressed_wer": "word error rate, greedy, with stress",
+        "greedy_stressed_per": "phoneme error rate, greedy, with stress",
+        "baseline_letters_wer": "word error rate of each letter's likeliest sound",
+        "baseline_letters_per": "phoneme error rate of each letter's likeliest sound",
+        "baseline_suffix_wer": "word error rate of the longest common suffix",
+        "baseline_suffix_per": "phoneme error rate of the longest common suffix",
+        "loss": "validation loss (nats per sound)",
+        "baseline_loss": "validation loss of only sound frequencies",
+    }
+
+    def samples(self, task: GraphemeToPhoneme, model: Any) -> dict[str, Any]:
+        """Words of the test split, with the model's and the listed sounds, and some alignments."""
+        words, right = task.spelling("test"), task.listed("test")
+        answers = task.answers(model, "test", BEAM)
+        wrong = torch.tensor(
+            [
+                without_stress(answer) not in map(without_stress, listed)
+                for answer, listed in zip(answers, right, strict=True)
+            ]
+        )
+        bad, good = (which.nonzero().squeeze(1) for which in (wrong, ~wrong))
+        bad = evenly(bad, max(WRONG, SAMPLES - len(good)))
+        good = evenly(good, SAMPLES - len(bad))
+        chosen = [*good.tolist(), *bad.tolist()]
+        first, _ = task.words("test")
+        longest = sorted(chosen, key=lambda index: -len(words[index]))[:ALIGNED]
+        return {
+            "words": [
+                {
+                    "word": words[index],
+                    "said": list(answers[index]),
+                    "listed": [list(each) for each in right[index]],
+                }
+                for index in chosen
+            ],
+            "wrong": int(wrong.sum()),
+            "alignments": [
+                {
+                    "word": words[index],
+                    "said": list(answers[index]),
+                    "weights": _rounded(
+                        alignment(
+                            model,
+                            task.letters[first + index][: len(words[index]) + 1],
+                            _numbered(answers[index], task),
+                        )
+                    ),
+                }
+                for index in longest
+            ],
+        }
+
+    def pictures(self, result: Result) -> dict[str, Callable[[Any], None]]:
+        return {
+            "alignment": partial(
+                draw, aligned=result.samples["alignments"], title=self.title(result.name)
+            )
+        }
+
+    def shown(self, result: Result) -> str:
+        title, samples = self.title(result.name), result.samples
+        total = result.data["test_words"]
+        width = max(len(each["word"]) for each in samples["words"])
+        lines = []
+        for each in samples["words"]:
+            said, listed = each["said"], each["listed"]
+            right = without_stress(said) in map(without_stress, listed)
+            nearest = difflib.get_close_matches(" ".join(said), map(" ".join, listed), 1, 0.0)[0]
+            lines.append(
+                f"{'+' if right else '-'} {each['word']:<{width}}  {_marked(said, nearest)}"
+            )
+            if not right:
+                lines.append(f"  {'listed:':>{width}}  {_marked(nearest.split(), ' '.join(said))}")
+        return (
+            f"The model is wrong on {samples['wrong']:,} of {counted(total, 'test word')}, by beam "
+            "search and without stress marks. Some right words and some wrong ones, with the "
+            "nearest listed pronunciation; sounds that differ are in brackets:\n\n"
+            + fenced("\n".join(lines))
+            + f"\n![{title}: cross-attention]({PICTURES}/{picture(result, 'alignment')})\n\n"
+            "The weights of cross-attention, as means over layers and heads: which letters the "
+            "decoder looks at when it writes a sound.\n"
+        )
+
+    def notes(self, result: Result, judged: bool) -> list[str]:
+        data = result.data
+        return [
+            f"{self.title(result.name)}: a word is right if the answer equals any pronunciation in "
+            "the dictionary; the phoneme error rate counts the differences from the nearest one. "
+            f"{data['words_left_out']:,} words with other characters than letters and apostrophes "
+            "are left out. No published result is a target: others split the dictionary, or its "
+            "versions, in another way."
+        ]
+
+    def answering(self, artifacts: dict[str, Path]) -> Callable[[Any], list]:
+        """Words to the likeliest pronunciations of each."""
+        speaker = Speaker.read(artifacts["model"], artifacts["meta"])
+        # Because of the signature, MLflow passes strings as a column of a table.
+        return lambda table: speaker.say(list(table.iloc[:, 0]), TOP)
+
+    def export(self, name: str, folder: Path) -> tuple[str, str]:
+        raise ValueError(
+            "transformers has no encoder-decoder with these blocks: its encoder-decoders of this "
+            "kind (BART, T5, Marian) have biases, norms or positions at other places, and outputs "
+            "would differ"
+        )
+
+
+def draw(figure: Figure, aligned: list[dict[str, Any]], title: str) -> None:
+    """Draw the alignments of some words, letters by sounds.
+
+    aligned: see `GraphemeToPhonemeView.samples`.
+    """
+    columns = 2
+    rows = -(-len(aligned) // columns)
+    figure.set_size_inches(8, 3.2 * rows + 0.3)
+    figure.set_layout_engine("constrained")
+    figure.suptitle(f"{title}: cross-attention", fontsize=10, x=0.01, ha="left")
+    cells = figure.subplots(rows, columns, squeeze=False).flat
+    for axes in cells:
+        axes.axis("off")
+    for axes, each in zip(figure.axes, aligned, strict=False):
+        axes.axis("on")
+        axes.grid(visible=False)
+        weights = np.array(each["weights"])  # (sounds, letters), with the ends
+        axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        for axis, names in ((axes.xaxis, each["word"]), (axes.yaxis, each["said"])):
+            axis.set_ticks(range(len(names) + 1), [*names, "end"], fontsize=7.5, parse_math=False)
+        axes.set(xlabel="letter", ylabel="sound")
+
+
+def _numbered(said: Sequence[str], task: GraphemeToPhoneme) -> Tensor:
+    """The tokens of a pronunciation with its end: (T,)."""
+    numbers = [task.meta["sounds"].index(sound) + 1 for sound in said]
+    return torch.tensor([*numbers, END], device=task.device)
+
+
+def _rounded(weights: Tensor) -> list[list[float]]:
+    return [[round(weight, 3) for weight in row] for row in weights.tolist()]
+
+
+def _marked(sounds: Sequence[str], other: str) -> str:
+    """Sounds as text, in brackets if they differ from the other pronunciation, besides stress."""
+    ours, theirs = without_stress(sounds), without_stress(other.split())
+    parts = []
+    for kind, start, end, _, _ in difflib.SequenceMatcher(None, ours, theirs, False).get_opcodes():
+        part = " ".join(sounds[start:end])
+        parts += [part if kind == "equal" else f"[{part}]"] if part else []
+    return " ".join(parts) or "(nothing)"
+
+
+VIEW = GraphemeToPhonemeView()
