@@ -88,6 +88,7 @@ def test_another_initialization_leaves_the_golden_curve(data, monkeypatch):
     assert golden.difference(golden.read("vit"), made)
 
 
+@pytest.mark.long
 def test_another_processor_stays_on_the_golden_curve(data):
     """This CPU, restricted to the vector instructions of SSE."""
     code = """

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -17,17 +18,24 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def prepared(tmp_path_factory):
+    """A clone with the data. Tests train in copies of it."""
+    return interruption.prepare(tmp_path_factory.mktemp("prepared") / "benchmark")
+
+
+@pytest.fixture(scope="module")
+def whole(prepared, tmp_path_factory):
     """An uninterrupted training."""
-    folder = interruption.prepare(tmp_path_factory.mktemp("whole") / "benchmark")
+    folder = tmp_path_factory.mktemp("whole") / "benchmark"
+    shutil.copytree(prepared, folder, symlinks=True)
     repository.run(folder, "dvc", "repro", STAGE)
     return folder
 
 
 @pytest.fixture
-def killed(tmp_path):
+def killed(prepared, tmp_path):
     """A clone for interrupted trainings."""
-    return interruption.prepare(tmp_path / "benchmark")
+    return shutil.copytree(prepared, tmp_path / "benchmark", symlinks=True)
 
 
 def test_kills_leave_no_trace(whole, killed):

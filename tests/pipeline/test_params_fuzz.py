@@ -131,6 +131,7 @@ def edited_lines(base: str, rng: random.Random, count: int) -> list[str]:
     return made
 
 
+@pytest.mark.long
 def test_hundreds_of_changes_are_refused_in_words_or_taken_as_written(raw, tmp_path):
     rng = random.Random(0)
     base = text_of(raw)

@@ -26,6 +26,7 @@ def run(params):
     report(params)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("link", [os.link, os.symlink])
 def test_stages_run_by_hand_leave_dvcs_cache_alone(small, project, link):
     """With some values of `cache.type`, outputs are links into DVC's cache."""
