@@ -197,6 +197,7 @@ def test_runs_of_a_temporary_copy_go_to_the_main_database(small, project, monkey
 
 
 def test_runs_are_kept_in_a_path_with_special_characters_of_urls(project, monkeypatch):
+    (project / "mlflow.db").unlink()
     root = project / "100%20 ü?a=b#c" / "clone"
     root.mkdir(parents=True)
     monkeypatch.chdir(root)
