@@ -9,17 +9,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_type_hints
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    create_model,
-    field_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from transformer.config import Architecture
 
@@ -51,15 +43,17 @@ def _bounded(hint: Any) -> Any:
 
 
 ARCHITECTURE = [field.name for field in fields(Architecture)]
-# `model:` of a task without further keys. params.yaml has all fields, also those with a default.
-ModelKeys: Any = create_model(
-    "ModelKeys",
-    __base__=Section,
-    **{
-        key: (_bounded(hint), ...)
+
+
+class ModelKeys(Section):
+    """`model:` of a task without further keys: all fields of `Architecture`, all required."""
+
+    if TYPE_CHECKING:
+        d_model: int  # the others are read from `ModelSection.architecture`
+    __annotations__ = {
+        key: _bounded(hint)
         for key, hint in get_type_hints(Architecture, include_extras=True).items()
-    },
-)
+    }
 
 
 class Training(Section):
