@@ -73,7 +73,7 @@ def _advice(error: Exception) -> str | None:
     # safetensors reports a full disk only in its message.
     if number in FULL or "No space left on device" in text:
         return f"{error}: free some space, then run the same command again"
-    if number in UNUSABLE and error.filename is not None:
+    if number in UNUSABLE and isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
         return f"not enough memory: {first_line(error)}; use a smaller model, batch or sequence"

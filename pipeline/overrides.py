@@ -23,10 +23,9 @@ def check_command(arguments: list[str]) -> None:
     if not {"repro", "run"} & set(arguments):
         return  # without importing DVC
     asked = _parse(arguments)
-    name = asked and asked.func.__name__
-    if name == "CmdRepro":
+    if asked and asked.func.__name__ == "CmdRepro":
         load()
-    elif name == "CmdExperimentsRun" and not asked.run_all:
+    elif asked and asked.func.__name__ == "CmdExperimentsRun" and not asked.run_all:
         check(asked.set_param)
 
 

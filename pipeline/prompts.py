@@ -23,11 +23,12 @@ def read(tokenizer: Tokenizer, text: str, mask: str | None = None) -> Prompt:
     tokenizer.encode_special_tokens = True
     unknown_id = tokenizer.token_to_id(UNKNOWN)
     parts = unicodedata.normalize("NFC", text)
+    mask_id = tokenizer.token_to_id(mask) if mask else None
     ids: list[int] = []
     unknown: list[str] = []
     for number, part in enumerate(parts.split(mask) if mask else [parts]):
-        if number:
-            ids.append(tokenizer.token_to_id(mask))
+        if number and mask_id is not None:
+            ids.append(mask_id)
         encoding = tokenizer.encode(part, add_special_tokens=False)
         ids += encoding.ids
         unknown += [
@@ -36,6 +37,13 @@ def read(tokenizer: Tokenizer, text: str, mask: str | None = None) -> Prompt:
             if token == unknown_id
         ]
     return Prompt(ids, unknown)
+
+
+def token_name(tokenizer: Tokenizer, token: int) -> str:
+    """The text of a token of the vocabulary."""
+    name = tokenizer.id_to_token(token)
+    assert name is not None, token
+    return name
 
 
 def silent_tokens(tokenizer: Tokenizer) -> set[int]:

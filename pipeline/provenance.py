@@ -10,11 +10,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipeline import paths
 from pipeline.errors import UserError
 from pipeline.parameters.base import ModelSection
 from pipeline.params import Params
 from pipeline.paths import CONFIG, WEIGHTS, data_dir, model_dir, prediction_dir, read_json, require
-from pipeline.running import records
 from pipeline.wording import listed
 from pipeline.yaml_file import flatten
 
@@ -31,7 +31,7 @@ def fingerprints(data: Path) -> dict[str, str]:
     """
     meta = read_json(data / "meta.json")
     if meta["kind"] == "text":
-        tokenizer = records.sha256(data / "tokenizer.json")
+        tokenizer = paths.sha256(data / "tokenizer.json")
         return {"text": meta["fingerprint"], "tokenizer": tokenizer}
     described = {key: meta[key] for key in NAMES if key in meta}
     if "mean" in meta:
@@ -124,7 +124,7 @@ def check_evaluation(name: str, seed: int) -> None:
     """
     folder, file = model_dir(name, seed), prediction_dir(name, seed) / MODEL
     recorded = read_json(file)["weights_sha256"] if file.exists() else None
-    if recorded != records.sha256(folder / WEIGHTS):
+    if recorded != paths.sha256(folder / WEIGHTS):
         raise UserError(
             f"{file.parent} is the evaluation of another model than {folder}: run "
             f"`dvc repro evaluate@{name}-{seed}` first"

@@ -74,7 +74,7 @@ class Result:
         """Values that are equal for all seeds, and means of numbers that differ."""
         mean = {}
         for key, first in self.trainings[0].metrics.items():
-            values = [training.metrics.get(key) for training in self.trainings]
+            values: list[Any] = [training.metrics.get(key) for training in self.trainings]
             if all(value == first for value in values):
                 mean[key] = first
             elif None not in values and isinstance(first, int | float):

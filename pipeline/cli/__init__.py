@@ -35,7 +35,9 @@ def completion(shell: str) -> None:
     from click.shell_completion import get_completion_class
 
     variable = f"_{PROGRAM.replace('-', '_').upper()}_COMPLETE"
-    click.echo(get_completion_class(shell)(main, {}, PROGRAM, variable).source())
+    complete = get_completion_class(shell)
+    assert complete is not None  # click knows these shells
+    click.echo(complete(main, {}, PROGRAM, variable).source())
 
 
 for module in iter_modules(__path__):

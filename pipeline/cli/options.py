@@ -9,7 +9,7 @@ from pipeline.errors import UserError
 from pipeline.params import load, names
 
 
-class ModelName(click.ParamType):
+class ModelName(click.ParamType[str]):
     """A model of params.yaml."""
 
     name = "model"

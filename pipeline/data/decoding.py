@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.errors import UserError
 
@@ -48,11 +48,11 @@ def decode(name: str, content: bytes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about damaged metadata, or a huge photograph
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
-            image.load()
-            form = image.format
-            image = ImageOps.exif_transpose(image)
-    except Image.UnidentifiedImageError:
+            file = Image.open(io.BytesIO(content), formats=FORMATS)
+            file.load()
+            form = file.format
+            image = ImageOps.exif_transpose(file)
+    except UnidentifiedImageError:
         known = ", ".join(FORMATS)
         raise UserError(f"{name}: not a readable image: expected {known}") from None
     # Decoders raise many kinds of errors for unexpected bytes.

@@ -188,5 +188,5 @@ def _files(source: str, tensors: dict[str, np.ndarray]) -> list[dict[str, str]]:
     if source == "pizza_steak_sushi":
         digest = hashlib.sha256(MANIFEST.read_bytes()).hexdigest()
         return [{"name": f"{MANIFEST.name}, the manifest of its 300 files", "sha256": digest}]
-    digest = hashlib.sha256(b"".join(tensor.tobytes() for tensor in tensors.values()))
-    return [{"name": f"{source}, decoded", "sha256": digest.hexdigest()}]
+    digest = hashlib.sha256(b"".join(tensor.tobytes() for tensor in tensors.values())).hexdigest()
+    return [{"name": f"{source}, decoded", "sha256": digest}]

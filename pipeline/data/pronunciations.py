@@ -108,9 +108,9 @@ def parse(name: str, content: bytes) -> Words:
     try:
         text = content.removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
+        number = content[: error.start].count(b"\n") + 1
         raise UserError(
-            f"{name}: not UTF-8 text (line {line}); convert it, for example with iconv -t UTF-8"
+            f"{name}: not UTF-8 text (line {number}); convert it, for example with iconv -t UTF-8"
         ) from None
     words: Words = {}
     for number, line in enumerate(text.splitlines(), 1):

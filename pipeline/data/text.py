@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Encoding
+from tokenizers import Encoding, Tokenizer
 
 from pipeline.data import suitability, tokenization
 from pipeline.data.prepared import Prepared
@@ -133,9 +133,7 @@ def prepare(section: ModelSection) -> Prepared:
     return Prepared("tokens", tensors, meta, amount, texts)
 
 
-def encode(
-    data: TextData,
-) -> tuple[dict[str, np.ndarray], dict[str, Any], tokenization.Tokenizer]:
+def encode(data: TextData) -> tuple[dict[str, np.ndarray], dict[str, Any], Tokenizer]:
     """The tensors, the description (meta.json) and the tokenizer of a prepared text.
 
     The last `validation_fraction` of the tokens of each document is held out.
@@ -150,7 +148,8 @@ def encode(
     tokenizer = tokenization.TOKENIZERS[data.tokenizer](corpus.documents)
     tokenizer.encode_special_tokens = True  # "[MASK]" in a text is plain text
     unknown = tokenizer.token_to_id("[UNK]")
-    train, validation, validation_bytes, unknown_words, lines = [], [], 0, [], []
+    train, validation = list[int](), list[int]()
+    validation_bytes, unknown_words, lines = 0, [], []
     for document in corpus.documents:
         encoding = tokenizer.encode(document, add_special_tokens=False)
         if unknown in encoding.ids:
@@ -174,7 +173,7 @@ def encode(
                 f"of {data.sequence_length}: use a longer text, a shorter sequence_length or a "
                 f"{change} validation_fraction"
             )
-    unknown_tokens = train.count(unknown) + validation.count(unknown)
+    unknown_tokens = 0 if unknown is None else train.count(unknown) + validation.count(unknown)
     if unknown_tokens:
         share = unknown_tokens / (len(train) + len(validation))
         message = (

@@ -5,16 +5,17 @@ The length of the text is not read from it: the command has --tokens.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import as_user_errors
-from pipeline.training import models
+from pipeline.paths import CONFIG
 from transformer.generation import Sampling
 from transformer.weights.huggingface.settings import Settings
 
 FILE = "generation_config.json"
 DEFAULT_SAMPLING = Sampling(temperature=0.8)
 # Unsupported features, with the values that switch them off; null does, too.
-SWITCHED_OFF = {
+SWITCHED_OFF: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(
         (
             "dola_layers", "exponential_decay_length_penalty", "forced_bos_token_id",
@@ -76,7 +77,7 @@ def read_generation(folder: Path) -> Generation:
     Raises:
         UserError: a key is not supported.
     """
-    settings, config = Settings(folder / FILE), Settings(folder / models.CONFIG)
+    settings, config = Settings(folder / FILE), Settings(folder / CONFIG)
     whole = settings.path.is_file()
     settings = settings if whole else config
     for key, values in SWITCHED_OFF.items():

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from pipeline import prompts, provenance
 from pipeline.errors import UserError, as_user_errors, first_line
 from pipeline.inference.generation import DEFAULTS, Generation, read_generation
-from pipeline.paths import MODELS, data_dir, model_dir, read_json, require
+from pipeline.paths import CONFIG, MODELS, data_dir, model_dir, read_json, require
 from pipeline.prompts import Prompt
 from pipeline.training import models
 from pipeline.wording import wrapped
@@ -154,12 +154,12 @@ def image_model(head: Head, name: str, source: Path | None) -> ImageModel:
         preparation = Preparation(size, 2, 1 / 255, meta["mean"], meta["std"])
         return ImageModel(model, meta["classes"], preparation)
     model, config = _from_folder(head, source)
-    classes = labels(Config(config, models.CONFIG))
+    classes = labels(Config(config, CONFIG))
     with as_user_errors():
         preparation = read_preparation(source, model.embedding)
     kind = config.get("problem_type")
     if kind not in (None, "single_label_classification", "multi_label_classification"):
-        raise UserError(f"{source / models.CONFIG}: problem_type: {kind!r} is not supported")
+        raise UserError(f"{source / CONFIG}: problem_type: {kind!r} is not supported")
     independent = kind == "multi_label_classification" or len(classes) == 1
     return ImageModel(model, classes, preparation, independent)
 
@@ -181,7 +181,7 @@ def trained(name: str) -> Path:
 def _from_folder(head: Head, source: Path) -> tuple[Transformer, dict[str, Any]]:
     """The model in a Hugging Face folder, with its config.json."""
     with as_user_errors():
-        config = Settings(source / models.CONFIG).values
+        config = Settings(source / CONFIG).values
         if "kind" in config:
             raise UserError(f"{source} has a model trained here: leave out --from to use it")
         model = from_huggingface(source, drop=OTHER_TASKS)

@@ -1,6 +1,7 @@
 """Learning curves of our training and the reference: loss, and accuracy for the classifier."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ BASELINE = "#6b7682"
 SMOOTHING = 0.02  # width of the moving average, as a share of the curve
 MARKED = 30  # most evaluations for a curve with dots
 LABEL = 7.5  # font size in the margin, in points
-DASHED, DOTTED = ({"linestyle": style, "linewidth": 1} for style in ("--", "-."))
+DASHED, DOTTED = (dict[str, Any](linestyle=style, linewidth=1) for style in ("--", "-."))
 
 
 def draw(figure: Figure, result: Result, reached: ModelTargets | None) -> None:
@@ -40,7 +41,7 @@ def draw(figure: Figure, result: Result, reached: ModelTargets | None) -> None:
     handles: dict[str, Line2D] = {}
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         handles |= _panel(axes, panel, result, reached)
-    entries = list(handles.values())
+    entries: list[Line2D | Patch] = [*handles.values()]
     for label, look in (
         ("final result", {"linestyle": "", "marker": "D", "markersize": 5}),
         *((("target for the curve of this colour", DASHED),) if reached else ()),
@@ -82,8 +83,8 @@ def _panel(
                 axes.axhline(target.value, color=curve.color, **DASHED)
                 margin.append((target.value, f"target {number(target.value)}", curve.color))
     if reached and (reference := targets.curve(result.name)) is not None:
-        for column, label, style in panel.reference:
-            look = {"color": REFERENCE, "linestyle": style, "linewidth": 0.9, "label": label}
+        for column, label, dashes in panel.reference:
+            look = {"color": REFERENCE, "linestyle": dashes, "linewidth": 0.9, "label": label}
             drawn += _line(axes, reference[unit], [reference[column]], **look)
     known = result.metrics[panel.baseline]
     axes.axhline(known, color=BASELINE, **DOTTED)
@@ -93,10 +94,10 @@ def _panel(
         axes.set_ylim(*panel.limits)
     _log_scale(axes)
     _label(axes, margin)
-    return {line.get_label(): line for line in drawn}
+    return {str(line.get_label()): line for line in drawn}
 
 
-def _line(axes: Axes, x: pd.Series, of_seeds: list[pd.Series], **look: object) -> list[Line2D]:
+def _line(axes: Axes, x: pd.Series, of_seeds: list[pd.Series], **look: Any) -> list[Line2D]:
     """Draw the mean over the seeds, and for several seeds a band from the lowest to the highest.
 
     A curve of one evaluation is drawn as a point with a vertical line.

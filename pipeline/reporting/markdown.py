@@ -59,7 +59,7 @@ def _verdict_table(verdicts: list[Verdict], results: dict[str, Result]) -> str:
             verdict.target.name,
             number(verdict.target.value),
             number(verdict.ours) + margin(verdict),
-            *([significant(verdict.deviation, 2)] if several else []),
+            *([] if verdict.deviation is None else [significant(verdict.deviation, 2)]),
             number(verdict.difference, "+"),
             verdict,
             number(verdict.baseline),

@@ -82,9 +82,9 @@ def _time(result: Result, reached: ModelTargets, comparable: bool) -> list[str]:
     what = "Target" if single else "All targets"
     text = f"{what} reached{'' if comparable else ' (in brackets)'} after {cost(moment, unit)}"
     if len(found) > 1:
-        first, *_, last = time_to_target.ranked(found)
-        end = f"{last.units:,}" if last else "never"
-        text += f" (median of {len(found)} seeds; {first.units:,} to {end} {unit})"
+        ranked = time_to_target.ranked(found)
+        first, *_, last = (f"{each.units:,}" if each else "never" for each in ranked)
+        text += f" (median of {len(found)} seeds; {first} to {last} {unit})"
     if not comparable:
         return [f"{text}."]
     units = times_fewer(reached.cost.units, moment.units)

@@ -1,6 +1,8 @@
 """Watches a training: the terminal, signals, and a copy of its curves elsewhere."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
 
 from pipeline.running.console import Console
 from pipeline.running.lifetime import stopping
@@ -24,22 +26,24 @@ class Watch(Observer):
         time.
     """
 
-    def __init__(self, title: str, task: Task, publish: Publish | None = None, after: float = 0.0):
+    def __init__(
+        self, title: str, task: Task[Any], publish: Publish | None = None, after: float = 0.0
+    ):
         self._title, self._task = title, task
         self._publish = publish
         self._after = after
-        self._console: Console | None = None
+        self._closing = ExitStack()
 
     def __enter__(self) -> "Watch":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._console:
-            self._console.close()
+        self._closing.close()
 
     def begin(self, plan: Plan, start: int) -> None:
         self._plan = plan
         self._console = Console(self._title, plan.steps, start, self._task.unit)
+        self._closing.callback(self._console.close)
         if start:
             self._console.line(f"{self._title}: continues after step {start}")
 

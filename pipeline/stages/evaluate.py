@@ -31,7 +31,9 @@ def evaluate(params: Params, name: str, seed: int) -> None:
     training = assemble(params, name, seed, data_dir(name))
     task, seen = training.task, view(params.section(name).task)
     model, config = models.load(folder)
-    provenance.check_architecture(folder, config, task.build_model().config)
+    wanted = task.build_model().config
+    assert wanted is not None
+    provenance.check_architecture(folder, config, wanted)
     model.to(training.device)
     clock = Clock()
     with clock.measure("evaluate"):

@@ -6,11 +6,12 @@ share stand beside. May import `training` and `transformer`; what a reader sees 
 """
 
 from importlib import import_module
+from typing import Any
 
 from pipeline.training.task import Task
 
 
-def task_class(task: str) -> type[Task]:
+def task_class(task: str) -> type[Task[Any]]:
     """The class of a task, by its name. Imported on demand, so that a language model does not
     import torchvision."""
     return import_module(f"pipeline.tasks.{task}").TASK

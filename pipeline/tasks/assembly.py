@@ -28,7 +28,7 @@ class Assembly:
     """A task on a device, and the settings of its training."""
 
     device: torch.device
-    task: Task
+    task: Task[Any]
     settings: Any
 
     @property

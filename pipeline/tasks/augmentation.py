@@ -30,14 +30,14 @@ def none(size: int) -> Callable[[Tensor], Tensor]:
     return lambda images: images
 
 
-def digits(size: int) -> Augmentation:
+def digits(size: int) -> Callable[[Tensor], Tensor]:
     """Small rotations, shifts and scalings; no flips, because a mirrored 2 is not a digit."""
     from torchvision.transforms import v2
 
     return Augmentation(v2.RandomAffine(degrees=10, translate=(0.1, 0.1), scale=(0.9, 1.1)))
 
 
-def photos(size: int) -> Augmentation:
+def photos(size: int) -> Callable[[Tensor], Tensor]:
     """Random crops, horizontal flips and changes of colour."""
     from torchvision.transforms import v2
 

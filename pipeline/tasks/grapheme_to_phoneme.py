@@ -280,7 +280,7 @@ def error_rates(answers: list[Sounds], listed: list[list[Sounds]]) -> dict[str, 
     wer: the share of words whose answer is none of the listed pronunciations. per: edit distances
     to the nearest listed pronunciation, as a share of the sounds of these.
     """
-    rates = {}
+    rates: dict[str, float] = {}
     for prefix, seen in (("", without_stress), ("stressed_", tuple)):
         wrong = distance = sounds = 0
         for answer, right in zip(answers, listed, strict=True):

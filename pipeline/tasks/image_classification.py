@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,6 +37,7 @@ def _hits(predicted: Tensor, labels: Tensor) -> Tensor:
     return labels.gather(1, predicted[:, None]).squeeze(1)
 
 
+MEANS: dict[str, Callable[[Tensor], Tensor]]
 MEANS = {"images": torch.mean, "batches of 32": reference.mean_of_batch_means}
 CLOSING = Measure("training", dropout=True, mean_over="batches of the last epoch")
 BATCHES = Measure("test", dropout=False, mean_over="batches of 32")

@@ -64,7 +64,8 @@ def mask_tokens(
     Returns `inputs` (B, T), the model's input; `labels` (B, T), the original tokens; `hidden`
     (B, T) bool, the tokens that count in the loss, on the CPU to avoid waiting for a GPU.
     """
-    hidden = SELECTIONS[masking.selection](*sequences.shape, masking.fraction, random)
+    count, length = sequences.shape
+    hidden = SELECTIONS[masking.selection](count, length, masking.fraction, random)
     places = hidden.flatten().nonzero().squeeze(1).to(sequences.device)
     answers = sequences.flatten()[places]
     shown = REPLACEMENTS[masking.replacement](answers, mask, vocabulary_size, random)

@@ -108,7 +108,7 @@ class LineStarts:
         return self._wrapped[places.to(self._wrapped.device)]
 
 
-EXAMPLES = {"anywhere": Anywhere, "lines": LineStarts}
+EXAMPLES: dict[str, type[Anywhere] | type[LineStarts]] = {"anywhere": Anywhere, "lines": LineStarts}
 
 
 def consecutive_windows(tokens: Tensor, length: int, stride: int | None = None) -> Tensor:

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def put(
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fresh-") as temporary:
         fresh = Path(temporary) / "entry"
         copied = [
-            [name, _map_paths(name, arguments, lambda path, n=number: _copy(path, fresh, n))]
+            [name, _map_paths(name, arguments, partial(_copy, folder=fresh, number=number))]
             for number, (name, arguments) in enumerate(operations)
         ]
         entry = {

@@ -24,7 +24,7 @@ def hide(text: str) -> str:
     return OPTION.sub(rf"\1{HIDDEN}", USER.sub(f"{HIDDEN}@", text))
 
 
-def _pattern(secret: str) -> re.Pattern:
+def _pattern(secret: str) -> re.Pattern[str]:
     """Finds `secret` anywhere; a short one only as a whole word, and not as the scheme of an
     address."""
     anywhere = re.escape(secret)

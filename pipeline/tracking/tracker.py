@@ -7,6 +7,7 @@ sent, and everything is kept until `python -m pipeline sync` uploads it.
 import contextlib
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class Tracker:
     @property
     def run_id(self) -> str | None:
         """MLflow's id of the run."""
-        return self._run and self._run.run_id
+        return self._run.run_id if self._run else None
 
     @property
     def created(self) -> bool:
@@ -70,8 +71,8 @@ class Tracker:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         stopped = kind is not None and not issubclass(kind, Exception)
         status = "KILLED" if stopped else "FINISHED" if kind is None else "FAILED"
-        if self._reachable:
-            self._send(lambda: self._run.close(status))
+        if self._run and self._reachable:
+            self._send(partial(self._run.close, status))
         if self._reachable:
             outbox.discard(self._stage, self.training_id)
         else:
@@ -128,8 +129,8 @@ class Tracker:
 
     def _add(self, operation: str, label: str, **arguments: Any) -> None:
         self._operations[operation, label] = arguments
-        if self._reachable:
-            self._send(lambda: self._run.do(operation, arguments))
+        if self._run and self._reachable:
+            self._send(partial(self._run.do, operation, arguments))
 
     def _open(self) -> None:
         self._run = Run(self._identity)

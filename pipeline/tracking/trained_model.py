@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.curves import EVALUATIONS, STEPS, UNITS, read_csv
 from pipeline.params import Params
-from pipeline.paths import CONFIG, WEIGHTS, data_dir, model_dir, prediction_dir, read_json
+from pipeline.paths import CONFIG, WEIGHTS, data_dir, model_dir, prediction_dir, read_json, sha256
 from pipeline.running import records
 from pipeline.tracking.rows import WEIGHTS_TAG, WORKSPACE
 from pipeline.tracking.tracker import Tracker
@@ -44,7 +44,7 @@ class TrainedModel:
     @property
     def weights(self) -> str:
         """The SHA-256 of the trained model."""
-        return records.sha256(self.folder / WEIGHTS)
+        return sha256(self.folder / WEIGHTS)
 
     @property
     def training_id(self) -> str:

@@ -109,7 +109,7 @@ def _headline(name: str) -> list[str]:
 
 def _differing(runs: list[Any]) -> list[str]:
     """The parameters that differ between runs of the same model."""
-    differing = {}
+    differing: dict[str, None] = {}
     for name in _models(runs):
         ours = [run.data.params for run in runs if run.data.tags.get("model") == name]
         keys = sorted({key for params in ours for key in params})

@@ -1,5 +1,6 @@
 """Builds the optimizers and assigns parameters to them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -75,6 +76,6 @@ def _adam(kind: type, parameters: list[nn.Parameter], settings: Training) -> Any
     )
 
 
-def _without(parameters: Any, excluded: list[nn.Parameter]) -> list[nn.Parameter]:
+def _without(parameters: Any, excluded: Iterable[torch.Tensor]) -> list[nn.Parameter]:
     drop = set(excluded)
     return [p for p in parameters if p not in drop]

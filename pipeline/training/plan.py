@@ -1,6 +1,7 @@
 """The length of a training, and when to log, to evaluate and to save."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.parameters.base import EpochTraining, StepTraining
 from pipeline.training.task import Task
@@ -16,7 +17,7 @@ class Plan:
     checkpoint_every: int
 
     @classmethod
-    def of(cls, settings: StepTraining | EpochTraining, task: Task) -> "Plan":
+    def of(cls, settings: StepTraining | EpochTraining, task: Task[Any]) -> "Plan":
         """The plan of the settings; if they count epochs, their intervals do, too."""
         if isinstance(settings, EpochTraining):
             scale, total = task.steps_per_epoch, settings.epochs

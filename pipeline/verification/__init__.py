@@ -16,7 +16,7 @@ import pandas as pd
 from pipeline.curves import EVALUATIONS, STEPS, Row, mean, read_csv, write_csv
 from pipeline.errors import UserError
 from pipeline.params import Params
-from pipeline.paths import data_dir, read_json, sha256
+from pipeline.paths import WEIGHTS, data_dir, read_json, sha256
 from pipeline.reporting import targets
 from pipeline.reproduction import Reproduction
 from pipeline.results import Result, Training
@@ -126,7 +126,7 @@ def _verify(params: Params, model: Result, folder: Path, name: str, steps: int |
                 compare_curves(known[file], ours, CURVES[file], steps is None, found)
         if steps is None:
             for training, ours in zip(model.trainings, repeated, strict=True):
-                weights = Path(temporary) / f"seed-{training.seed}" / models.WEIGHTS
+                weights = Path(temporary) / f"seed-{training.seed}" / WEIGHTS
                 compare_weights(training, name, weights, found)
                 compare_metrics(training, ours.metrics, found)
             wanted = targets.about({name: model.data}).get(name)

@@ -61,7 +61,7 @@ def headline_contradictions(
     if not file.exists():
         return []
     try:
-        ours = means([training.metrics for training in result.trainings], headline)
+        ours = means([training.metrics for training in result.trainings], list(headline))
     except KeyError as missing:
         return [f"a training has no metric {missing}, which {file} needs"]
     return _lines(f"{file}: ", recorded.headline(file, name), ours)

@@ -7,9 +7,8 @@ from typing import Any
 import pandas as pd
 from safetensors.torch import load_file
 
-from pipeline.paths import model_dir, sha256
+from pipeline.paths import WEIGHTS, model_dir, sha256
 from pipeline.results import Training
-from pipeline.training import models
 from pipeline.verification.differences import differences
 from pipeline.wording import counted
 
@@ -93,7 +92,7 @@ def compare_weights(training: Training, name: str, file: Path, found: Findings) 
         found.identical.append(f"weights with seed {seed} (SHA-256 {expected[:12]})")
         return
     ours = load_file(file)
-    kept = model_dir(name, seed) / models.WEIGHTS
+    kept = model_dir(name, seed) / WEIGHTS
     if not kept.exists() or sha256(kept) != expected:
         found.differing.append(
             f"other weights with seed {seed}; the size of the difference is unknown: {kept} is not "

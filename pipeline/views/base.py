@@ -84,7 +84,7 @@ class View(ABC):
         return []
 
     @abstractmethod
-    def answering(self, artifacts: dict[str, Path]) -> Callable[[Any], list]:
+    def answering(self, artifacts: dict[str, Path]) -> Callable[[Any], list[Any]]:
         """A function from the input of the model in MLflow to its answers.
 
         artifacts: `model`, the folder of a trained model; `meta` and `tokenizer`, files of its

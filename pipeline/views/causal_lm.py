@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from pipeline.errors import UserError
 from pipeline.inference.loading import Head, TextModel, print_unknown_words, text_model
 from pipeline.markup import fenced
-from pipeline.prompts import decode, silent_tokens
+from pipeline.prompts import decode, silent_tokens, token_name
 from pipeline.results import Result
 from pipeline.tasks.causal_lm import CausalLM
 from pipeline.tasks.text import consecutive_windows, evenly
@@ -36,7 +36,7 @@ def continuation(
     name: str,
     source: Path | None,
     count: int,
-    chosen: dict[str, float],
+    chosen: dict[str, Any],
     seed: int,
     stop: tuple[str, ...],
 ) -> Iterator[str]:
@@ -68,7 +68,7 @@ def continuation(
     # Includes the unknown words of the prompt; otherwise the first new word would have no space.
     shown = whole = tokenizer.decode(written, skip_special_tokens=False)
     for (token,) in stream(text.model, [ids], count, text.context, sampling, generator, ends):
-        if token in silent:
+        if token is None or token in silent:
             continue
         written.append(token)
         whole = tokenizer.decode(written, skip_special_tokens=False)
@@ -106,9 +106,8 @@ def next_words(text: TextModel, prompt: str, top: int) -> list[tuple[str, float]
     with torch.inference_mode():
         chances = text.model(torch.tensor([ids[-text.context :]]))[0, -1].softmax(-1)
     best = chances.topk(min(top, len(chances)))
-    name = text.tokenizer.id_to_token
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    return [(name(token), chance) for token, chance in pairs]
+    return [(token_name(text.tokenizer, token), chance) for token, chance in pairs]
 
 
 class CausalLMView(View):
@@ -157,7 +156,7 @@ class CausalLMView(View):
             f"{metrics['best_step']:,.0f} of {metrics['steps']:,}."
         ]
 
-    def answering(self, artifacts: dict[str, Path]) -> Callable[[Any], list]:
+    def answering(self, artifacts: dict[str, Path]) -> Callable[[Any], list[Any]]:
         """Strings to the most likely next tokens."""
         text = TextModel.read(artifacts["model"], artifacts["tokenizer"], HEAD.mask)
         # Because of the signature, MLflow passes strings as a column of a table.

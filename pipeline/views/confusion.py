@@ -38,11 +38,11 @@ def confusion(figure: Figure, predictions: pd.DataFrame, classes: list[str], mod
             share = shares[row, column]
             dark = share > 0.8 * shares[right if row == column else ~right].max()
             text = f"{100 * share:.0f}" if share >= 0.01 else "<1"
-            look = {"ha": "center", "va": "center", "fontsize": 7.5}
+            look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5}
             axes.text(column, row, text, color="white" if dark else "black", **look)
     names = [_short(name) for name in classes] if count <= NAMED else []
     upright = all(len(name) * LETTER < side / count for name in names)
-    slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    slanted: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
     for axis, turn in ((axes.xaxis, {} if upright else slanted), (axes.yaxis, {})):
         # parse_math: the name of a class may be '$5'.
         axis.set_ticks(range(len(names)), names, fontsize=8, parse_math=False, **turn)

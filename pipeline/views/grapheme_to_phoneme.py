@@ -246,7 +246,7 @@ class GraphemeToPhonemeView(View):
             "versions, in another way."
         ]
 
-    def answering(self, artifacts: dict[str, Path]) -> Callable[[Any], list]:
+    def answering(self, artifacts: dict[str, Path]) -> Callable[[Any], list[Any]]:
         """Words to the likeliest pronunciations of each."""
         speaker = Speaker.read(artifacts["model"], artifacts["meta"])
         # Because of the signature, MLflow passes strings as a column of a table.

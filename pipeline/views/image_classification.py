@@ -88,8 +88,8 @@ def prepared(file: Path, images: ImageModel) -> Tensor:
     if images.model.embedding.patches.in_channels == 1:
         picture = picture.convert("L")
     pixels = np.asarray(picture).reshape(height, width, -1)
-    pixels = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None]
-    return normalize(pixels, how.mean, how.std, how.scale)
+    batch = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None]
+    return normalize(batch, how.mean, how.std, how.scale)
 
 
 def _panel(kind: str, closing: str, limits: tuple[float, float] | None = None) -> Panel:
@@ -123,7 +123,7 @@ class ImageClassificationView(View):
         "classes_predicted": "different classes predicted",
     }
 
-    def samples(self, task: ImageClassification, model: Any) -> dict[str, list]:
+    def samples(self, task: ImageClassification, model: Any) -> dict[str, list[Any]]:
         """Test images with predictions: first mistakes, by falling probability, then correct
         ones, evenly spaced over the split."""
         labels = task.images["test_labels"]
@@ -163,6 +163,7 @@ class ImageClassificationView(View):
 
     def shown(self, result: Result) -> str:
         title, first = self.title(result.name), result.trainings[0].seed
+        assert result.predictions is not None
         answers = result.predictions[result.predictions["seed"] == str(first)]
         wrong = int((answers["actual"] != answers["predicted"]).sum())
         shown = sum(map(str.__ne__, result.samples["actual"], result.samples["predicted"]))
@@ -194,12 +195,12 @@ class ImageClassificationView(View):
             )
         return lines
 
-    def answering(self, artifacts: dict[str, Path]) -> Callable[[Any], list]:
+    def answering(self, artifacts: dict[str, Path]) -> Callable[[Any], list[Any]]:
         """Images (N, C, H, W) of bytes to the most likely classes."""
         model, _ = models.load(artifacts["model"])
         meta = read_json(artifacts["meta"])
 
-        def answer(images: np.ndarray) -> list:
+        def answer(images: np.ndarray) -> list[Any]:
             ready = normalize(torch.from_numpy(images), meta["mean"], meta["std"])
             return best_classes(model, ready, meta["classes"], TOP)
 

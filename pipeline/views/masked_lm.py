@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import torch
 from pipeline.errors import UserError
 from pipeline.inference.loading import Head, TextModel, print_unknown_words, text_model
 from pipeline.markup import fenced
+from pipeline.prompts import token_name
 from pipeline.results import Result
 from pipeline.tasks.masked_lm import MaskedLM
 from pipeline.tasks.text import evenly
@@ -67,6 +69,7 @@ def words(text: TextModel, masked: str, top: int) -> list[list[Guess]]:
     Raises:
         UserError: the text has no mask or is too long.
     """
+    assert text.mask is not None
     mask = text.tokenizer.token_to_id(text.mask)
     read = text.encode(masked)
     if mask not in read.ids:
@@ -99,7 +102,7 @@ class MaskedLMView(View):
         words for each."""
         masked = task.held_out or task.train
         chosen = evenly(torch.arange(len(masked["inputs"])), SAMPLES)
-        word = task.tokens.tokenizer.id_to_token
+        word = partial(token_name, task.tokens.tokenizer)
         mask = task.tokens.meta["special"]["mask"]
         shown = []
         for sequence, hidden in zip(
@@ -130,7 +133,7 @@ class MaskedLMView(View):
         heading = f"{lines_of}; for each {HIDDEN}, the right word and the most likely words:\n\n"
         return heading + fenced("\n".join(lines[1:]))
 
-    def answering(self, artifacts: dict[str, Path]) -> Callable[[Any], list]:
+    def answering(self, artifacts: dict[str, Path]) -> Callable[[Any], list[Any]]:
         """Strings with [MASK] to the most likely words for each [MASK]."""
         text = TextModel.read(artifacts["model"], artifacts["tokenizer"], HEAD.mask)
         return lambda table: [

@@ -58,7 +58,8 @@ three colours independently.
 def of_masked_lm(name: str, text: TextModel, written: str) -> str:
     """README.md of the masked language model `name`; written: its class in transformers."""
     ids = _example(name, text.context)
-    ids[len(ids) // 2] = text.tokenizer.token_to_id(text.mask)
+    assert text.mask is not None
+    (ids[len(ids) // 2],) = text.encode(text.mask).ids
     masked = text.tokenizer.decode(ids, skip_special_tokens=False)
     reads = f"It predicts masked words in texts of up to {text.context} tokens."
     notes = NO_TOKEN_TYPES if text.model.embedding.token_types is None else ""
