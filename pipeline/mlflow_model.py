@@ -12,7 +12,7 @@ import mlflow
 import numpy as np
 
 
-class TrainedTransformer(mlflow.pyfunc.PythonModel):
+class TrainedTransformer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mypy skips MLflow
     """What a model takes and answers is in the view of its task: strings with [MASK] and the most
     likely words for each, strings and the next tokens, or images (N, C, H, W) of bytes and their
     classes; always with probabilities.
@@ -28,7 +28,7 @@ class TrainedTransformer(mlflow.pyfunc.PythonModel):
         self.answer = view(task).answering(artifacts)
 
     # MLflow infers a schema from most type hints, but not from this one; the models' inputs differ.
-    def predict(self, context, model_input: np.ndarray, params=None):
+    def predict(self, context, model_input: np.ndarray, params=None):  # type: ignore[no-untyped-def]
         """Answers to each input: a table with a column of strings, or an array of images."""
         return self.answer(model_input)
 

@@ -24,8 +24,8 @@ def make_offline() -> None:
     """Give DVC a page template that contains Vega; its default loads Vega from the network."""
     import vl_convert
 
-    # A closing tag inside the script would end it.
-    script = vl_convert.javascript_bundle().replace("</script", "<\\/script")
+    # A closing tag inside the script would end it. The argument is optional.
+    script = vl_convert.javascript_bundle().replace("</script", "<\\/script")  # type: ignore[call-arg]
     # Relative to .dvc, because DVC cannot write non-ASCII paths in some locales.
     name = str(TEMPLATE.relative_to(".dvc"))
     with replacing(TEMPLATE) as fresh:

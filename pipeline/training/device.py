@@ -23,7 +23,8 @@ def prepare(wanted: str, threads: int) -> torch.device:
     # takes seconds; `compilation` sets the compiler's own switch.
     torch.set_deterministic_debug_mode("error")
     # Filling memory only helps to debug reads of uninitialised values, and takes time.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    # Its module has a class with this property, which its types do not show.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
         said = "params.yaml: device: cuda, but torch sees no CUDA GPU; use auto or cpu"

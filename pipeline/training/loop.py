@@ -39,7 +39,7 @@ class NoCheckpoint:
 
 def train(
     model: Transformer,
-    task: Task,
+    task: Task[Any],
     settings: StepTraining | EpochTraining,
     checkpoint: Checkpoint,
     observer: Observer,
@@ -65,7 +65,7 @@ def train(
     clock = Clock(state["seconds"], state["marks"]) if state else Clock()
     if settings.compile:
         # Tasks call `encode` and the head's loss, not `forward`.
-        model.encode = torch.compile(model.encode)
+        model.encode = torch.compile(model.encode)  # type: ignore[method-assign]
     model.train()
     observer.begin(plan, start)
     logged = start - start % plan.log_every
@@ -114,7 +114,7 @@ def train(
 
 def _step(
     model: Transformer,
-    task: Task,
+    task: Task[Any],
     optimizers: list[torch.optim.Optimizer],
     settings: StepTraining | EpochTraining,
     step: int,

@@ -47,7 +47,7 @@ class Muon(torch.optim.Muon):
             group.setdefault("parts", 1)
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # takes no closure
         for group in self.param_groups:
             for parameters in _by_shape(group):
                 self._step_stacked(parameters, group)
@@ -64,9 +64,10 @@ class Muon(torch.optim.Muon):
 
     def _step_stacked(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         """Update parameters of equal shape."""
-        gradients = [p.grad for p in parameters]
-        buffers = []
+        gradients, buffers = [], []
         for parameter in parameters:
+            assert parameter.grad is not None
+            gradients.append(parameter.grad)
             state = self.state[parameter]
             if not state:
                 state["momentum_buffer"] = torch.zeros_like(parameter)
