@@ -84,11 +84,16 @@ def test_a_comparison_has_ours_twice_and_the_reference_once(clone):
         assert len({(curve, color) for curve, _, color in lines(plots[name])}) == len(counts)
 
 
-def test_curves_run_over_tokens_or_images_whatever_the_size_of_a_step(clone):
+def test_curves_run_over_what_was_seen_whatever_the_size_of_a_step(clone):
     plots = drawn(clone, "show")
-    for name, axis in ((BERT, "tokens seen"), (GPT, "tokens seen"), (VIT[0], "images seen")):
+    axes = {
+        BERT: "tokens seen", GPT: "tokens seen", VIT[0]: "images seen",
+        "reports/g2p/validation.csv": "tokens, images or words seen",
+    }  # fmt: skip
+    for name, axis in axes.items():
         (title,) = re.findall(r"X-axis titled '([^']+)' for a log scale", plots[name])
         assert title == axis
+        assert lines(plots[name])
     # 40 steps of 500 tokens.
     marks = re.findall(r'aria-label="tokens seen: (\w+); [^"]*curve: gpt/validation', plots[GPT])
     assert "20k" in marks
