@@ -1,6 +1,7 @@
 """Shared fixtures: the committed parameters, small data, an empty project."""
 
 import copy
+import os
 import re
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -52,9 +54,16 @@ def smoke(tmp_path_factory) -> tuple[Path, str]:
     """A clone that has run the profile smoke, and what was printed. Tests change copies of it."""
     from tests import repository
 
-    folder = repository.make_small(tmp_path_factory.mktemp("smoke") / "benchmark")
-    command = ("dvc", "exp", "run", "--name", "smoke-run", "-S", "+profile=smoke")
-    return folder, repository.run(folder, *command)
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # of all worker processes
+    folder, printed = shared / "smoke", shared / "smoke.txt"
+    with FileLock(shared / "smoke.lock"):
+        if not printed.exists():
+            repository.make_small(folder)
+            command = ("dvc", "exp", "run", "--name", "smoke-run", "-S", "+profile=smoke")
+            printed.write_text(repository.run(folder, *command))
+    return folder, printed.read_text()
 
 
 @pytest.fixture(scope="session")
