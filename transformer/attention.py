@@ -64,7 +64,8 @@ class Attention(nn.Module):
             k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
         dropout = self.dropout if self.training else 0.0
         y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=self.scale, **mask)
-        return self.out(y.transpose(1, 2).flatten(2))  # y: (B, n_head, T, d_head)
+        # (B, n_head, T, d_head) to (B, T, n_head * d_head)
+        return self.out(y.transpose(1, 2).flatten(2))
 
 
 class SelfAttention(Attention):
@@ -125,7 +126,8 @@ class GroupedQueryAttention(Attention):
 
     def forward(self, x: Tensor, shared: BlockInputs) -> Tensor:
         """(B, T, d_model) to (B, T, d_model)."""
-        q = _heads(self.q(x), self.n_head)
+        q = _heads(self.q(x), self.n_head)  # (B, n_head, T, d_head)
+        # (B, T, 2 * n_kv_head * d_head) to two of (B, n_kv_head, T, d_head)
         k, v = (_heads(part, self.n_kv_head) for part in self.kv(x).chunk(2, dim=-1))
         return self.self_attention(q, k, v, shared)
 
@@ -158,7 +160,7 @@ class CrossAttention(Attention):
 
         A KV cache keeps the memory's keys and values, so that they are computed once.
         """
-        q = self.qk_norm(_heads(self.q(x), self.n_head))
+        q = self.qk_norm(_heads(self.q(x), self.n_head))  # (B, n_head, T, d_head)
         if shared.memory is not None:
             # (B, S, 2 * n_kv_head * d_head) to two of (B, n_kv_head, S, d_head)
             parts = self.kv(shared.memory).chunk(2, dim=-1)

@@ -61,9 +61,10 @@ def beam_search(
     cache = KeyValueCache(B, longest, device)
     logits = next_logits(model, prompts, cache, source, source_mask)  # (B, V)
     first = torch.arange(0, B * K, K, device=device)[:, None]  # (B, 1) first hypothesis of a row
-    rows = torch.arange(B, device=device).repeat_interleave(K)
+    rows = torch.arange(B, device=device).repeat_interleave(K)  # (B * K,): 0 0 .. 1 1 ..
     cache.select(rows)
-    logits, stops = logits[rows], torch.tensor(stop, dtype=torch.long, device=device)  # (B * K, V)
+    logits = logits[rows]  # (B * K, V)
+    stops = torch.tensor(stop, dtype=torch.long, device=device)
     # A row begins with one empty hypothesis; the others are impossible.
     scores = torch.full((B, K), float("-inf"), device=device)
     scores[:, 0] = 0.0
@@ -76,15 +77,16 @@ def beam_search(
         steps = steps.masked_fill(ended[..., None], float("-inf"))
         steps[..., 0] = steps[..., 0].masked_fill(ended, 0.0)
         scores, indices = (scores[..., None] + steps).flatten(1).topk(K)  # (B, K) of (B, K * V)
-        parents, chosen = indices // V, indices % V
-        ended = ended.gather(1, parents)
+        parents, chosen = indices // V, indices % V  # (B, K) both: hypothesis and its next token
+        ended = ended.gather(1, parents)  # (B, K)
         tokens = tokens.gather(1, parents[..., None].expand(-1, -1, step))  # (B, K, step)
-        tokens = torch.cat((tokens, chosen.masked_fill(ended, -1)[..., None]), dim=-1)
+        added = chosen.masked_fill(ended, -1)[..., None]  # (B, K, 1)
+        tokens = torch.cat((tokens, added), dim=-1)
         ended |= torch.isin(chosen, stops)
         if ended[:, :best].all() or step == count - 1:
             break
         cache.select((first + parents).flatten())
-        logits = next_logits(model, chosen.view(B * K, 1).tolist(), cache)
+        logits = next_logits(model, chosen.view(B * K, 1).tolist(), cache)  # (B * K, V)
     found = zip(tokens[:, :best].tolist(), scores[:, :best].tolist(), strict=True)
     return [
         [

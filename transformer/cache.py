@@ -51,9 +51,10 @@ class KeyValueCache:
         # Rows of equal length, the usual case, need no scattered writes, and often no mask.
         self._even = bool(first == last)
         if self._even:
-            self._positions = torch.arange(self._end - count, self._end, device=self.device)
+            positions = torch.arange(self._end - count, self._end, device=self.device)  # (T,)
         else:
-            self._positions = (self.lengths[:, None] + torch.arange(count)).to(self.device)
+            positions = (self.lengths[:, None] + torch.arange(count)).to(self.device)  # (B, T)
+        self._positions = positions
         return self._positions, self._mask(count)
 
     def _mask(self, count: int) -> MaskArguments:
@@ -66,8 +67,9 @@ class KeyValueCache:
             return {}
         if self._even and count == self._end:
             return {"is_causal": True}
-        slots = torch.arange(self._end, device=self.device)
+        slots = torch.arange(self._end, device=self.device)  # (S,)
         visible = slots <= self._positions[..., None]  # (T, S) or (B, T, S)
+        # (T, S) or (B, 1, T, S)
         return {"attn_mask": visible if self._even else visible[:, None]}
 
     def extend(self, attention: nn.Module, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,7 +84,8 @@ class KeyValueCache:
             if self._even:
                 slots[:, :, self._end - new.shape[2] : self._end] = new
             else:
-                rows = torch.arange(len(new), device=new.device)[:, None]
+                rows = torch.arange(len(new), device=new.device)[:, None]  # (B, 1)
+                # Indexing puts (B, T) before the sliced dimension: (B, T, n_kv_head, d_head).
                 slots[rows, :, self._positions] = new.transpose(1, 2)
         return kept[0][:, :, : self._end], kept[1][:, :, : self._end]
 

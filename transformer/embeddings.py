@@ -53,7 +53,7 @@ class TokenEmbedding(nn.Module):
         Raises:
             ValueError: token_type_ids for a model without token types.
         """
-        x = self.tokens(tokens)
+        x = self.tokens(tokens)  # (B, T, d_model)
         if self.scale != 1.0:
             x = x * self.scale
         if self.token_types is not None:
@@ -110,9 +110,11 @@ class PatchEmbedding(nn.Module):
                 f"images of {height} x {width} pixels, but the model is for "
                 f"{self.image_size[0]} x {self.image_size[1]}"
             )
+        # (B, d_model, rows, columns) to (B, rows * columns, d_model)
         x = self.patches(images).flatten(2).transpose(1, 2)
         if self.class_token is not None:
-            x = torch.cat((self.class_token.expand(len(x), -1, -1), x), dim=1)
+            class_tokens = self.class_token.expand(len(x), -1, -1)  # (B, 1, d_model)
+            x = torch.cat((class_tokens, x), dim=1)
         return self.dropout(self.norm(self.positions(x)))
 
 

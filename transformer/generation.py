@@ -157,7 +157,7 @@ def next_logits(
     counts = mask.sum(1)
     cache.advance(counts.cpu())
     last = hidden[torch.arange(len(tokens), device=cache.device), counts - 1]  # (B, d_model)
-    return model.head(last[:, None])[:, 0]
+    return model.head(last[:, None])[:, 0]  # (B, 1, V) to (B, V)
 
 
 def padded(

@@ -135,8 +135,9 @@ class ClassificationHead(nn.Module):
         hidden: (B, T, d_model). labels: (B,).
         smoothing: (classes,) see `linear_cross_entropy`.
         """
-        pooled, classifier = self.transform(self.pooling(hidden)), self.classifier
-        return linear_cross_entropy(pooled, classifier.weight, classifier.bias, labels, smoothing)
+        pooled = self.transform(self.pooling(hidden))  # (B, d_hidden)
+        weight, bias = self.classifier.weight, self.classifier.bias
+        return linear_cross_entropy(pooled, weight, bias, labels, smoothing)
 
 
 class Pooler(nn.Module):

@@ -68,12 +68,12 @@ def _sampled(
     smoothing: Tensor | None,
     candidates: Candidates,
 ) -> Tensor:
-    ids, log_counts = candidates.ids, candidates.log_counts
+    ids, log_counts = candidates.ids, candidates.log_counts  # (n,) both
     if smoothing is not None:
-        smoothing = smoothing[ids] * log_counts.exp()
+        smoothing = smoothing[ids] * log_counts.exp()  # (n,)
     loss = linear_cross_entropy(
         hidden,
-        weight.index_select(0, ids),
+        weight.index_select(0, ids),  # (n, d_model)
         log_counts if bias is None else bias.index_select(0, ids) + log_counts,
         candidates.index[labels],
         smoothing,
@@ -125,10 +125,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 target_logit += logits @ smoothing[:, None]
             probabilities = torch.softmax(logits, 1, out=logits)  # (R, V), in place of the logits
             # The highest probability is at least 1 / V, so its logarithm is finite.
-            log_sum_exp = highest - probabilities.gather(1, highest_index).log()
+            log_sum_exp = highest - probabilities.gather(1, highest_index).log()  # (R, 1)
             total += (log_sum_exp - target_logit).sum()
             # In place, from probabilities to dloss/dz.
-            d_logits = probabilities
+            d_logits = probabilities  # (R, V)
             d_logits.scatter_add_(1, label, torch.full_like(label_logit, smoothed - 1))
             if smoothing is not None:
                 d_logits -= smoothing

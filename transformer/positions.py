@@ -55,7 +55,8 @@ class SinusoidalPositions(Tables):
     def __init__(self, length: int, d_model: int):
         super().__init__()
         frequency = torch.exp(_range(0, d_model, 2) * (-math.log(10_000.0) / d_model))
-        angles = _range(length)[:, None] * frequency
+        angles = _range(length)[:, None] * frequency  # (length, d_model / 2)
+        # Sine and cosine of each angle in turn: (length, d_model).
         self.keep("table", torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1))
 
     def forward(self, x: Tensor, position_ids: Tensor | None = None) -> Tensor:
@@ -98,7 +99,7 @@ class Rotary(Tables):
         self.scaling = scaling
         frequencies = rotary_frequencies(d_head, theta)
         frequencies = scaling(frequencies) if scaling else frequencies
-        angles = _range(length)[:, None] * frequencies
+        angles = _range(length)[:, None] * frequencies  # (length, d_head / 2)
         self.keep("cosine", angles.cos())
         self.keep("sine", angles.sin())
 
@@ -106,8 +107,9 @@ class Rotary(Tables):
         """Rotate queries or keys (B, n_head, T, d_head); position_ids as in LearnedPositions."""
         rows = _rows(self.sine, x, position_ids)
         tables = (self.cosine.to(x.device), self.sine.to(x.device))
+        # (1, T, d_head / 2), or (B, 1, T, d_head / 2): the same for all heads
         cosine, sine = (table[rows].unsqueeze(-3) for table in tables)
-        first, second = x.chunk(2, dim=-1)
+        first, second = x.chunk(2, dim=-1)  # (B, n_head, T, d_head / 2) both
         turned = (first * cosine - second * sine, second * cosine + first * sine)
         return torch.cat(turned, dim=-1).to(x.dtype)
 

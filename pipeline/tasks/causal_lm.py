@@ -74,7 +74,7 @@ class CausalLM(Task[CausalLMSection]):
         order = self.generator("data order", step)
         # One extra token: inputs are all but the last, labels all but the first.
         windows = self.tokens.random_windows(self.batch_size, self.tokens.length + 1, order)
-        return {"inputs": windows[:, :-1], "labels": windows[:, 1:]}
+        return {"inputs": windows[:, :-1], "labels": windows[:, 1:]}  # (B, T) both
 
     def model_inputs(self, batch: Batch) -> dict[str, Any]:
         return {"inputs": batch["inputs"]}
@@ -124,13 +124,14 @@ class CausalLM(Task[CausalLMSection]):
         """
         measure = self.measures[name]
         text = self.tokens.train if measure.split == "training" else self.tokens.validation
+        # (n, T + 1): each window begins with the last label of the one before.
         windows = consecutive_windows(text, self.tokens.length + 1, self.tokens.length)
         torch.manual_seed(self.generator("evaluation dropout").initial_seed())
         model.train(measure.dropout)
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         for part in windows.split(EVALUATION_BATCH):
-            logits = model(part[:, :-1]).float().flatten(0, 1)
-            labels = part[:, 1:].flatten()
+            logits = model(part[:, :-1]).float().flatten(0, 1)  # (B * T, V)
+            labels = part[:, 1:].flatten()  # (B * T,)
             sums[0] += F.cross_entropy(logits, labels, reduction="sum")
             if accuracy:
                 sums[1] += (logits.argmax(-1) == labels).sum()

@@ -53,7 +53,7 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
         self.letters, self.sounds = (
             tensors[key].long().to(device) for key in ("letters", "sounds")
         )
-        self.word = tensors["word"].long().to(device)
+        self.word = tensors["word"].long().to(device)  # the row in `letters` of each in `sounds`
         # Of each pronunciation, with the end: (pronunciations,)
         self.sizes = [(each != END).sum(1) + 1 for each in (self.letters[self.word], self.sounds)]
         self.examples = self.meta["train_pronunciations"]
@@ -115,11 +115,11 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
         spoken: False at padding.
         """
         source, source_mask = spelled(self.letters[self.word[chosen]])
-        sizes = self.sizes[1][chosen]
-        labels = self.sounds[chosen, : int(sizes.max())]
+        sizes = self.sizes[1][chosen]  # (B,)
+        labels = self.sounds[chosen, : int(sizes.max())]  # (B, T)
         spoken = torch.arange(labels.shape[1], device=self.device) < sizes[:, None]
-        begin = torch.full_like(labels[:, :1], END)
-        inputs = torch.cat((begin, labels[:, :-1]), dim=1)
+        begin = torch.full_like(labels[:, :1], END)  # (B, 1)
+        inputs = torch.cat((begin, labels[:, :-1]), dim=1)  # (B, T)
         return {
             "source": source, "source_mask": source_mask, "inputs": inputs, "labels": labels,
             "spoken": spoken,
@@ -144,7 +144,7 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
     def _loss(self, model: Any, batch: Batch, smoothing: Tensor | None) -> Tensor:
         inputs = self.model_inputs(batch)
         places = inputs.pop("head_inputs")["indices"]
-        labels = batch["labels"].flatten()[places]
+        labels = batch["labels"].flatten()[places]  # (N,)
         return model.head.loss(model.encode(**inputs), labels, indices=places, smoothing=smoothing)
 
     def flops_per_step(self, model: Transformer) -> int:

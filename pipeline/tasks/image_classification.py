@@ -25,6 +25,7 @@ def normalize(
 ) -> Tensor:
     """(B, C, H, W) bytes to floats: (bytes * scale - mean) / std, for each channel."""
     shape = (1, -1, 1, 1)
+    # (1, C, 1, 1) both
     mean_, std_ = (torch.tensor(each, device=images.device).view(shape) for each in (mean, std))
     return (images.float() / (1 / scale) - mean_) / std_
 
@@ -128,8 +129,8 @@ class ImageClassification(Task[ImageClassificationSection]):
         With mixed images all three are against the mixed labels: the cross entropy cannot fall to
         zero, but only to the labels' entropy.
         """
-        logits = model(batch["images"]).float()
-        labels = batch["labels"]
+        logits = model(batch["images"]).float()  # (B, classes)
+        labels = batch["labels"]  # (B,), or mixed (B, classes)
         loss = F.cross_entropy(
             logits, labels, label_smoothing=self.section.objective.label_smoothing
         )

@@ -100,8 +100,8 @@ class MaskedLM(Task[MaskedLMSection]):
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         places = self._places(batch)
-        labels = batch["labels"].flatten()[places]
-        hidden = model.encode(batch["inputs"])
+        labels = batch["labels"].flatten()[places]  # (N,)
+        hidden = model.encode(batch["inputs"])  # (B, T, d_model)
         candidates = self.sampler(labels)
         return model.head.loss(hidden, labels, indices=places, candidates=candidates), {}
 
@@ -151,11 +151,11 @@ class MaskedLM(Task[MaskedLMSection]):
         for start in range(0, len(masked["inputs"]), EVALUATION_BATCH):
             batch = {k: v[start : start + EVALUATION_BATCH] for k, v in masked.items()}
             inputs = self.model_inputs(batch)
-            logits = model(**inputs).float()
-            labels = batch["labels"].flatten()[inputs["head_inputs"]["indices"]]
+            logits = model(**inputs).float()  # (N, V)
+            labels = batch["labels"].flatten()[inputs["head_inputs"]["indices"]]  # (N,)
             sums[0] += F.cross_entropy(logits, labels, reduction="sum")
             if ranks:
-                hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
+                hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]  # (N, 5)
                 sums[1:] += torch.stack((hits[:, 0].sum(), hits.sum()))
         loss, top1, top5 = (sums / self.weight(masked)).tolist()
         return {"loss": loss} | ({"top1": top1, "top5": top5} if ranks else {})

@@ -16,6 +16,7 @@ KEEP, RANDOM = 0.1, 0.1  # shares of the masked tokens, with the replacement "mi
 def exact(count: int, length: int, fraction: float, random: Generator) -> Tensor:
     """The same number of tokens in each sequence, at least one: (count, length) bool."""
     hidden = max(1, round(fraction * length))
+    # (count, hidden) different tokens of each sequence
     places = torch.rand(count, length, generator=random).topk(hidden, dim=1).indices
     return torch.zeros(count, length, dtype=torch.bool).scatter_(1, places, True)
 
@@ -66,8 +67,8 @@ def mask_tokens(
     """
     count, length = sequences.shape
     hidden = SELECTIONS[masking.selection](count, length, masking.fraction, random)
-    places = hidden.flatten().nonzero().squeeze(1).to(sequences.device)
-    answers = sequences.flatten()[places]
+    places = hidden.flatten().nonzero().squeeze(1).to(sequences.device)  # (N,) of B * T
+    answers = sequences.flatten()[places]  # (N,)
     shown = REPLACEMENTS[masking.replacement](answers, mask, vocabulary_size, random)
     inputs = sequences.flatten().index_copy(0, places, shown).view_as(sequences)
     return {"inputs": inputs, "labels": sequences, "hidden": hidden}

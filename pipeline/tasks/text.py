@@ -104,7 +104,7 @@ class LineStarts:
         return self._windows(self.tokens.lines)
 
     def _windows(self, starts: Tensor) -> Tensor:
-        places = starts.long()[:, None] + torch.arange(self.tokens.length)
+        places = starts.long()[:, None] + torch.arange(self.tokens.length)  # (n, length)
         return self._wrapped[places.to(self._wrapped.device)]
 
 
