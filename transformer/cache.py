@@ -30,7 +30,7 @@ class KeyValueCache:
         self.memory_mask: MaskArguments = {}
         self._slots: dict[nn.Module, tuple[Tensor, Tensor]] = {}
         self._pattern: AttentionPattern | None = None
-        self._visible: Tensor | None = None
+        self._pattern_mask: Tensor | None = None
 
     def positions_and_mask(
         self, count: int, pattern: AttentionPattern
@@ -43,7 +43,8 @@ class KeyValueCache:
                 mask, which a cache cannot serve.
         """
         if pattern is not self._pattern:
-            self._visible, self._pattern = _looking_back(pattern, self.capacity), pattern
+            self._pattern_mask = _looking_back(pattern, self.capacity)
+            self._pattern = pattern
         first, last = self.lengths.aminmax()
         self._end = int(last) + count
         if self._end > self.capacity:
@@ -59,10 +60,10 @@ class KeyValueCache:
 
     def _mask(self, count: int) -> MaskArguments:
         """The mask of the last `count` tokens of each row."""
-        if self._visible is not None:
+        if self._pattern_mask is not None:
             # (H, T, S), or with rows of different lengths (H, B, T, S); H is n_head or 1.
-            visible = self._visible.to(self.device)[:, self._positions, : self._end]
-            return {"attn_mask": visible if self._even else visible.transpose(0, 1)}
+            mask = self._pattern_mask.to(self.device)[:, self._positions, : self._end]
+            return {"attn_mask": mask if self._even else mask.transpose(0, 1)}
         if self._even and count == 1:
             return {}
         if self._even and count == self._end:
@@ -120,15 +121,15 @@ def _looking_back(pattern: AttentionPattern, length: int) -> Tensor | None:
     """
     name = type(pattern).__name__
     try:
-        mask = pattern(length, None)
+        arguments = pattern(length, None)
     except ValueError as error:
         raise ValueError(f"a KV cache cannot serve the pattern {name}: {error}") from None
-    if mask.get("is_causal"):
+    if arguments.get("is_causal"):
         return None
-    visible = mask.get("attn_mask")
+    mask = arguments.get("attn_mask")
     future = torch.ones(length, length, dtype=torch.bool).triu(1)
-    if visible is not None:
-        seen = visible if visible.dtype == torch.bool else visible > float("-inf")
-        if not (seen.cpu() & future).any():
-            return visible.reshape(-1, length, length)
+    if mask is not None:
+        visible = mask if mask.dtype == torch.bool else mask > float("-inf")
+        if not (visible.cpu() & future).any():
+            return mask.reshape(-1, length, length)
     raise ValueError(f"only a causal pattern can generate: {name} also sees later tokens")

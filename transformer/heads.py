@@ -88,9 +88,9 @@ class ClassToken(nn.Module):
 
 
 class MeanPooling(nn.Module):
-    """Pooling that takes the mean over positions.
+    """Pooling that takes the mean over the sequence.
 
-    skip: number of positions at the front to leave out, such as a class token.
+    skip: how many vectors at the front to leave out, such as that of a class token.
     """
 
     def __init__(self, skip: int = 0):

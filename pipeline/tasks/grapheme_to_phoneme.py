@@ -131,10 +131,10 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
     def model_inputs(self, batch: Batch) -> dict[str, Any]:
         # The inputs need no mask: padding follows the sounds, so that no sound sees it.
         return {key: batch[key] for key in ("inputs", "source", "source_mask")} | {
-            "head_inputs": {"indices": self._places(batch)}
+            "head_inputs": {"indices": self._indices(batch)}
         }
 
-    def _places(self, batch: Batch) -> Tensor:
+    def _indices(self, batch: Batch) -> Tensor:
         """Indices of the sounds and ends in the flattened batch: (N,)."""
         return batch["spoken"].flatten().nonzero().squeeze(1)
 
@@ -143,9 +143,9 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
 
     def _loss(self, model: Any, batch: Batch, smoothing: Tensor | None) -> Tensor:
         inputs = self.model_inputs(batch)
-        places = inputs.pop("head_inputs")["indices"]
-        labels = batch["labels"].flatten()[places]  # (N,)
-        return model.head.loss(model.encode(**inputs), labels, indices=places, smoothing=smoothing)
+        indices = inputs.pop("head_inputs")["indices"]
+        labels = batch["labels"].flatten()[indices]  # (N,)
+        return model.head.loss(model.encode(**inputs), labels, indices=indices, smoothing=smoothing)
 
     def flops_per_step(self, model: Transformer) -> int:
         """Mean over batches of all lengths."""

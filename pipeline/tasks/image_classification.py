@@ -148,21 +148,22 @@ class ImageClassification(Task[ImageClassificationSection]):
         return self._metrics(self.logits(model, "test"), self.images["test_labels"])
 
     def evaluate(self, model: Any) -> dict[str, float]:
-        test, labels = self.logits(model, "test"), self.images["test_labels"]
-        train, train_labels = self.logits(model, "train"), self.images["train_labels"]
+        test_logits, test_labels = self.logits(model, "test"), self.images["test_labels"]
+        train_logits, train_labels = self.logits(model, "train"), self.images["train_labels"]
         # A model that knows only the class frequencies: it always predicts the most frequent one.
         frequencies = train_labels.bincount() / len(train_labels)
-        baseline = self._metrics(frequencies.log().expand_as(test), labels)
-        baseline_train = self._metrics(frequencies.log().expand_as(train), train_labels)
-        train_metrics = self._metrics(train, train_labels)
+        constant = frequencies.log()  # (classes,)
+        baseline = self._metrics(constant.expand_as(test_logits), test_labels)
+        baseline_train = self._metrics(constant.expand_as(train_logits), train_labels)
+        train_metrics = self._metrics(train_logits, train_labels)
         return {
-            **self._metrics(test, labels),
+            **self._metrics(test_logits, test_labels),
             "train_loss": train_metrics["loss"],
             "train_accuracy": train_metrics["accuracy"],
             **{f"baseline_{key}": value for key, value in baseline.items()},
             "baseline_train_loss": baseline_train["loss"],
             "baseline_train_accuracy": baseline_train["accuracy"],
-            "classes_predicted": len(test.argmax(1).unique()),
+            "classes_predicted": len(test_logits.argmax(1).unique()),
         }
 
     @torch.inference_mode()

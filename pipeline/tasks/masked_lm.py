@@ -42,14 +42,14 @@ class MaskedLM(Task[MaskedLMSection]):
         self.sampler = sampler(self.section.objective.sampled_softmax, self.tokens)
         # A fixed masking for each text, equal in all evaluations and runs.
         masking = self.section.objective.evaluation_masking
-        train = evenly(examples.all(), TRAIN_SEQUENCES)
-        self.train = self._mask(train, masking, fixed_generator("train evaluation masking"))
+        random = fixed_generator("train evaluation masking")
+        self.train_sample = self._mask(evenly(examples.all(), TRAIN_SEQUENCES), masking, random)
         self.held_out = None
         self.watched, self.headline = "train_loss", ("train_loss",)
         if len(self.tokens.validation):
-            held_out = consecutive_windows(self.tokens.validation, self.tokens.length)
+            sequences = consecutive_windows(self.tokens.validation, self.tokens.length)
             random = fixed_generator("validation masking")
-            self.held_out = self._mask(held_out, masking, random)
+            self.held_out = self._mask(sequences, masking, random)
             self.watched, self.headline = "loss", ("train_loss", "loss", "top1")
 
     @staticmethod
@@ -84,31 +84,31 @@ class MaskedLM(Task[MaskedLMSection]):
         return self._mask(sequences, masking, self.generator("masking", step))
 
     def weight(self, batch: Batch) -> int:
-        return int(batch["hidden"].sum())
+        return int(batch["masked"].sum())
 
     def _mask(self, sequences: Tensor, masking: Masking, random: torch.Generator) -> Batch:
-        """See `masking.hide`."""
+        """See `masking.mask_tokens`."""
         mask = self.tokens.meta["special"]["mask"]
         return mask_tokens(sequences, masking, mask, self.tokens.vocabulary_size, random)
 
     def model_inputs(self, batch: Batch) -> dict[str, Any]:
-        return {"inputs": batch["inputs"], "head_inputs": {"indices": self._places(batch)}}
+        return {"inputs": batch["inputs"], "head_inputs": {"indices": self._indices(batch)}}
 
-    def _places(self, batch: Batch) -> Tensor:
+    def _indices(self, batch: Batch) -> Tensor:
         """Indices of the masked tokens in the flattened batch: (N,)."""
-        return batch["hidden"].flatten().nonzero().squeeze(1).to(self.device, non_blocking=True)
+        return batch["masked"].flatten().nonzero().squeeze(1).to(self.device, non_blocking=True)
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        places = self._places(batch)
-        labels = batch["labels"].flatten()[places]  # (N,)
+        indices = self._indices(batch)
+        labels = batch["labels"].flatten()[indices]  # (N,)
         hidden = model.encode(batch["inputs"])  # (B, T, d_model)
         candidates = self.sampler(labels)
-        return model.head.loss(hidden, labels, indices=places, candidates=candidates), {}
+        return model.head.loss(hidden, labels, indices=indices, candidates=candidates), {}
 
     def flops_per_step(self, model: Transformer) -> int:
         """As for all tasks; a sampled softmax counts the candidates of the first step."""
         batch = self.batch(0)
-        labels = batch["labels"].flatten()[self._places(batch)]
+        labels = batch["labels"].flatten()[self._indices(batch)]
         return super().flops_per_step(self.sampler.narrowed(model, labels))
 
     def gradient_metrics(self, model: Any) -> dict[str, Tensor]:
@@ -124,7 +124,7 @@ class MaskedLM(Task[MaskedLMSection]):
     def evaluate(self, model: Any) -> dict[str, float]:
         metrics = {
             "train_loss": self._train_loss(model),
-            "baseline_train_loss": self._baseline(self.train),
+            "baseline_train_loss": self._baseline(self.train_sample),
         }
         if self.held_out:
             metrics |= self._metrics(model, self.held_out)
@@ -134,30 +134,30 @@ class MaskedLM(Task[MaskedLMSection]):
     def _train_loss(self, model: Any) -> float:
         torch.manual_seed(self.generator("train evaluation dropout").initial_seed())
         model.train(self.measures["train_loss"].dropout)
-        loss = self._metrics(model, self.train, ranks=False)["loss"]
+        loss = self._metrics(model, self.train_sample, ranks=False)["loss"]
         model.eval()
         return loss
 
-    def _baseline(self, masked: Batch) -> float:
+    def _baseline(self, batch: Batch) -> float:
         """The loss of predicting only token frequencies."""
-        labels = masked["labels"].flatten()[self._places(masked)]
+        labels = batch["labels"].flatten()[self._indices(batch)]
         return -self.tokens.unigram_log_probabilities()[labels].mean().item()
 
     @torch.inference_mode()
-    def _metrics(self, model: Any, masked: Batch, ranks: bool = True) -> dict[str, float]:
+    def _metrics(self, model: Any, batch: Batch, ranks: bool = True) -> dict[str, float]:
         """Loss in nats over the masked tokens; with `ranks`, which take half as long again, also
         top-1 and top-5 accuracy."""
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
-        for start in range(0, len(masked["inputs"]), EVALUATION_BATCH):
-            batch = {k: v[start : start + EVALUATION_BATCH] for k, v in masked.items()}
-            inputs = self.model_inputs(batch)
+        for start in range(0, len(batch["inputs"]), EVALUATION_BATCH):
+            part = {k: v[start : start + EVALUATION_BATCH] for k, v in batch.items()}
+            inputs = self.model_inputs(part)
             logits = model(**inputs).float()  # (N, V)
-            labels = batch["labels"].flatten()[inputs["head_inputs"]["indices"]]  # (N,)
+            labels = part["labels"].flatten()[inputs["head_inputs"]["indices"]]  # (N,)
             sums[0] += F.cross_entropy(logits, labels, reduction="sum")
             if ranks:
                 hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]  # (N, 5)
                 sums[1:] += torch.stack((hits[:, 0].sum(), hits.sum()))
-        loss, top1, top5 = (sums / self.weight(masked)).tolist()
+        loss, top1, top5 = (sums / self.weight(batch)).tolist()
         return {"loss": loss} | ({"top1": top1, "top5": top5} if ranks else {})
 
     def line(self, step: int, rows: list[dict[str, float]]) -> str:

@@ -15,10 +15,10 @@ KEEP, RANDOM = 0.1, 0.1  # shares of the masked tokens, with the replacement "mi
 
 def exact(count: int, length: int, fraction: float, random: Generator) -> Tensor:
     """The same number of tokens in each sequence, at least one: (count, length) bool."""
-    hidden = max(1, round(fraction * length))
-    # (count, hidden) different tokens of each sequence
-    places = torch.rand(count, length, generator=random).topk(hidden, dim=1).indices
-    return torch.zeros(count, length, dtype=torch.bool).scatter_(1, places, True)
+    chosen = max(1, round(fraction * length))
+    # (count, chosen): different tokens of each sequence
+    indices = torch.rand(count, length, generator=random).topk(chosen, dim=1).indices
+    return torch.zeros(count, length, dtype=torch.bool).scatter_(1, indices, True)
 
 
 def independent(count: int, length: int, fraction: float, random: Generator) -> Tensor:
@@ -26,24 +26,24 @@ def independent(count: int, length: int, fraction: float, random: Generator) -> 
 
     If none is chosen, the first token is masked: the loss of the batch needs at least one.
     """
-    hidden = torch.rand(count, length, generator=random) < fraction
-    if not hidden.any():
-        hidden[0, 0] = True
-    return hidden
+    masked = torch.rand(count, length, generator=random) < fraction
+    if not masked.any():
+        masked[0, 0] = True
+    return masked
 
 
-def mask_token(hidden: Tensor, mask: int, vocabulary_size: int, random: Generator) -> Tensor:
-    """The mask token for all `hidden` tokens, (N,)."""
-    return torch.full_like(hidden, mask)
+def mask_token(answers: Tensor, mask: int, vocabulary_size: int, random: Generator) -> Tensor:
+    """The mask token in place of all `answers`, (N,)."""
+    return torch.full_like(answers, mask)
 
 
-def mixed(hidden: Tensor, mask: int, vocabulary_size: int, random: Generator) -> Tensor:
+def mixed(answers: Tensor, mask: int, vocabulary_size: int, random: Generator) -> Tensor:
     """80% the mask token, 10% a random token, 10% the token itself, (N,) (Devlin et al. 2019,
     "BERT", section 3.1). So the model sees 10% of the answers."""
-    draw = torch.rand(len(hidden), generator=random).to(hidden.device)
-    others = torch.randint(vocabulary_size, (len(hidden),), generator=random).to(hidden.device)
-    shown = torch.full_like(hidden, mask).where(draw >= RANDOM, others)
-    return shown.where(draw <= 1 - KEEP, hidden)
+    draw = torch.rand(len(answers), generator=random).to(answers.device)
+    others = torch.randint(vocabulary_size, (len(answers),), generator=random).to(answers.device)
+    shown = torch.full_like(answers, mask).where(draw >= RANDOM, others)
+    return shown.where(draw <= 1 - KEEP, answers)
 
 
 SELECTIONS: dict[str, Callable[[int, int, float, Generator], Tensor]] = {
@@ -62,13 +62,13 @@ def mask_tokens(
     """A batch of masked sequences.
 
     sequences: (B, T) tokens. mask: the mask token.
-    Returns `inputs` (B, T), the model's input; `labels` (B, T), the original tokens; `hidden`
+    Returns `inputs` (B, T), the model's input; `labels` (B, T), the original tokens; `masked`
     (B, T) bool, the tokens that count in the loss, on the CPU to avoid waiting for a GPU.
     """
     count, length = sequences.shape
-    hidden = SELECTIONS[masking.selection](count, length, masking.fraction, random)
-    places = hidden.flatten().nonzero().squeeze(1).to(sequences.device)  # (N,) of B * T
-    answers = sequences.flatten()[places]  # (N,)
+    masked = SELECTIONS[masking.selection](count, length, masking.fraction, random)
+    indices = masked.flatten().nonzero().squeeze(1).to(sequences.device)  # (N,) of B * T
+    answers = sequences.flatten()[indices]  # (N,)
     shown = REPLACEMENTS[masking.replacement](answers, mask, vocabulary_size, random)
-    inputs = sequences.flatten().index_copy(0, places, shown).view_as(sequences)
-    return {"inputs": inputs, "labels": sequences, "hidden": hidden}
+    inputs = sequences.flatten().index_copy(0, indices, shown).view_as(sequences)
+    return {"inputs": inputs, "labels": sequences, "masked": masked}

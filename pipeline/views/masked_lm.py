@@ -37,9 +37,9 @@ class Guess:
 def fill(model: Any, ids: list[int], mask: int, top: int) -> list[list[tuple[int, float]]]:
     """The most likely tokens and their probabilities for each `mask` in `ids`, best first."""
     tokens = torch.tensor([ids], device=model.embedding.weight.device)  # (1, T)
-    places = (tokens[0] == mask).nonzero()[:, 0]
+    indices = (tokens[0] == mask).nonzero()[:, 0]  # (N,)
     with torch.inference_mode():
-        logits = model(tokens, head_inputs={"indices": places}).float()  # (masks, vocabulary)
+        logits = model(tokens, head_inputs={"indices": indices}).float()  # (N, V)
     best = logits.softmax(-1).topk(min(top, logits.shape[1]))
     return [
         list(zip(*row, strict=True))
@@ -100,19 +100,19 @@ class MaskedLMView(View):
     def samples(self, task: MaskedLM, model: Any) -> list[dict[str, Any]]:
         """Sequences with masked words (held-out ones if there are any), and the five most likely
         words for each."""
-        masked = task.held_out or task.train
-        chosen = evenly(torch.arange(len(masked["inputs"])), SAMPLES)
+        batch = task.held_out or task.train_sample
+        chosen = evenly(torch.arange(len(batch["inputs"])), SAMPLES)
         word = partial(token_name, task.tokens.tokenizer)
         mask = task.tokens.meta["special"]["mask"]
         shown = []
-        for sequence, hidden in zip(
-            masked["labels"][chosen].tolist(), masked["hidden"][chosen].tolist(), strict=True
+        for sequence, masked in zip(
+            batch["labels"][chosen].tolist(), batch["masked"][chosen].tolist(), strict=True
         ):
-            line = [mask if h else token for token, h in zip(sequence, hidden, strict=True)]
+            line = [mask if m else token for token, m in zip(sequence, masked, strict=True)]
             shown.append(
                 {
                     "masked": " ".join(map(word, line)),
-                    "answer": [word(t) for t, h in zip(sequence, hidden, strict=True) if h],
+                    "answer": [word(t) for t, m in zip(sequence, masked, strict=True) if m],
                     "predictions": [
                         [[word(token), round(p, 4)] for token, p in row]
                         for row in fill(model, line, mask, TOP)

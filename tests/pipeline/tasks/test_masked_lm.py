@@ -36,10 +36,10 @@ def test_the_untrained_model_knows_the_frequencies(objective):
 def test_metrics_against_a_plain_computation(objective):
     model = objective.build_model().eval()
     held_out = objective.held_out
-    hidden = held_out["hidden"]
+    masked = held_out["masked"]
     with torch.no_grad():
-        logits = model(held_out["inputs"])[hidden]
-    labels = held_out["labels"][hidden]
+        logits = model(held_out["inputs"])[masked]
+    labels = held_out["labels"][masked]
     expected = F.cross_entropy(logits, labels)
     ranks = (logits > logits.gather(1, labels[:, None])).sum(1)
     metrics = objective.evaluate(model)
@@ -59,16 +59,16 @@ def test_samples_show_the_hidden_words_in_order(objective):
 
 def test_the_evaluation_hides_each_word_by_itself_behind_the_mask_token(objective):
     """As in the reference: always the mask token, and independently for each word."""
-    for masked in (objective.train, objective.held_out):
-        shown = masked["inputs"][masked["hidden"]]
+    for batch in (objective.train_sample, objective.held_out):
+        shown = batch["inputs"][batch["masked"]]
         assert (shown == objective.tokens.meta["special"]["mask"]).all()
-        assert len(masked["hidden"].sum(1).unique()) > 2
+        assert len(batch["masked"].sum(1).unique()) > 2
 
 
 def test_micro_batches_count_by_their_hidden_words(objective):
     batch = objective.batch(0)
     parts = list(objective.micro_batches(0, 4))
-    assert sum(map(objective.weight, parts)) == objective.weight(batch) == batch["hidden"].sum()
+    assert sum(map(objective.weight, parts)) == objective.weight(batch) == batch["masked"].sum()
     model = objective.build_model().eval()
     with torch.no_grad():
         whole, _ = objective.loss(model, batch)
