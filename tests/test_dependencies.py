@@ -31,6 +31,14 @@ ARROWS = {
         "stages", "views", "running", "reporting", "tracking", "verification", "params",
         "overrides", "reproduction", "repair", "plots", "ui", "exporting",
     ),
+    "pipeline.stages": (
+        "tasks", "training", "data", "views", "running", "reporting", "tracking", "params",
+        "provenance", "reproduction", "results",
+    ),
+    "pipeline.verification": (
+        "stages", "tasks", "training", "running", "reporting", "params", "deciding",
+        "reproduction", "results",
+    ),
     "pipeline.tracking": (
         "running", "training", "params", "deciding", "reproduction",
     ),

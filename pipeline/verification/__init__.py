@@ -3,7 +3,8 @@
 It needs only the folder of the report: metrics.json has the parameters, the fingerprint of the
 data, the metrics and the checksums of the weights; the curves are beside it. It also computes again
 what the report derives from its own metrics and curves. It writes only to the cache of downloads
-and to a temporary folder. May import every other package; only the commands import this one.
+and to a temporary folder. May import `stages` and what trains and evaluates a model, but not what
+shows or tracks one (`views`, `tracking`); only the commands import this one.
 """
 
 import sys
