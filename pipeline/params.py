@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pipeline import yaml_file
 from pipeline.errors import ParamsError, UserError
 from pipeline.parameters import SECTIONS
-from pipeline.parameters.base import ARCHITECTURE, ModelSection, Section, Seed
+from pipeline.parameters.base import ARCHITECTURE, ModelSection, Section, Seed, Training
 from pipeline.paths import PARAMS
 from pipeline.yaml_file import merge
 
@@ -155,10 +155,19 @@ def _section(raw: dict[str, Any], name: Any, errors: list[str]) -> ModelSection 
 def _place(raw: dict[str, Any], name: str, part: str, *keys: Any) -> str:
     """Where a key stands in params.yaml: in the model's own section, or in a shared one."""
     path = (part, *keys)
-    shared = part in SHARED and keys and (keys[0] in raw[part] or keys[0] in ARCHITECTURE)
+    shared = part in SHARED and keys and _is_shared(raw, part, keys[0])
     if not shared or keys[0] in raw[name].get(part, {}):
         path = (name, *path)
     return ".".join(map(str, path))
+
+
+def _is_shared(raw: dict[str, Any], part: str, key: Any) -> bool:
+    """Whether a key belongs in the shared section `part`: it is there, or all models need it and
+    none has one of its own."""
+    if key in raw[part] or key in ARCHITECTURE:
+        return True
+    models = [value for top, value in raw.items() if top not in TOP and isinstance(value, dict)]
+    return key in Training.model_fields and not any(key in (m.get(part) or ()) for m in models)
 
 
 def _check(

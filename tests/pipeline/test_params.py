@@ -55,8 +55,6 @@ def test_a_shared_key_of_the_recipe_is_overridden_by_a_models_own(raw):
     raw["gpt"]["train"]["accumulate"] = 2
     params = validate(raw)
     assert [params.section(name).train.accumulate for name in ("gpt", "bert")] == [2, 1]
-    del raw["train"]["schedule"]
-    assert "bert.train.schedule: missing" in errors(raw)
     raw["train"] = None
     assert "  train: should be a section, found nothing" in errors(raw)
     del raw["train"]
@@ -65,6 +63,19 @@ def test_a_shared_key_of_the_recipe_is_overridden_by_a_models_own(raw):
     assert "  train: missing" in message
     assert "  trian: unknown key; did you mean 'train'?" in message
     assert "2 errors" in message
+
+
+def test_a_key_that_is_missing_for_all_models_is_one_error(raw):
+    schedule = raw["train"].pop("schedule")
+    message = errors(raw)
+    assert message.endswith("1 error\n  train.schedule: missing")
+    raw["gpt"]["train"]["schedule"] = schedule  # now each of the others may need its own
+    message = errors(raw)
+    assert "3 errors" in message
+    assert "  bert.train.schedule: missing\n" in message
+    raw["train"]["schedule"] = schedule
+    del raw["vit"]["train"]["lr"]  # a key that each model has for itself
+    assert errors(raw).endswith("1 error\n  vit.train.lr: missing")
 
 
 def test_a_second_model_of_a_task_is_an_entry(raw):
@@ -83,7 +94,7 @@ def test_a_second_model_of_a_task_is_an_entry(raw):
     ("key", "value", "message"),
     [
         ("bert.task", "masked_ml", "bert.task: no task 'masked_ml'; did you mean 'masked_lm'?"),
-        ("bert.task", 3, "bert.task: no task 3; known: causal_lm, image_classification, masked_lm"),
+        ("bert.task", 3, "bert.task: no task 3; known: causal_lm, grapheme_to_phoneme, image"),
         ("model_names", ["brt"], "model_names: no section 'brt'; did you mean 'bert'?"),
         ("model_names", ["model"], "model_names: no section 'model'"),
         ("model_names", [], "model_names: list should have at least 1 item"),
