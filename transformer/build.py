@@ -14,55 +14,18 @@ from transformer.config import Architecture
 from transformer.embeddings import PatchEmbedding, TokenEmbedding
 from transformer.heads import (
     ClassificationHead,
-    ClassToken,
     HiddenStates,
     LanguageModelHead,
     MaskedLanguageModelHead,
-    MeanPooling,
     PredictionTransform,
 )
 from transformer.initialization import initialize
-from transformer.layers import (
-    MLP,
-    Block,
-    GatedMLP,
-    LayerScale,
-    PostNormBlock,
-    PostNormDecoderBlock,
-    PreNormBlock,
-    PreNormDecoderBlock,
-)
+from transformer.layers import MLP, Block, GatedMLP, LayerScale
 from transformer.model import Transformer
+from transformer.parts import ACTIVATIONS, BLOCKS, DECODER_BLOCKS, MLPS, NORMS, POOLING, POSITIONS
 from transformer.patterns import Bidirectional, Causal
-from transformer.positions import (
-    LearnedPositions,
-    NoPositions,
-    NoRotation,
-    Rotary,
-    SinusoidalPositions,
-)
+from transformer.positions import NoRotation, Rotary
 from transformer.stems import STEMS
-
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "gelu": nn.GELU,
-    "gelu_tanh": lambda: nn.GELU(approximate="tanh"),
-    "relu": nn.ReLU,
-    "silu": nn.SiLU,
-}
-NORMS: dict[str, Callable[[int, float, bool], nn.Module]] = {
-    "layernorm": lambda d, eps, bias: nn.LayerNorm(d, eps, bias=bias),
-    "rmsnorm": lambda d, eps, bias: nn.RMSNorm(d, eps),
-}
-BLOCKS = {"pre": PreNormBlock, "post": PostNormBlock}
-DECODER_BLOCKS = {"pre": PreNormDecoderBlock, "post": PostNormDecoderBlock}
-MLPS: dict[str, type[MLP] | type[GatedMLP]] = {"plain": MLP, "gated": GatedMLP}
-# The position vectors that the embedding adds.
-POSITIONS: dict[str, Callable[[int, int], nn.Module]] = {
-    "learned": LearnedPositions,
-    "sinusoidal": SinusoidalPositions,
-    "rotary": lambda length, d_model: NoPositions(),
-}
-POOLING: dict[str, Callable[[], nn.Module]] = {"cls": ClassToken, "mean": MeanPooling}
 
 P = ParamSpec("P")
 
@@ -95,7 +58,8 @@ def bert(
 ) -> Transformer:
     """An encoder with a masked-LM head (Devlin et al. 2019, "BERT").
 
-    inputs (B, T <= length) tokens; logits (N, vocabulary_size) at `positions`.
+    inputs (B, T <= length) tokens; logits (B, T, vocabulary_size), or (N, vocabulary_size) at the
+    `indices` of N tokens (see `heads.TokenHead`).
     prediction_transform: whether to add BERT's linear layer and norm before the decoder.
     head_bias: whether the decoder has a bias.
     """

@@ -9,7 +9,7 @@ from torch import nn
 import transformer
 from tests.transformer.weights.torch_nn_cases import CASES
 from transformer import Architecture
-from transformer.build import ACTIVATIONS
+from transformer.parts import ACTIVATIONS
 from transformer.patterns import Bidirectional
 from transformer.saving import build
 from transformer.weights import from_torch

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from transformer.build import ACTIVATIONS
+from transformer.parts import ACTIVATIONS
 from transformer.weights.huggingface.keys import has_no_effect
 from transformer.weights.resizing import Grid, pair
 
