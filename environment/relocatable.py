@@ -1,6 +1,7 @@
 """Lets the scripts of the environment find Python beside them, so that a clone can be moved.
 
-pip and venv write absolute paths. `./run` runs this file once, after the installation.
+pip and venv write absolute paths. `./run` runs this file when a script has one: after the
+installation, and after an update that adds scripts.
 """
 
 import re

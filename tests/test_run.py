@@ -71,6 +71,29 @@ def test_a_clone_that_was_moved_works_as_before(tmp_path, name):
     assert sys.prefix not in (there / ".venv" / "bin" / "dvc").read_text("utf-8")
 
 
+# As pip writes them: with the path of Python in the first line, or in a shell command.
+HEADS = {
+    "short": "#!{python}\n",
+    "long": "#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n",
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_a_script_that_an_update_adds_moves_with_the_clone(tmp_path, head):
+    here = clone_with_an_environment(tmp_path / "clone")
+    repository.run(here, "./run", "true")
+    scripts = here / ".venv" / "bin"
+    added = scripts / "added"
+    added.write_text(head.format(python=scripts / "python") + "import sys\nprint(sys.prefix)\n")
+    added.chmod(0o755)
+    repository.run(here, "./run", "true")
+    # Nothing is left to do, so this file does not run again.
+    (here / "environment" / "relocatable.py").write_text("raise SystemExit('not needed')")
+    repository.run(here, "./run", "true")
+    there = here.rename(tmp_path / "renamed")
+    assert repository.run(there, "./run", "added").strip() == str(there / ".venv")
+
+
 def test_the_environment_of_another_place_is_left_alone(tmp_path):
     """A clone with a link to an environment, as in these tests, does not change it."""
     before = (Path(sys.prefix) / "bin" / "dvc").read_bytes()
