@@ -16,11 +16,16 @@ EVALUATED = {
         "closing_cross_entropy", "closing_accuracy", "loss", "accuracy", "batch_loss",
         "batch_accuracy",
     ],
+    "g2p": ["loss"],
 }  # fmt: skip
 BASELINES = ("train_loss", "loss", "batch_loss", "train_accuracy", "batch_accuracy", "accuracy")
 
 
-TASKS = {"bert": "masked_lm", "gpt": "causal_lm", "vit": "image_classification"}
+TASKS = {
+    "bert": "masked_lm", "gpt": "causal_lm", "vit": "image_classification",
+    "g2p": "grapheme_to_phoneme",
+}  # fmt: skip
+UNITS = {"vit": "images", "g2p": "words"}
 
 
 def result(
@@ -32,12 +37,12 @@ def result(
     images: int = 30,
     own: bool = False,
 ) -> Result:
-    """A result of 40 steps of 500 tokens or images each.
+    """A result of 40 steps of 500 tokens, images or words each.
 
     evaluations: their number. without: missing metrics. classes, images: of a
         classifier's test split; every third prediction is wrong. own: a user's own data.
     """
-    unit = "images" if name == "vit" else "tokens"
+    unit = UNITS.get(name, "tokens")
     trainings = []
     for seed in range(seeds):
         step = np.arange(1, 41)

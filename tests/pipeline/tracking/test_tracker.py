@@ -108,8 +108,8 @@ def test_all_parameters_of_a_run_are_logged_with_the_names_of_params_yaml(raw, p
 CHANGES = {
     "threads": (3, set(MODELS)),
     "device": ("cpu", set(MODELS)),
-    "model.n_layer": (7, set(MODELS)),
-    "model.dropout": (0.3, {"bert", "vit"}),  # GPT has its own
+    "model.n_layer": (7, {"bert", "gpt", "vit"}),  # G2P has its own
+    "model.dropout": (0.3, {"bert", "vit", "g2p"}),  # GPT has its own
     "train.warmup_steps": (7, set(MODELS)),
     "bert.model.tie_embeddings": (False, {"bert"}),
     "bert.model.prediction_transform": (False, {"bert"}),
@@ -117,6 +117,7 @@ CHANGES = {
     "gpt.train.lr": (0.5, {"gpt"}),
     "vit.model.patch_size": (14, {"vit"}),
     "vit.model.pooling": ("mean", {"vit"}),
+    "g2p.objective.label_smoothing": (0.1, {"g2p"}),
 }
 
 
