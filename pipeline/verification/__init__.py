@@ -7,6 +7,7 @@ and to a temporary folder. May import `stages` and what trains and evaluates a m
 shows or tracks one (`views`, `tracking`); only the commands import this one.
 """
 
+import contextlib
 import sys
 import tempfile
 from pathlib import Path
@@ -169,7 +170,8 @@ def _data(params: Params, expected: str, name: str, temporary: Path) -> Path:
             )
         return folder
     folder = temporary / name
-    prepare(params, name, folder)
+    with contextlib.redirect_stdout(sys.stderr):  # apart from the findings
+        prepare(params, name, folder)
     if (found := _fingerprint(folder)) != expected:
         raise UserError(
             f"{name}: not the report's data: fingerprint {found}, in the report {expected}"

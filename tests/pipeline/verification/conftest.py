@@ -28,7 +28,7 @@ def reported(small: Params, project: Path, finished: Path) -> Path:
     if finished.exists():
         shutil.copytree(finished, project, dirs_exist_ok=True)
         return project
-    params = validate(small.content() | {"seeds": [0, 1]})
+    params = validate(small.content() | {"seeds": [0, 1], "model_names": list(WITH_TARGETS)})
     for name in WITH_TARGETS:
         prepare(params, name)
         meta = data_dir(name) / "meta.json"
