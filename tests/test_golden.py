@@ -18,7 +18,7 @@ from transformer import initialization
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """The default data of all three models, from the project's cache."""
+    """The default data of all models, from the project's cache."""
     folder = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(golden.ROOT))
@@ -57,6 +57,8 @@ CHANGES = [
     ("vit", "model.embedding_dropout", 0.01, 1),
     ("vit", "model.mlp_dropout", 0.01, 1),
     ("vit", "seeds", [1], 1),
+    ("g2p", "g2p.train.lr", 0.00204, 2),
+    ("g2p", "g2p.objective.label_smoothing", 0.01, 1),
     ("bert", "bert.objective.masking.fraction", 0.45, 1),
     ("bert", "bert.objective.masking.selection", "independent", 1),
     ("bert", "bert.objective.masking.replacement", "mask", 1),

@@ -1,7 +1,8 @@
 """One Transformer, encoder and decoder: embed, blocks, norm, head.
 
 It imports torch alone and knows nothing of tasks, DVC or MLflow. `transformer.weights` imports
-models from other libraries and exports them; only for files of Hugging Face it needs safetensors.
+models from other libraries and exports them; only files of Hugging Face need
+further packages (the extra `huggingface`).
 """
 
 from importlib import import_module

@@ -14,7 +14,7 @@ PROGRAM = "transformer-benchmark"  # the console script, see pyproject.toml and 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """One Transformer, trained as BERT, GPT, ViT and for letters to sounds.
+    """One Transformer, trained for several tasks.
 
     `dvc repro` runs the stages: prepare, train, evaluate, aggregate, report.
     """

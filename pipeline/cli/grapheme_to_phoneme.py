@@ -14,7 +14,7 @@ from pipeline.errors import reports_errors
 @chosen_option
 @reports_errors
 def pronounce(word: str, top: int, model: str | None) -> None:
-    """Show the likeliest sounds of WORD, by the G2P.
+    """Show the likeliest pronunciations of WORD.
 
     Sounds are named as in the dictionary of its training: 1 at a vowel is primary stress.
     """

@@ -30,7 +30,11 @@ def opening(
         if name in reached:
             text = " ".join(_model(result, judged, reached[name]))
         elif not result.data.get("own"):
-            text = f"no targets. Data: {plain(result.data['title'])}."
+            key, label = next(iter(view(result.task).rows.items()))
+            text = (
+                f"no targets; {label} {number(result.metrics[key])}. "
+                f"Data: {plain(result.data['title'])}."
+            )
         else:
             text = f"no targets for these data: {plain(result.data['title'])}."
         lines.append(f"- **{title(result)}**: {text}")

@@ -1,8 +1,8 @@
 """What decides the weights of a task: a file for each, with its data, batches, loss and evaluation.
 
 Each has the name of its file in `pipeline/parameters`, and a class TASK. Parts that tasks
-share stand beside. May import `training` and `transformer`; what a reader sees of a task is in
-`pipeline/views`, in a file of the same name.
+share stand beside. May import `training`, `transformer` and the types of parameters; what a reader
+sees of a task is in `pipeline/views`, in a file of the same name.
 """
 
 from importlib import import_module

@@ -31,8 +31,8 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
     """Predict the sounds of a word from its letters.
 
     An example is a word with one of its pronunciations, and each listed pronunciation is an
-    example. Metrics of the test split are means over words: a word is right if the answer equals
-    any of its pronunciations.
+    example, counted as a word seen. In the test split, a word is right if the answer equals any of
+    its pronunciations.
     """
 
     unit = "words"
@@ -195,15 +195,19 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
             )
         return found
 
-    def answers(self, model: Any, name: str, width: int) -> list[Sounds]:
-        """The model's likeliest pronunciation of each word of a split, by beam search."""
-        first, count = self.words(name)
-        found = pronounce(model, self.letters[first : first + count], self.meta["length"], width)
+    def answers(self, model: Any, words: Tensor, width: int) -> list[Sounds]:
+        """The model's likeliest pronunciation of each word, by beam search.
+
+        words: the rows of `letters` (N,).
+        """
+        found = pronounce(model, self.letters[words], self.meta["length"], width)
         return [named(best[0].tokens, self.meta["sounds"]) for best in found]
 
     def evaluate(self, model: Any) -> dict[str, float]:
         words, right = self.spelling("test"), self.listed("test")
-        beam, greedy = (self.answers(model, "test", width) for width in (BEAM, 1))
+        first, count = self.words("test")
+        tested = torch.arange(first, first + count)
+        beam, greedy = (self.answers(model, tested, width) for width in (BEAM, 1))
         known = dict(zip(self.spelling("train"), self.listed("train"), strict=True))
         return {
             "loss": self._validation_loss(model),
@@ -223,7 +227,9 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
     def _baseline_loss(self) -> float:
         """The validation loss of predicting only frequencies of sounds and ends."""
         train, held_out = (
-            self.sounds[rows][torch.arange(self.sounds.shape[1]) < self.sizes[1][rows, None]]
+            self.sounds[rows][
+                torch.arange(self.sounds.shape[1], device=self.device) < self.sizes[1][rows, None]
+            ]
             for rows in (self.split("train"), self.split("validation"))
         )
         counts = torch.bincount(train, minlength=len(self.meta["sounds"]) + 1).double() + 1

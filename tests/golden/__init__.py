@@ -2,7 +2,7 @@
 
 On the CPU, in full precision, with one thread (so that the test passes on busy machines). Two
 runs of a recipe on two machines differ only by the rounding of sums. As measured on one
-CPU with the instruction sets AVX-512, AVX2 and SSE (all three models) and with one and two
+CPU with the instruction sets AVX-512, AVX2 and SSE (BERT, GPT and ViT) and with one and two
 threads (GPT and ViT), this is at most 2.2e-7 of any value at any step. The smallest changes of a
 recipe that were tried differ by 1e-5 (exact GELU or tanh approximation, in GPT) and 8e-5 (the
 same in ViT). TOLERANCE is between them.

@@ -1,6 +1,7 @@
 """Letters to sounds: batches by length, masked padding, error rates, baselines, beam search."""
 
 from functools import cache
+from itertools import product
 
 import pytest
 import torch
@@ -206,12 +207,15 @@ def test_the_baseline_of_letters_says_the_commonest_sound():
 def test_the_baseline_of_suffixes_says_the_nearest_word():
     known = {"cat": [("K",)], "dog": [("D",), ("X",)], "hot": [("H",)], "a": [("A",)]}
     assert by_suffix(["bat", "frog", "shot", "pita"], known) == [("K",), ("D",), ("H",), ("A",)]
-    words = ["tak", "sat", "kest", "eee"]
-    longest = max(
-        known, key=lambda each: next((n for n in range(9, 0, -1) if each[-n:] == "bat"[-n:]), 0)
-    )
-    assert by_suffix(["bat"], known) == known[longest][:1]
-    assert len(by_suffix(words, known)) == len(words)
+    # Against a search through all known words.
+    words = ["".join(each) for each in product("adgt", repeat=3)]
+    for word, found in zip(words, by_suffix(words, known), strict=True):
+        common = {
+            other: next(n for n in range(4, -1, -1) if word.endswith(other[len(other) - n :]))
+            for other in known
+        }
+        longest = max(common.values())
+        assert found in [known[other][0] for other in known if common[other] == longest]
 
 
 def test_a_word_is_pronounced_alike_alone_and_among_others(task):
