@@ -14,7 +14,7 @@ ACTIVE = ("Running", "Queued")
 
 
 @pytest.mark.long
-def test_three_trainers_and_a_queue(tmp_path):
+def test_a_trainer_for_each_model_and_a_queue(tmp_path):
     folder = repository.make_small(tmp_path / "benchmark")
     prepared = [f"prepare@{name}" for name in MODELS]
     run(folder, "dvc", "repro", *prepared)
@@ -40,7 +40,7 @@ def test_three_trainers_and_a_queue(tmp_path):
         time.sleep(0.5)
     assert "Failed" not in status
     names = [trained.data.tags["model"] for trained in runs(folder)]
-    assert sorted(names) == ["bert", "gpt", "gpt", "gpt", "vit"]
+    assert sorted(names) == ["bert", "g2p", "gpt", "gpt", "gpt", "vit"]
     assert {trained.info.status for trained in runs(folder)} == {"FINISHED"}
-    # dvc.lock has all three.
+    # dvc.lock has all of them.
     assert "up to date" in run(folder, "dvc", "status", *(f"train@{name}-0" for name in MODELS))

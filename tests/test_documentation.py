@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -109,11 +110,13 @@ def own_data(params: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """A clone with small parameters, a novel, flowers, and another library's BERT."""
+    """A clone with small parameters, a novel, flowers, a dictionary, and another library's BERT."""
     folder = clone_with_an_environment(tmp_path_factory.mktemp("project") / "benchmark", own_data)
     rng = np.random.default_rng(0)
     own = folder / "data" / "own"
     (own / "novel.txt").write_text("\n".join(" ".join(rng.choice(WORDS, 10)) for _ in range(300)))
+    words = ["".join(rng.choice(list(ascii_lowercase), rng.integers(2, 9))) for _ in range(600)]
+    (own / "words.dict").write_text("\n".join(f"{word} {' '.join(word.upper())}" for word in words))
     for kind, shade in (("daisy", 250), ("tulip", 90)):
         (own / "flowers" / kind).mkdir(parents=True)
         for number in range(5):

@@ -80,7 +80,7 @@ def test_a_checkpoint_that_does_not_fit(small, project, monkeypatch):
 
 def test_a_first_checkpoint_that_does_not_fit_leaves_no_checkpoint(project):
     with small_disk(project / ".checkpoints", 100), Checkpoint("gpt", "0123") as checkpoint:
-        said = r"(?s)No space left.*the same command trains from the beginning"
+        said = r"(?s)No space left.*the previous checkpoint, if there is one"
         with pytest.raises(UserError, match=said):
             checkpoint.save({"step": 6, "model": torch.zeros(10**5)})
         assert checkpoint.load() is None

@@ -36,8 +36,8 @@ def test_a_stage_says_which_it_is_and_how_long_dvc_runs(monkeypatch, capsys):
     progress.announce(params, "train", "gpt", 0)
     progress.announce(params, "report")
     assert capsys.readouterr().out.splitlines() == [
-        "stage 5 of 13, 1:05 since the start",
-        "stage 13 of 13, 1:05 since the start",
+        "stage 6 of 17, 1:05 since the start",
+        "stage 17 of 17, 1:05 since the start",
     ]
 
 

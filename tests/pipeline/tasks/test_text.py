@@ -44,7 +44,7 @@ def test_examples_run_on_into_the_next_lines_and_past_the_end(by_lines):
     objective = objective_of(by_lines)
     word = objective.tokens.tokenizer.id_to_token
     text = " ".join(LINES + LINES).split()
-    for line, row in enumerate(objective.tokens and objective.train["labels"].tolist()):
+    for line, row in enumerate(objective.tokens and objective.train_sample["labels"].tolist()):
         assert list(map(word, row)) == text[3 * line : 3 * line + 8]
 
 
