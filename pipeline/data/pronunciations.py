@@ -1,9 +1,7 @@
 """Prepares a pronouncing dictionary: letters and sounds as numbers, split by word."""
 
 import codecs
-import difflib
 import hashlib
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import numpy as np
 
 from pipeline.data.prepared import Prepared
 from pipeline.data.registry import DICTIONARIES
-from pipeline.data.sources import fetch
+from pipeline.data.sources import fetch, read_own
 from pipeline.errors import UserError
 from pipeline.parameters.grapheme_to_phoneme import (
     GraphemeToPhonemeData,
@@ -20,7 +18,6 @@ from pipeline.parameters.grapheme_to_phoneme import (
 )
 from pipeline.wording import counted, wrapped
 
-MAX_BYTES = 100_000_000
 MAX_LENGTH = 256  # letters of a word, or sounds of a pronunciation
 FURTHER = re.compile(r"\(\d+\)$")  # word(2) is a further pronunciation of the same word
 SPLITS = ("train", "validation", "test")
@@ -53,7 +50,10 @@ def encode(data: GraphemeToPhonemeData) -> tuple[dict[str, np.ndarray], dict[str
         UserError: the file is missing, unreadable or not a dictionary, or a split has no words.
     """
     known = DICTIONARIES.get(data.dictionary)
-    content = fetch(known.file).read_bytes() if known else _read_own(data.dictionary)
+    if known:
+        content = fetch(known.file).read_bytes()
+    else:
+        content = read_own(data.dictionary, "dictionary", DICTIONARIES)
     everything = parse(known.file.name if known else data.dictionary, content)
     words = {word: said for word, said in everything.items() if _is_spelled(word)}
     if not words:
@@ -157,21 +157,6 @@ def _sizes(pairs: list[tuple[str, tuple[str, ...]]]) -> dict[str, int]:
         "train_letters": sum(len(word) for word, _ in pairs),
         "train_sounds": sum(len(said) for _, said in pairs),
     }
-
-
-def _read_own(name: str) -> bytes:
-    if not os.path.isfile(name):
-        near = difflib.get_close_matches(name, DICTIONARIES, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(DICTIONARIES)}"
-        raise UserError(f"no dictionary {name!r}: neither a known name nor a file; {hint}")
-    try:
-        with open(name, "rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"{name}: cannot be read: {error.strerror}") from None
-    if len(content) > MAX_BYTES:
-        raise UserError(f"{name}: larger than {MAX_BYTES:,} bytes; use a part of it")
-    return content
 
 
 def _is_spelled(word: str) -> bool:

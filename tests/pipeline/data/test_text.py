@@ -151,5 +151,5 @@ def test_an_unusable_text_is_refused(project, content, message):
 def test_a_name_that_is_neither_known_nor_a_file(project):
     with pytest.raises(UserError, match=r"no text 'shakespear'.*did you mean 'shakespeare'"):
         text.encode(data("shakespear"))
-    with pytest.raises(UserError, match=r"known texts: shakespeare, t8.shakespeare, hamlet"):
+    with pytest.raises(UserError, match=r"known: shakespeare, t8.shakespeare, hamlet"):
         text.encode(data("nothing/like/it.txt"))

@@ -6,7 +6,7 @@ import unicodedata
 import pytest
 from tokenizers import Tokenizer
 
-from pipeline.data import text
+from pipeline.data import sources, text
 from pipeline.errors import UserError
 from pipeline.parameters.causal_lm import CausalLMData as TextData
 from tests.conftest import ROOT
@@ -85,7 +85,7 @@ def test_a_name_that_the_system_cannot_hold_or_read(project, name):
 
 def test_a_text_too_large_to_be_encoded(project):
     with (project / "own.txt").open("wb") as file:
-        file.truncate(text.MAX_BYTES + 1)
+        file.truncate(sources.MAX_BYTES + 1)
     with pytest.raises(UserError, match=r"own.txt: larger than 100,000,000 bytes"):
         text.encode(data())
 
