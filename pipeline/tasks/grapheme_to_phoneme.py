@@ -3,28 +3,22 @@
 Grapheme-to-Phoneme Conversion").
 """
 
-import json
-from bisect import bisect
-from collections.abc import Iterable, Sequence
-from itertools import takewhile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 import transformer
 from pipeline.parameters.grapheme_to_phoneme import GraphemeToPhonemeSection
+from pipeline.tasks.dictionary import END, Dictionary, Sounds, named
+from pipeline.tasks.pronunciations import by_letters, by_suffix, error_rates
 from pipeline.training.task import Batch, Measure, Task, block_weights
-from transformer import Hypothesis, Transformer, beam_search, flops_per_step
+from transformer import Hypothesis, Transformer, beam_search
 
 BEAM = 5
 EVALUATION_BATCH = 512  # words
-COUNTED = 8  # batches for the mean cost of a step
-END = 0  # ends a word and a pronunciation, begins the decoder's input, and is the padding
-STRESS = "012"  # at the end of a vowel: none, primary, secondary
-Sounds = Sequence[str]
 
 
 class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
@@ -48,14 +42,8 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
         self, section: GraphemeToPhonemeSection, seed: int, data: Path, device: torch.device
     ):
         super().__init__(section, seed, data, device)
-        self.meta: dict[str, Any] = json.loads((data / "meta.json").read_text())
-        tensors = load_file(data / "pronunciations.safetensors")
-        self.letters, self.sounds = (
-            tensors[key].long().to(device) for key in ("letters", "sounds")
-        )
-        self.word = tensors["word"].long().to(device)  # the row in `letters` of each in `sounds`
-        # Of each pronunciation, with the end: (pronunciations,)
-        self.sizes = [(each != END).sum(1) + 1 for each in (self.letters[self.word], self.sounds)]
+        self.dictionary = Dictionary(data, device)
+        self.meta = self.dictionary.meta
         self.examples = self.meta["train_pronunciations"]
         self.steps_per_epoch = -(-self.examples // self.batch_size)
         share = section.objective.label_smoothing
@@ -104,7 +92,7 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
         return [batches[index] for index in torch.randperm(len(batches), generator=random)]
 
     def _by_length(self, chosen: Tensor) -> Sequence[Tensor]:
-        letters, sounds = (sizes.cpu()[chosen] for sizes in self.sizes)
+        letters, sounds = (sizes.cpu()[chosen] for sizes in self.dictionary.sizes)
         order = (letters * self.meta["length"] + sounds).argsort(stable=True)
         return chosen[order].to(self.device).split(self.batch_size)
 
@@ -114,9 +102,9 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
 
         spoken: False at padding.
         """
-        source, source_mask = spelled(self.letters[self.word[chosen]])
-        sizes = self.sizes[1][chosen]  # (B,)
-        labels = self.sounds[chosen, : int(sizes.max())]  # (B, T)
+        source, source_mask = spelled(self.dictionary.letters[self.dictionary.word[chosen]])
+        sizes = self.dictionary.sizes[1][chosen]  # (B,)
+        labels = self.dictionary.sounds[chosen, : int(sizes.max())]  # (B, T)
         spoken = torch.arange(labels.shape[1], device=self.device) < sizes[:, None]
         begin = torch.full_like(labels[:, :1], END)  # (B, 1)
         inputs = torch.cat((begin, labels[:, :-1]), dim=1)  # (B, T)
@@ -148,11 +136,23 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
         return model.head.loss(model.encode(**inputs), labels, indices=indices, smoothing=smoothing)
 
     def flops_per_step(self, model: Transformer) -> int:
-        """Mean over batches of all lengths."""
-        batches = self._by_length(torch.arange(self.examples))
-        some = torch.linspace(0, len(batches) - 1, min(COUNTED, len(batches))).long().tolist()
-        inputs = (self.model_inputs(self._examples(batches[index])) for index in some)
-        return sum(flops_per_step(model, **each) for each in inputs) // len(some)
+        """Mean over an epoch, for a whole batch: each batch has padding of its own.
+
+        Six for each weight of a matrix and vector that it sees, and 12 * d_model for each query and
+        key of attention. A test compares this with `transformer.flops_per_step`, which takes about
+        half a second for one shape.
+        """
+        parts: Any = model
+        encoder, decoder, head = map(_weights, (parts.encoder.blocks, parts.blocks, parts.head))
+        crossing = sum(_weights(block.cross_attention.kv) for block in parts.blocks)
+        shape, total = self.section.architecture, 0
+        for chosen in self._by_length(torch.arange(self.examples)):
+            letters, sounds = (sizes[chosen] for sizes in self.dictionary.sizes)  # (B,), with ends
+            B, S, T = len(letters), int(letters.max()), int(sounds.max())
+            matrices = B * S * (encoder + crossing) + B * T * (decoder - crossing)
+            attention = B * (S * S + T * T + S * T) * shape.d_model * shape.n_layer
+            total += 6 * (matrices + int(sounds.sum()) * head) + 12 * attention
+        return round(total * self.batch_size / self.examples)
 
     def validate(self, model: Any) -> dict[str, float]:
         return {"loss": self._validation_loss(model)}
@@ -160,58 +160,33 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
     @torch.inference_mode()
     def _validation_loss(self, model: Any) -> float:
         """Mean loss in nats over the sounds and ends of the validation split."""
-        rows = self.split("validation")
+        letters, sounds = self.dictionary.sizes
+        rows = self.dictionary.split("validation")
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        chosen = rows[(self.sizes[0] * self.meta["length"] + self.sizes[1])[rows].argsort()]
+        chosen = rows[(letters * self.meta["length"] + sounds)[rows].argsort()]
         for part in chosen.split(EVALUATION_BATCH):
             batch = self._examples(part)
             total += self._loss(model, batch, None).double() * self.weight(batch)
-        return (total / self.sizes[1][rows].sum()).item()
-
-    def split(self, name: str) -> Tensor:
-        """The pronunciations of a split."""
-        first, count = self.words(name)
-        return ((self.word >= first) & (self.word < first + count)).nonzero().squeeze(1)
-
-    def words(self, name: str) -> tuple[int, int]:
-        """The first word of a split, and their number."""
-        counts = {each: self.meta[f"{each}_words"] for each in ("train", "validation", "test")}
-        before = takewhile(lambda each: each != name, counts)
-        return sum(counts[each] for each in before), counts[name]
-
-    def spelling(self, name: str) -> list[str]:
-        """The words of a split."""
-        first, count = self.words(name)
-        rows = self.letters[first : first + count].tolist()
-        return ["".join(named(row, self.meta["letters"])) for row in rows]
-
-    def listed(self, name: str) -> list[list[Sounds]]:
-        """The pronunciations of each word of a split."""
-        first, count = self.words(name)
-        found: list[list[Sounds]] = [[] for _ in range(count)]
-        for row in self.split(name).tolist():
-            found[int(self.word[row]) - first].append(
-                named(self.sounds[row].tolist(), self.meta["sounds"])
-            )
-        return found
+        return (total / sounds[rows].sum()).item()
 
     def answers(self, model: Any, words: Tensor, width: int) -> list[Sounds]:
         """The model's likeliest pronunciation of each word, by beam search.
 
         words: the rows of `letters` (N,).
         """
-        found = pronounce(model, self.letters[words], self.meta["length"], width)
+        found = pronounce(model, self.dictionary.letters[words], self.meta["length"], width)
         return [named(best[0].tokens, self.meta["sounds"]) for best in found]
 
     def evaluate(self, model: Any) -> dict[str, float]:
-        words, right = self.spelling("test"), self.listed("test")
-        first, count = self.words("test")
+        given = self.dictionary
+        words, right = given.spelling("test"), given.listed("test")
+        known = dict(zip(given.spelling("train"), given.listed("train"), strict=True))
+        first, count = given.words("test")
         tested = torch.arange(first, first + count)
         beam, greedy = (self.answers(model, tested, width) for width in (BEAM, 1))
-        known = dict(zip(self.spelling("train"), self.listed("train"), strict=True))
         return {
             "loss": self._validation_loss(model),
-            "baseline_loss": self._baseline_loss(),
+            "baseline_loss": given.frequency_loss(),
             **error_rates(beam, right),
             **{f"greedy_{key}": value for key, value in error_rates(greedy, right).items()},
             **{
@@ -224,23 +199,17 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
             },
         }
 
-    def _baseline_loss(self) -> float:
-        """The validation loss of predicting only frequencies of sounds and ends."""
-        train, held_out = (
-            self.sounds[rows][
-                torch.arange(self.sounds.shape[1], device=self.device) < self.sizes[1][rows, None]
-            ]
-            for rows in (self.split("train"), self.split("validation"))
-        )
-        counts = torch.bincount(train, minlength=len(self.meta["sounds"]) + 1).double() + 1
-        return -(counts / counts.sum()).log()[held_out].mean().item()
-
     def line(self, step: int, rows: list[dict[str, float]]) -> str:
         loss = sum(row["loss"] for row in rows) / len(rows)
         return f"step {step:>10} | loss {loss:.4f}"
 
     def evaluation_line(self, validation: dict[str, float]) -> str:
         return f"validation loss {validation['loss']:.4f}"
+
+
+def _weights(part: nn.Module) -> int:
+    """The number of weights in the matrices of a part of a model."""
+    return sum(each.weight.numel() for each in part.modules() if isinstance(each, nn.Linear))
 
 
 def spelled(letters: Tensor) -> tuple[Tensor, Tensor]:
@@ -268,80 +237,6 @@ def pronounce(
             model, [[END]] * len(part), length - 1, length, width, best, (END,), source, mask
         )
     return [found[place] for place in order.argsort().tolist()]
-
-
-def named(numbers: Iterable[int], names: Sequence[str]) -> tuple[str, ...]:
-    """The names of numbers from 1, up to the end."""
-    return tuple(names[number - 1] for number in takewhile(END.__ne__, numbers))
-
-
-def without_stress(sounds: Sounds) -> tuple[str, ...]:
-    """Sounds without the stress marks of vowels: AH0 and AH1 are AH."""
-    return tuple(sound.rstrip(STRESS) for sound in sounds)
-
-
-def error_rates(answers: list[Sounds], listed: list[list[Sounds]]) -> dict[str, float]:
-    """`wer` and `per` without stress marks, `stressed_wer` and `stressed_per` with them.
-
-    wer: the share of words whose answer is none of the listed pronunciations. per: edit distances
-    to the nearest listed pronunciation, as a share of the sounds of these.
-    """
-    rates: dict[str, float] = {}
-    for prefix, seen in (("", without_stress), ("stressed_", tuple)):
-        wrong = distance = sounds = 0
-        for answer, right in zip(answers, listed, strict=True):
-            said, choices = seen(answer), [seen(each) for each in right]
-            nearest, size = min((edit_distance(said, each), len(each)) for each in choices)
-            wrong += nearest > 0
-            distance += nearest
-            sounds += size
-        rates |= {f"{prefix}wer": wrong / len(answers), f"{prefix}per": distance / sounds}
-    return rates
-
-
-def edit_distance(first: Sounds, second: Sounds) -> int:
-    """The fewest insertions, deletions and substitutions from one to the other (Levenshtein)."""
-    row = list(range(len(second) + 1))
-    for count, sound in enumerate(first, 1):
-        diagonal, row[0] = row[0], count
-        for place, other in enumerate(second, 1):
-            change = diagonal + (sound != other)
-            diagonal, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, change)
-    return row[-1]
-
-
-def by_letters(words: list[str], known: dict[str, list[Sounds]]) -> list[Sounds]:
-    """A baseline: each letter has its likeliest sound, counted where a known word has as many
-    sounds as letters; a letter without one is silent."""
-    counts: dict[str, dict[str, int]] = {}
-    for word, listed in known.items():
-        for letter, sound in (
-            zip(word, listed[0], strict=False) if len(word) == len(listed[0]) else ()
-        ):
-            of_letter = counts.setdefault(letter, {})
-            of_letter[sound] = of_letter.get(sound, 0) + 1
-    best = {letter: max(sorted(found), key=found.__getitem__) for letter, found in counts.items()}
-    return [tuple(best[letter] for letter in word if letter in best) for word in words]
-
-
-def by_suffix(words: list[str], known: dict[str, list[Sounds]]) -> list[Sounds]:
-    """A baseline: the pronunciation of the known word with the longest suffix in common."""
-    backwards = sorted(word[::-1] for word in known)
-    answers = []
-    for word in words:
-        place = bisect(backwards, word[::-1])
-        # In alphabetical order, the longest common beginning is a neighbour's.
-        nearest = max(
-            backwards[max(0, place - 1) : place + 1], key=lambda each: _common(each, word[::-1])
-        )
-        answers.append(known[nearest[::-1]][0])
-    return answers
-
-
-def _common(first: str, second: str) -> int:
-    """The length of the common beginning."""
-    pairs = zip(first, second, strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 TASK = GraphemeToPhoneme

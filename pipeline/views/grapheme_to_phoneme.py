@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from pipeline.errors import UserError
@@ -18,20 +17,14 @@ from pipeline.inference.loading import trained
 from pipeline.markup import fenced
 from pipeline.paths import data_dir, read_json
 from pipeline.results import Result
-from pipeline.tasks.grapheme_to_phoneme import (
-    BEAM,
-    END,
-    GraphemeToPhoneme,
-    edit_distance,
-    named,
-    pronounce,
-    without_stress,
-)
+from pipeline.tasks.dictionary import END, named
+from pipeline.tasks.grapheme_to_phoneme import BEAM, GraphemeToPhoneme, pronounce
+from pipeline.tasks.pronunciations import edit_distance, without_stress
 from pipeline.tasks.text import evenly
 from pipeline.training import models
+from pipeline.views.alignment import alignment, draw
 from pipeline.views.base import HELD_OUT, PICTURES, Curve, Panel, View, picture
 from transformer import Transformer
-from transformer.attention import CrossAttention
 
 CANDIDATES = 200  # words of the test split, of which the report shows some
 SAMPLES, WRONG = 16, 10  # words in the report, and the most of them that are wrong
@@ -104,37 +97,6 @@ def pronunciations(word: str, name: str, top: int) -> list[tuple[str, float]]:
     return Speaker.read(trained(name), data_dir(name) / "meta.json").say([word], top)[0]
 
 
-def alignment(model: Any, letters: Tensor, sounds: Tensor) -> Tensor:
-    """How much each sound looks at each letter: the weights of cross-attention, as means over
-    layers and heads.
-
-    letters: (S,) with the end. sounds: (T,) with the end. Returns (T, S); rows sum to 1.
-    """
-    weights: list[Tensor] = []
-
-    def record(attention: CrossAttention, arguments: tuple[Any, ...]) -> None:
-        x, shared = arguments
-        q = attention.q(x).unflatten(-1, (attention.n_head, -1))
-        k, _ = attention.kv(shared.memory).chunk(2, dim=-1)
-        k = k.unflatten(-1, (attention.n_kv_head, -1))
-        k = k.repeat_interleave(attention.n_head // attention.n_kv_head, dim=-2)
-        q, k = (
-            attention.qk_norm(each.transpose(1, 2)) for each in (q, k)
-        )  # (1, n_head, T, d_head)
-        scores = q @ k.mT / q.shape[-1] ** 0.5  # (1, n_head, T, S)
-        weights.append(scores.softmax(-1).mean(1)[0])
-
-    inputs = torch.cat((sounds.new_full((1,), END), sounds[:-1]))
-    hooks = [block.cross_attention.register_forward_pre_hook(record) for block in model.blocks]
-    try:
-        with torch.inference_mode():
-            model.encode(inputs[None], source=letters[None])
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return torch.stack(weights).mean(0)
-
-
 class GraphemeToPhonemeView(View):
     family = "G2P"
     known = "sound"
@@ -148,7 +110,7 @@ class GraphemeToPhonemeView(View):
             minimised="loss",
         ),
     )
-    rows = {  # noqa: RUF012
+    rows: ClassVar = {
         "wer": "word error rate, beam search",
         "per": "phoneme error rate, beam search",
         "stressed_wer": "word error rate, with stress",
@@ -167,11 +129,11 @@ class GraphemeToPhonemeView(View):
 
     def samples(self, task: GraphemeToPhoneme, model: Any) -> dict[str, Any]:
         """Words of the test split, with the model's and the listed sounds, and some alignments."""
-        first, count = task.words("test")
+        first, count = task.dictionary.words("test")
         tried = evenly(torch.arange(count), CANDIDATES)
         words, right = (
             [every[index] for index in tried.tolist()]
-            for every in (task.spelling("test"), task.listed("test"))
+            for every in (task.dictionary.spelling("test"), task.dictionary.listed("test"))
         )
         answers = task.answers(model, first + tried, BEAM)
         wrong = torch.tensor(
@@ -185,6 +147,12 @@ class GraphemeToPhonemeView(View):
         good = evenly(good, SAMPLES - len(bad))
         chosen = [*good.tolist(), *bad.tolist()]
         longest = sorted(chosen, key=lambda index: -len(words[index]))[:ALIGNED]
+
+        def weights(index: int) -> list[list[float]]:
+            letters = task.dictionary.letters[first + tried[index]][: len(words[index]) + 1]
+            rows = alignment(model, letters, _numbered(answers[index], task)).tolist()
+            return [[round(weight, 3) for weight in row] for row in rows]
+
         return {
             "words": [
                 {
@@ -195,17 +163,7 @@ class GraphemeToPhonemeView(View):
                 for index in chosen
             ],
             "alignments": [
-                {
-                    "word": words[index],
-                    "said": list(answers[index]),
-                    "weights": _rounded(
-                        alignment(
-                            model,
-                            task.letters[first + tried[index]][: len(words[index]) + 1],
-                            _numbered(answers[index], task),
-                        )
-                    ),
-                }
+                {"word": words[index], "said": list(answers[index]), "weights": weights(index)}
                 for index in longest
             ],
         }
@@ -264,37 +222,10 @@ class GraphemeToPhonemeView(View):
         )
 
 
-def draw(figure: Figure, aligned: list[dict[str, Any]], title: str) -> None:
-    """Draw the alignments of some words, letters by sounds.
-
-    aligned: see `GraphemeToPhonemeView.samples`.
-    """
-    columns = 2
-    rows = -(-len(aligned) // columns)
-    figure.set_size_inches(8, 3.2 * rows + 0.3)
-    figure.set_layout_engine("constrained")
-    figure.suptitle(f"{title}: cross-attention", fontsize=10, x=0.01, ha="left")
-    cells = figure.subplots(rows, columns, squeeze=False).flat
-    for axes in cells:
-        axes.axis("off")
-    for axes, each in zip(figure.axes, aligned, strict=False):
-        axes.axis("on")
-        axes.grid(visible=False)
-        weights = np.array(each["weights"])  # (sounds, letters), with the ends
-        axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        for axis, names in ((axes.xaxis, each["word"]), (axes.yaxis, each["said"])):
-            axis.set_ticks(range(len(names) + 1), [*names, "end"], fontsize=7.5, parse_math=False)
-        axes.set(xlabel="letter", ylabel="sound")
-
-
 def _numbered(said: Sequence[str], task: GraphemeToPhoneme) -> Tensor:
     """The tokens of a pronunciation with its end: (T,)."""
     numbers = [task.meta["sounds"].index(sound) + 1 for sound in said]
     return torch.tensor([*numbers, END], device=task.device)
-
-
-def _rounded(weights: Tensor) -> list[list[float]]:
-    return [[round(weight, 3) for weight in row] for row in weights.tolist()]
 
 
 def _differences(said: Sequence[str], other: Sequence[str]) -> int:

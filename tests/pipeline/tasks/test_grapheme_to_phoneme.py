@@ -10,17 +10,17 @@ import torch.nn.functional as F
 from pipeline.params import validate
 from pipeline.paths import data_dir
 from pipeline.stages.prepare import prepare
-from pipeline.tasks.grapheme_to_phoneme import (
-    END,
+from pipeline.tasks.dictionary import END, named
+from pipeline.tasks.grapheme_to_phoneme import pronounce
+from pipeline.tasks.pronunciations import (
     by_letters,
     by_suffix,
     edit_distance,
     error_rates,
-    named,
-    pronounce,
     without_stress,
 )
 from tests.conftest import build
+from transformer import flops_per_step
 
 CPU = torch.device("cpu")
 
@@ -56,7 +56,9 @@ def test_each_epoch_has_each_training_pronunciation_once(task):
         for epoch in range(2)
     ]
     expected = []
-    for word, listed in zip(task.spelling("train"), task.listed("train"), strict=True):
+    for word, listed in zip(
+        task.dictionary.spelling("train"), task.dictionary.listed("train"), strict=True
+    ):
         letters = tuple(task.meta["letters"].index(letter) + 1 for letter in word)
         for said in listed:
             sounds = tuple(task.meta["sounds"].index(sound) + 1 for sound in said)
@@ -220,8 +222,8 @@ def test_the_baseline_of_suffixes_says_the_nearest_word():
 
 def test_a_word_is_pronounced_alike_alone_and_among_others(task):
     model = task.build_model().eval()
-    first, count = task.words("test")
-    rows, length = task.letters[first : first + count], task.meta["length"]
+    first, count = task.dictionary.words("test")
+    rows, length = task.dictionary.letters[first : first + count], task.meta["length"]
     together = pronounce(model, rows, length, 3)
     for row, expected in list(zip(rows, together, strict=True))[:6]:
         (alone,) = pronounce(model, row[None], length, 3)
@@ -231,7 +233,7 @@ def test_a_word_is_pronounced_alike_alone_and_among_others(task):
 
 def test_a_beam_of_all_is_at_least_as_likely_as_greedy_decoding(task):
     model = task.build_model().eval()
-    rows, length = task.letters[:12], task.meta["length"]
+    rows, length = task.dictionary.letters[:12], task.meta["length"]
     greedy, beam = (pronounce(model, rows, length, width) for width in (1, 8))
     pairs = list(zip(greedy, beam, strict=True))
     better = [wide[0].log_probability - one[0].log_probability for one, wide in pairs]
@@ -241,7 +243,7 @@ def test_a_beam_of_all_is_at_least_as_likely_as_greedy_decoding(task):
 def test_metrics_are_those_of_the_answers(task):
     model = task.build_model().eval()
     metrics = task.evaluate(model)
-    words, listed = task.spelling("test"), task.listed("test")
+    words, listed = task.dictionary.spelling("test"), task.dictionary.listed("test")
     answers = []
     for word in words:
         letters = torch.tensor([[*(task.meta["letters"].index(x) + 1 for x in word), END]])
@@ -255,3 +257,26 @@ def test_metrics_are_those_of_the_answers(task):
     assert set(task.headline) <= set(metrics)
     assert metrics["loss"] == pytest.approx(task.validate(model)["loss"])
     assert without_stress(("AH0", "T")) == ("AH", "T")
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {},
+        {"mlp": "gated", "n_kv_head": 1, "positions": "rotary", "norm": "rmsnorm"},
+        {"qk_norm": True, "layer_scale": 0.1, "norm_position": "post", "dropout": 0.1},
+    ],
+)
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_cost_of_a_step_is_the_mean_of_what_torch_counts(small, task, variant, tied):
+    """Over the batches of an epoch, of which the last is smaller, for a whole batch."""
+    raw = small.content()
+    raw["g2p"]["model"] |= variant | {"tie_embeddings": tied, "n_layer": 2}
+    raw["g2p"]["train"]["batch_size"] = 20
+    varied = build("g2p", validate(raw), 0, data_dir("g2p"), CPU)
+    model = varied.build_model()
+    batches = [varied.batch(step) for step in range(varied.steps_per_epoch)]
+    assert {len(batch["inputs"]) == 20 for batch in batches} == {True, False}
+    # The seed orders words of equal length, which does not change the shapes.
+    counted = sum(flops_per_step(model, **varied.model_inputs(batch)) for batch in batches)
+    assert varied.flops_per_step(model) == round(counted * 20 / varied.examples)

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from pipeline.paths import data_dir, model_dir
 from pipeline.results import Result
 from pipeline.training import models
-from pipeline.views.grapheme_to_phoneme import VIEW, Speaker, alignment, draw, pronunciations
+from pipeline.views.alignment import alignment, draw
+from pipeline.views.grapheme_to_phoneme import VIEW, Speaker, pronunciations
 from tests.conftest import build
 
 CPU = torch.device("cpu")
@@ -117,7 +118,9 @@ def test_samples_and_the_page_show_right_and_wrong_words(small, built):
     task = build("g2p", small, 0, data_dir("g2p"), CPU)
     model, _ = models.load(model_dir("g2p", 0))
     samples = VIEW.samples(task, model)
-    listed = dict(zip(task.spelling("test"), task.listed("test"), strict=True))
+    listed = dict(
+        zip(task.dictionary.spelling("test"), task.dictionary.listed("test"), strict=True)
+    )
     for each in samples["words"]:
         assert [tuple(said) for said in each["listed"]] == listed[each["word"]]
     page = VIEW.shown(Result("g2p", "grapheme_to_phoneme", task.meta, {}, [], {}, samples))
