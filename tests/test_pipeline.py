@@ -136,18 +136,3 @@ def test_a_row_of_dvc_exp_show_leads_to_its_runs_and_back(clone, monkeypatch):
         assert each.data.tags["dvc_experiment"] == "smoke-run, back, equal"
         reports = client.list_artifacts(each.info.run_id, "reports")
         assert [file.path for file in reports] == ["reports/back", "reports/smoke-run"]
-
-
-@pytest.mark.long
-def test_another_seed_trains_that_seed_alone(clone):
-    """And a list of models leaves the others out."""
-    before = len(trainings(clone))
-    fewer = ("-S", "model_names=[gpt]", "-S", "seeds=[0,1]")
-    output = run(clone, "dvc", "exp", "run", "--name", "seeds", *fewer)
-    assert stages_run(output) == ["train@gpt-1", "evaluate@gpt-1", "aggregate@gpt", "report"]
-    assert len(trainings(clone)) == before + 1
-    content = read_json(clone / "reports" / "metrics.json")
-    assert list(content["models"]) == ["gpt"]
-    assert [each["seed"] for each in content["models"]["gpt"]["trainings"]] == [0, 1]
-    assert {len(verdict["values"]) for verdict in content["verdicts"]} == {2}
-    assert "up to date" in run(clone, "dvc", "status")
