@@ -1,4 +1,4 @@
-"""The architecture: settings that BERT, GPT and ViT share."""
+"""The architecture: settings that all models share."""
 
 import operator
 from dataclasses import dataclass

@@ -12,7 +12,8 @@ from transformer.patterns import AttentionPattern, Bidirectional, BlockInputs, M
 
 
 class Transformer(nn.Module):
-    """A stack of blocks between an embedding and a head; `build.py` builds BERT, GPT and ViT.
+    """A stack of blocks between an embedding and a head; `build.py` builds BERT, GPT, ViT and an
+    encoder-decoder.
 
     embedding: input to (B, T, d_model); has a `weight`.
     blocks: each (B, T, d_model) to (B, T, d_model), given the BlockInputs of the forward pass.

@@ -14,7 +14,7 @@ from pipeline.reporting.targets import ModelTargets
 from pipeline.reporting.verdicts import Verdict
 from pipeline.results import Result
 from pipeline.views import view
-from pipeline.wording import counted, number, prefixed, significant
+from pipeline.wording import counted, listed, number, prefixed, significant
 
 REFERENCE = """\
 **The reference** is a public write-up of a course's exercise: one transformer class, trained as
@@ -29,7 +29,7 @@ def render(report: Report, params: Params, profile: str, reached: dict[str, Mode
     """The whole report. profile: the label of the parameters."""
     results, verdicts = report.models, report.verdicts
     sections = [
-        "# One Transformer, trained as BERT, GPT and ViT\n",
+        f"# One Transformer, trained as {listed(list(map(title, results.values())))}\n",
         f"Profile **{plain(profile)}**, {_seeds(params)}, {report.finished}.\n",
         opening(params, results, verdicts, reached),
         REFERENCE,

@@ -43,6 +43,12 @@ def row(report: str, label: str) -> str:
     return found
 
 
+def test_the_title_names_the_models_of_the_report(render):
+    first, *_ = render(*map(result, WITH_TARGETS)).splitlines()
+    assert first == "# One Transformer, trained as BERT, GPT and ViT"
+    assert render(result("gpt")).startswith("# One Transformer, trained as GPT\n")
+
+
 def test_the_report_says_what_the_reference_is(render):
     report = render(*map(result, WITH_TARGETS))
     assert "a public write-up of a course's exercise" in report
