@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 
 from pipeline.params import Params, validate
 from pipeline.tasks import task_class
+from pipeline.tracking import TrainedModel
 from pipeline.training.task import Task
 from pipeline.yaml_file import merge
 
@@ -47,6 +48,13 @@ def build(name: str, params: Params, seed: int, data: Path, device: torch.device
     """The task of the model `name` on the prepared data in the folder `data`."""
     section = params.section(name)
     return task_class(section.task)(section, seed, data, device)
+
+
+def log_evaluation(params: Params, name: str) -> None:
+    """Log the evaluation of a model to MLflow, as the stage `report` does for all models."""
+    trained = TrainedModel(params, name, 0)
+    with trained.tracker("report") as tracker:
+        trained.log_evaluation(tracker)
 
 
 @pytest.fixture(scope="session")

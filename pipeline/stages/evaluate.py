@@ -3,7 +3,7 @@
 import shutil
 from dataclasses import asdict
 
-from pipeline import provenance, tracking
+from pipeline import provenance
 from pipeline.curves import write_csv
 from pipeline.params import Params
 from pipeline.paths import WEIGHTS, data_dir, model_dir, prediction_dir, require, sha256, write_json
@@ -18,8 +18,8 @@ from pipeline.wording import number, wrapped
 
 
 def evaluate(params: Params, name: str, seed: int) -> None:
-    """Write metrics and samples of the model `name` trained with `seed`, and add them to its
-    MLflow run.
+    """Write metrics and samples of the model `name` trained with `seed`. The stage `report` logs
+    those of all models to MLflow, whose import takes seconds, in one process.
 
     Raises:
         UserError: the data is not prepared, the model is not trained, or one of them was made with
@@ -50,10 +50,6 @@ def evaluate(params: Params, name: str, seed: int) -> None:
     if predictions:
         write_csv([{"seed": seed, **row} for row in predictions], made / "predictions.csv")
     write_json({"weights_sha256": sha256(folder / WEIGHTS)}, made / provenance.MODEL)
-    trained = tracking.TrainedModel(params, name, seed)
-    with trained.tracker("evaluate") as tracker:
-        trained.restore(tracker)
-        trained.log_evaluation(tracker)
     content = {"seconds": dict(clock.seconds), "device": devices.name(training.device)}
     records.write("evaluate", f"{name}-{seed}", made / "metrics.json", content)
     # dvc.lock has the training now, so its checkpoint is not needed any more.

@@ -21,8 +21,8 @@ from pipeline.wording import number
 
 
 def report(params: Params) -> None:
-    """Write metrics.md, metrics.json, time_to_target.json and pictures/ in reports/; attach them
-    to the MLflow runs of the trainings.
+    """Write metrics.md, metrics.json, time_to_target.json and pictures/ in reports/; add them and
+    the evaluations to the MLflow runs of the trainings.
 
     Raises:
         UserError: a model is not evaluated; data, models and evaluations do not belong together; or
@@ -66,8 +66,7 @@ def report(params: Params) -> None:
         for index, seed in enumerate(params.seeds):
             trained = tracking.TrainedModel(params, name, seed)
             with trained.tracker("report") as tracker:
-                if trained.restore(tracker):
-                    trained.log_evaluation(tracker)
+                trained.log_evaluation(tracker)
                 tracker.metrics(dict(_costs(found[name], index)))
                 trained.log_report(tracker, REPORTS, _note(made.verdicts, name))
 

@@ -71,7 +71,9 @@ class TrainedModel:
         tracker.tags({WEIGHTS_TAG: summary["weights_sha256"]})
 
     def log_evaluation(self, tracker: Tracker) -> None:
-        """Log the metrics of the evaluation, and register the model with them."""
+        """Log the metrics of the evaluation, and register the model with them; before that, the
+        whole training if MLflow does not have it."""
+        self._restore(tracker)
         summary = read_json(self.folder / "summary.json")
         predictions = prediction_dir(self.name, self.seed)
         metrics = read_json(predictions / "metrics.json")
@@ -81,15 +83,13 @@ class TrainedModel:
         metric = best.removeprefix(BEST)
         tracker.register(metric, metrics[metric], self._comparable(metric))
 
-    def restore(self, tracker: Tracker) -> bool:
-        """Log the whole training if MLflow does not have it; returns whether it did."""
+    def _restore(self, tracker: Tracker) -> None:
         if not tracker.created and (tracker.run_id or self.record):
-            return False
+            return
         tracker.data(read_json(data_dir(self.name) / "meta.json"))
         tracker.curves(read_csv(self.folder / STEPS), read_csv(self.folder / EVALUATIONS))
         self.log_training(tracker)
         tracker.tags({"restored": "from what DVC keeps"})
-        return True
 
     def log_report(self, tracker: Tracker, report: Path, note: str) -> None:
         """Attach the report in the folder `report`; replaces an earlier one of the same row.

@@ -1,14 +1,18 @@
 """Cross-attention as an alignment of letters and sounds, and its picture."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from pipeline.tasks.dictionary import END
 from transformer.attention import CrossAttention
+
+if TYPE_CHECKING:  # evaluations do not need it
+    from matplotlib.figure import Figure
 
 
 def alignment(model: Any, letters: Tensor, sounds: Tensor) -> Tensor:

@@ -1,12 +1,16 @@
 """The interface between a task's view and the stages, the report and MLflow."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.results import Result
+if TYPE_CHECKING:  # it imports pandas, which evaluations do not need
+    from pipeline.results import Result
+
 
 TRAINING, HELD_OUT = "#1f5fa8", "#cc6d16"  # colours of curves
 PICTURES = "pictures"  # folder of the pictures, beside the report

@@ -1,11 +1,13 @@
 """Continued texts: the rows of the report, samples, and the continuation of a new text."""
 
+from __future__ import annotations
+
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from tokenizers import Tokenizer
@@ -14,7 +16,6 @@ from pipeline.errors import UserError
 from pipeline.inference.loading import Head, TextModel, print_unknown_words, text_model
 from pipeline.markup import fenced
 from pipeline.prompts import decode, silent_tokens, token_name
-from pipeline.results import Result
 from pipeline.tasks.causal_lm import CausalLM
 from pipeline.tasks.text import consecutive_windows, evenly
 from pipeline.training.randomness import fixed_generator
@@ -23,6 +24,9 @@ from pipeline.views.base import View, language_model_panel
 from pipeline.wording import number
 from transformer.generation import Sampling, generate, stream
 from transformer.heads import LanguageModelHead
+
+if TYPE_CHECKING:  # it imports pandas, which evaluations do not need
+    from pipeline.results import Result
 
 HEAD = Head(
     LanguageModelHead, "a causal language model (GPT2LMHeadModel, LlamaForCausalLM)", generates=True

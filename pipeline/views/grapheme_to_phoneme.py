@@ -1,12 +1,14 @@
 """Pronounced words: the rows of the report, samples, alignments, and sounds of new words."""
 
+from __future__ import annotations
+
 import difflib
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +18,6 @@ from pipeline.errors import UserError
 from pipeline.inference.loading import trained
 from pipeline.markup import fenced
 from pipeline.paths import data_dir, read_json
-from pipeline.results import Result
 from pipeline.tasks.dictionary import END, named
 from pipeline.tasks.grapheme_to_phoneme import BEAM, GraphemeToPhoneme, pronounce
 from pipeline.tasks.pronunciations import edit_distance, without_stress
@@ -25,6 +26,9 @@ from pipeline.training import models
 from pipeline.views.alignment import alignment, draw
 from pipeline.views.base import HELD_OUT, PICTURES, Curve, Panel, View, picture
 from transformer import Transformer
+
+if TYPE_CHECKING:  # it imports pandas, which evaluations do not need
+    from pipeline.results import Result
 
 CANDIDATES = 200  # words of the test split, of which the report shows some
 SAMPLES, WRONG = 16, 10  # words in the report, and the most of them that are wrong
@@ -43,7 +47,7 @@ class Speaker:
     length: int
 
     @classmethod
-    def read(cls, folder: Path, meta: Path) -> "Speaker":
+    def read(cls, folder: Path, meta: Path) -> Speaker:
         """The trained model in `folder`, with the description of its data."""
         model, config = models.load(folder)
         about = read_json(meta)

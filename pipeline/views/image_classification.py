@@ -1,9 +1,11 @@
 """Classified images: the rows and pictures of the report, samples, and classes of new images."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,14 +18,16 @@ from pipeline.data.image_folders import image_files
 from pipeline.errors import UserError
 from pipeline.inference.loading import Head, ImageModel, image_model
 from pipeline.paths import data_dir, read_json
-from pipeline.results import Result
 from pipeline.tasks.image_classification import ImageClassification, normalize
 from pipeline.tasks.text import evenly
 from pipeline.training import models
-from pipeline.views import confusion, export, readme
+from pipeline.views import export, readme
 from pipeline.views.base import HELD_OUT, PICTURES, TRAINING, Curve, Panel, View, picture
 from pipeline.wording import counted, number
 from transformer.heads import ClassificationHead
+
+if TYPE_CHECKING:  # it imports pandas, which evaluations do not need
+    from pipeline.results import Result
 
 HEAD = Head(ClassificationHead, "an image classifier (ViTForImageClassification)")
 SAMPLES, RIGHT = 16, 4  # number of images to show, at least RIGHT of them correct
@@ -150,6 +154,8 @@ class ImageClassificationView(View):
         ]
 
     def pictures(self, result: Result) -> dict[str, Callable[[Any], None]]:
+        from pipeline.views import confusion  # it imports matplotlib
+
         pixels = load_file(data_dir(result.name) / "images.safetensors")["test_images"]
         return {
             "confusion": partial(

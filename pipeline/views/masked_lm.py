@@ -1,10 +1,12 @@
 """Masked words: the rows of the report, samples, and words for the masks of a new text."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -12,12 +14,14 @@ from pipeline.errors import UserError
 from pipeline.inference.loading import Head, TextModel, print_unknown_words, text_model
 from pipeline.markup import fenced
 from pipeline.prompts import token_name
-from pipeline.results import Result
 from pipeline.tasks.masked_lm import MaskedLM
 from pipeline.tasks.text import evenly
 from pipeline.views import export, readme
 from pipeline.views.base import View, language_model_panel
 from transformer.heads import MaskedLanguageModelHead
+
+if TYPE_CHECKING:  # it imports pandas, which evaluations do not need
+    from pipeline.results import Result
 
 HEAD = Head(
     MaskedLanguageModelHead, "a masked language model (BertForMaskedLM or Megatron's)", "[MASK]"

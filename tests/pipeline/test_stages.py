@@ -14,16 +14,17 @@ from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
 from pipeline.tracking.store import EXPERIMENT
-from tests.conftest import MODELS
+from tests.conftest import MODELS, log_evaluation
 
 
 @pytest.fixture
 def trained(small):
-    """All three models, prepared, trained and evaluated."""
+    """All models, prepared, trained and evaluated."""
     for name in MODELS:
         prepare(small, name)
         train(small, name, 0)
         evaluate(small, name, 0)
+        log_evaluation(small, name)
         aggregate(small, name)
     return small
 

@@ -19,7 +19,7 @@ from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
 from pipeline.tracking import Tracker, outbox, store
 from pipeline.tracking.store import EXPERIMENT
-from tests.conftest import ROOT
+from tests.conftest import ROOT, log_evaluation
 from tests.pipeline.tracking.server import Server
 
 ROWS = [{"step": step, "loss": 1 / step} for step in range(1, 2501)]
@@ -113,6 +113,7 @@ def test_stages_finish_without_a_server(server, small, project, capsys):
     prepare(small, "vit")
     train(small, "vit", 0)
     evaluate(small, "vit", 0)
+    log_evaluation(small, "vit")
     assert (model_dir("vit", 0) / "model.safetensors").exists()
     assert (project / "predictions" / "vit" / "seed-0" / "metrics.json").exists()
     train_entry, evaluate_entry = (file.parent for file in outbox.pending())

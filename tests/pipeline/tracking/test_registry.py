@@ -9,6 +9,7 @@ from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
 from pipeline.tracking import store
 from pipeline.tracking.registry import BEST, NEWEST, registered_name
+from tests.conftest import log_evaluation
 
 
 def trained(params, **settings) -> str:
@@ -18,6 +19,7 @@ def trained(params, **settings) -> str:
     prepare(validate(raw), "gpt")
     train(validate(raw), "gpt", 0)
     evaluate(validate(raw), "gpt", 0)
+    log_evaluation(validate(raw), "gpt")
     return alias(NEWEST).version
 
 
@@ -38,7 +40,7 @@ def test_the_best_model_is_chosen_among_those_on_the_same_data(small, project, c
     worse = trained(small, lr=1e-9, matrix_lr=1e-9)
     assert worse != good
     assert (alias(NEWEST).version, alias(BEST).version) == (worse, good)
-    evaluate(small_with(small, lr=1e-9, matrix_lr=1e-9), "gpt", 0)  # again
+    log_evaluation(small_with(small, lr=1e-9, matrix_lr=1e-9), "gpt")  # again
     assert len(client.search_model_versions(f"name = '{registered_name('gpt')}'")) == 2
     # A loss on another text is not comparable.
     words = (project / "text.txt").read_text()

@@ -11,6 +11,7 @@ from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
 from pipeline.tracking import Tracker, store
 from pipeline.tracking.relocation import relocate
+from tests.conftest import log_evaluation
 
 
 @pytest.fixture
@@ -24,6 +25,7 @@ def trained(small, project, monkeypatch):
     prepare(small, "vit")
     train(small, "vit", 0)
     evaluate(small, "vit", 0)
+    log_evaluation(small, "vit")
     return clone
 
 

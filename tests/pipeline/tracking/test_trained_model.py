@@ -12,7 +12,7 @@ from pipeline.stages.prepare import prepare
 from pipeline.stages.report import report
 from pipeline.stages.train import train
 from pipeline.tracking import store
-from tests.conftest import MODELS, ROOT
+from tests.conftest import MODELS, ROOT, log_evaluation
 
 
 @pytest.fixture
@@ -28,6 +28,7 @@ def evaluated(small, project):
             write_json(read_json(meta) | {"own": False}, meta)
         train(small, name, 0)
         evaluate(small, name, 0)
+        log_evaluation(small, name)
     return small
 
 
@@ -61,7 +62,7 @@ def test_a_run_that_mlflow_lacks_is_restored_from_the_outputs(evaluated, project
     """A deleted run, and then a clone that only has the outputs, as after `dvc pull`."""
     before = runs()
     mlflow.MlflowClient().delete_run(before["gpt"].info.run_id)
-    evaluate(evaluated, "gpt", 0)
+    log_evaluation(evaluated, "gpt")
     again = runs()["gpt"]
     assert again.info.run_id != before["gpt"].info.run_id
     same_as(before["gpt"], again)
