@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
@@ -141,6 +143,17 @@ def test_no_module_outside_the_lists_names_a_task_or_a_model():
             continue
         for word, node in named(ast.parse(file.read_text())):
             assert word not in names, (file, node.lineno)
+
+
+def test_an_evaluation_imports_only_what_it_computes_with():
+    """Each of the others takes a second or more, in a process for each model and seed."""
+    code = (
+        "import sys, pipeline.stages.evaluate, pipeline.views, pipeline.tasks\n"
+        f"for task in {[*SECTIONS]}: pipeline.views.view(task), pipeline.tasks.task_class(task)\n"
+        "print(sys.modules.keys() & {'mlflow', 'pandas', 'matplotlib', 'scipy', 'torch._dynamo'})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
 
 
 def test_every_parameter_is_tracked_by_a_stage_that_does_work():
