@@ -48,6 +48,7 @@ class Params(Section):
     seeds: Annotated[list[Seed], Field(min_length=1, max_length=1_000), AfterValidator(_distinct)]
     threads: int = Field(gt=0, le=1_024)
     device: Literal["auto", "cpu", "cuda"]
+    numerics: Literal["portable", "fast"] = "fast"  # reports from before this key have none
     model: dict[Any, Any]
     train: dict[Any, Any]
     sections: dict[str, ModelSection]

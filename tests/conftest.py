@@ -1,4 +1,9 @@
 """Shared fixtures: the committed parameters, small data, an empty project."""
+# ruff: noqa: E402  # portable numerics must be chosen before anything imports torch
+
+from pipeline.training import numerics
+
+numerics.choose("portable")
 
 import copy
 import os
@@ -112,7 +117,13 @@ def dictionary(words: int) -> str:
 
 @pytest.fixture
 def small(raw: dict[str, Any], project: Path) -> Params:
-    """Parameters for runs of seconds, on a generated text and images."""
+    """Parameters for runs of seconds, on generated data."""
+    generate_data(project)
+    return validate(small_settings(raw))
+
+
+def generate_data(project: Path) -> None:
+    """A text, images and a dictionary."""
     rng = np.random.default_rng(0)
     text = " ".join(rng.choice(WORDS, 3000))
     (project / "text.txt").write_text(text)
@@ -123,13 +134,18 @@ def small(raw: dict[str, Any], project: Path) -> Params:
             noise = rng.integers(-20, 20, (8, 8, 3))
             pixels = np.clip(shade + noise, 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / f"{number}.png")
+    (project / "words.dict").write_text(dictionary(120))
+
+
+def small_settings(raw: dict[str, Any]) -> dict[str, Any]:
+    """`raw`, changed for trainings of eight steps on the generated data."""
     raw["threads"] = 1
     raw["model"] |= {"n_layer": 1, "n_head": 2, "d_model": 16, "d_mlp": 32}
     for name in ("bert", "gpt"):
         raw[name]["data"] |= {"text": "text.txt", "tokenizer": "word", "sequence_length": 8}
         intervals = {"evaluate_every": 4, "checkpoint_every": 3, "log_every": 2}
         raw[name]["train"] |= {"steps": 8, "batch_size": 8, "warmup_steps": 0} | intervals
-    (project / "words.dict").write_text(dictionary(120))
+        raw[name]["objective"]["sampled_softmax"] = {"frequent": 0, "random": 0}
     raw["g2p"]["data"] |= {
         "dictionary": "words.dict", "validation_fraction": 0.1, "test_fraction": 0.2,
     }  # fmt: skip
@@ -138,4 +154,4 @@ def small(raw: dict[str, Any], project: Path) -> Params:
     raw["vit"]["data"] |= {"images": "images", "image_size": 8}
     raw["vit"]["train"] |= {"epochs": 2, "batch_size": 8, "warmup_steps": 0}
     raw["vit"]["model"] |= {"patch_size": 4}
-    return validate(raw)
+    return raw

@@ -9,6 +9,7 @@ import click
 from pipeline.cli.options import model_option, seed_option
 from pipeline.errors import reports_errors
 from pipeline.params import Params, load
+from pipeline.training import numerics
 
 
 def stage_command(command: Callable[..., None]) -> Callable[..., None]:
@@ -21,6 +22,7 @@ def stage_command(command: Callable[..., None]) -> Callable[..., None]:
         from pipeline.running.progress import announce
 
         params = load()
+        numerics.choose(params.numerics)
         if "seed" in kwargs and kwargs["seed"] is None:
             kwargs["seed"] = params.seeds[0]
         end_with_dvc()

@@ -8,7 +8,8 @@ import click
 from pipeline.cli.options import model_option
 from pipeline.errors import ParamsError, reports_errors
 from pipeline.params import load
-from pipeline.paths import REPORTS
+from pipeline.paths import REPORTS, read_json
+from pipeline.training import numerics
 from pipeline.wording import wrapped
 
 
@@ -79,10 +80,20 @@ def verify(model: str | None, steps: int, whole: bool, report: str) -> None:
 
     The exit code is 1 if anything differs.
     """
+    numerics.choose(_numerics(Path(report)))
     from pipeline.verification import verify as check
 
     if not check(Path(report), model, None if whole else steps):
         sys.exit(1)
+
+
+def _numerics(report: Path) -> numerics.Numerics:
+    """The numerics of a report, read before anything imports torch."""
+    try:
+        content = read_json(report / "metrics.json")
+        return "portable" if content["params"].get("numerics") == "portable" else "fast"
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return "fast"  # `verify` says what is wrong with the report
 
 
 @click.command()

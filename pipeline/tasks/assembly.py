@@ -106,7 +106,7 @@ def assemble(params: Params, name: str, seed: int, data: Path) -> Assembly:
         UserError: there is no such model, no GPU, or no compiler, where the parameters need one.
     """
     section = params.section(name)
-    device = devices.prepare(params.device, params.threads)
+    device = devices.prepare(params.device, params.threads, params.numerics)
     if section.train.compile:
         require_compiler(name, device)
     return Assembly(device, task_class(section.task)(section, seed, data, device), section.train)

@@ -77,7 +77,8 @@ def _name(again: Reproduction, model: str, seed: int, several: bool, experiment:
 
     several: whether there are other seeds.
     """
-    shown = ("threads", "device", *SHARED, model)  # not the seed, which the name has separately
+    # Not the seed, which the name has separately.
+    shown = ("threads", "device", "numerics", *SHARED, model)
     ours = [change for change in again.changes or () if _section(change) in shown]
     ours.sort(key=lambda change: _section(change) != model)  # the model's own section first
     changes = [_short(change) for change in ours[:NAMED]]

@@ -5,16 +5,19 @@ import os
 import torch
 
 from pipeline.errors import UserError
+from pipeline.training import numerics as kernels
+from pipeline.training.numerics import Numerics
 
 
-def prepare(wanted: str, threads: int) -> torch.device:
-    """Choose the device, set the number of threads and enable deterministic algorithms.
+def prepare(wanted: str, threads: int, numerics: Numerics) -> torch.device:
+    """Choose the device, the kernels and the number of threads, and make them deterministic.
 
     wanted: auto, cpu or cuda.
 
     Raises:
-        UserError: `device: cuda` on a machine without a GPU.
+        UserError: `device: cuda` on a machine without a GPU; or see `numerics.use`.
     """
+    kernels.use(numerics)
     # The number of threads changes the last digits of sums.
     torch.set_num_threads(threads)
     # cuBLAS is deterministic only with a workspace of fixed size.

@@ -13,15 +13,18 @@ def differences(record: dict[str, Any] | None, params: Params) -> list[str]:
     """Differences between this environment and that of the report; a line for each."""
     if record is None:
         return ["the report has no record of its machine and versions"]
-    here, device = records.machine(), devices.name(devices.prepare(params.device, params.threads))
+    here = records.machine()
+    device = devices.name(devices.prepare(params.device, params.threads, params.numerics))
     theirs = {"processor": record["machine"]["cpu"], "system": record["machine"]["system"]}
     theirs |= {"device": record["device"], **record["versions"]}
     ours = {"processor": here["cpu"], "system": here["system"], "device": device}
     ours |= records.versions()
+    # With portable numerics no processor is a cause.
+    same = ["processor"] if params.numerics == "portable" and device == "cpu" else []
     found = [
         f"{key}: {theirs[key]} then, {ours.get(key, 'missing')} now"
         for key in theirs
-        if ours.get(key) != theirs[key]
+        if ours.get(key) != theirs[key] and key not in same
     ]
     if here["cores"] < params.threads:
         found.append(f"threads: {params.threads} required, {here['cores']} cores here")

@@ -29,7 +29,7 @@ def build_models(small: Params) -> None:
     params = validate(raw)
     with open("params.yaml", "w") as file:
         YAML().dump(params.content(), file)
-    device = devices.prepare(params.device, params.threads)
+    device = devices.prepare(params.device, params.threads, params.numerics)
     for name in MODELS:
         prepare(params, name)
         objective = build(name, params, 0, data_dir(name), device)

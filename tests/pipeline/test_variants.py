@@ -32,7 +32,7 @@ def test_a_variant_trains(small, variant, optimizer):
         raw[name]["train"]["optimizer"] = optimizer
     raw["bert"]["model"]["prediction_transform"] = True
     params = validate(raw)
-    device = devices.prepare(params.device, params.threads)
+    device = devices.prepare(params.device, params.threads, params.numerics)
     for name in MODELS:
         prepare(params, name)
         objective = build(name, params, 0, data_dir(name), device)

@@ -21,13 +21,14 @@ def test_a_gpu_that_is_not_seen_is_reported_with_what_to_do(monkeypatch, build, 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", build)
     with pytest.raises(UserError) as caught:
-        devices.prepare("cuda", 2)
+        devices.prepare("cuda", 2, "fast")
     assert str(caught.value) == f"params.yaml: device: cuda, but torch sees no CUDA GPU{advice}"
 
 
 def test_computation_is_deterministic_and_the_compiler_is_not_imported_for_it():
     look = (
-        "import sys, torch; from pipeline.training import device; device.prepare('cpu', 1); "
+        "import sys, torch; from pipeline.training import device as devices; "
+        "devices.prepare('cpu', 1, 'fast'); "
         "print(torch.are_deterministic_algorithms_enabled(), 'torch._inductor' in sys.modules)"
     )
     found = subprocess.check_output([sys.executable, "-c", look], cwd=ROOT, text=True)
@@ -38,7 +39,7 @@ def test_a_compiled_training_is_deterministic_too(monkeypatch):
     from torch._inductor import config
 
     monkeypatch.setattr(torch, "compile", lambda function: function)
-    devices.prepare("cpu", 1)
+    devices.prepare("cpu", 1, "fast")
     config.deterministic = False
     missing_compiler(torch.device("cpu"))
     assert torch.are_deterministic_algorithms_enabled() and config.deterministic

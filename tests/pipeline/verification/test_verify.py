@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 
+from pipeline import params as parameters
 from pipeline.errors import UserError
 from pipeline.paths import model_dir, read_json, write_json
 from pipeline.running import records
@@ -162,7 +163,7 @@ def test_damaged_data_are_an_error(reported, damage):
     [
         ("versions", {"torch": "1.2.3"}, "torch: 1.2.3 then, 2."),
         ("versions", {"jax": "0.4"}, "jax: 0.4 then, missing now"),
-        ("machine", {"cpu": "Abacus 9", "system": "Linux x86_64"}, "processor: Abacus 9 then, "),
+        ("machine", {"cpu": "Abacus 9", "system": "Plan 9"}, "system: Plan 9 then, "),
         ("device", "Voodoo 2", "device: Voodoo 2 then, cpu now"),
         ("git_commit", "0123456789abcdef", "code: commit 0123456789ab is not in this clone"),
     ],
@@ -179,6 +180,14 @@ def test_possible_causes_are_printed(reported, capsys, key, value, said):
     rewrite(change)
     assert not verify(REPORT, "gpt", 1)
     assert f"      possible cause: {said}" in printed(capsys)
+
+
+@pytest.mark.parametrize(("numerics", "named"), [("fast", True), ("portable", False)])
+def test_another_processor_is_a_possible_cause_of_fast_numerics_only(numerics, named):
+    record = {"machine": {"cpu": "Abacus 9", "system": "Linux"}, "device": "cpu", "versions": {}}
+    params = parameters.load(ROOT / "params.yaml").model_copy(update={"numerics": numerics})
+    found = environment.differences(record | {"git_commit": None}, params)
+    assert any(line.startswith("processor: Abacus 9 then, ") for line in found) == named
 
 
 def test_other_code_is_a_possible_cause(reported, capsys):

@@ -1,0 +1,86 @@
+"""The bits of short trainings with portable numerics, which all processors should have in common.
+
+`./run python -m tests.bits` prints them; tests/bits.json has those that are expected. Processors of
+other vendors can be emulated: see tests/pipeline/training/test_numerics.py.
+"""
+# ruff: noqa: I001
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from tests.conftest import MODELS, ROOT, generate_data, small_settings  # it chooses the numerics
+
+from pipeline.params import Params, validate
+from pipeline.paths import sha256, write_json
+from pipeline.stages.prepare import prepare
+from pipeline.tasks.assembly import assemble
+from pipeline.training.loop import NoCheckpoint
+from pipeline.training.observer import Observer
+from pipeline.yaml_file import merge
+
+EXPECTED = Path(__file__).with_name("bits.json")
+# All kernels that decide weights, in few trainings.
+VARIANTS: dict[str, dict[str, Any]] = {
+    # As in params.yaml, with dropout.
+    "muon": {"model": {"dropout": 0.1, "embedding_dropout": 0.1, "mlp_dropout": 0.1}},
+    # Inner dimensions that MKL sums in another order on another processor: 192 < 256 < 384, and
+    # attention to 200 tokens. Convolutions, mixed images, sampled softmax.
+    "adamw": {
+        "model": {
+            "d_model": 32, "d_mlp": 256, "norm": "rmsnorm", "positions": "rotary", "mlp": "gated",
+            "activation": "silu", "n_kv_head": 1, "bias": False, "qk_norm": True,
+        },
+        "train": {"optimizer": "adamw", "weight_decay": 0.1, "accumulate": 2},
+        "bert": {"objective": {"sampled_softmax": {"frequent": 2, "random": 3}}},
+        "gpt": {"data": {"sequence_length": 200}, "train": {"batch_size": 2}},
+        "vit": {
+            "data": {"image_size": 16},
+            "objective": {"augmentation": "photos", "mixup": 0.8, "cutmix": 1.0},
+            "model": {"stem": "convolutional", "pooling": "mean"},
+        },
+    },
+}  # fmt: skip
+
+
+def trainings() -> Iterator[tuple[str, dict[str, str]]]:
+    """Train each model in each variant, in the working directory; yields a name, and the hashes of
+    its data, weights, curves and metrics."""
+    generate_data(Path())
+    raw = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+    raw = small_settings(raw) | {"device": "cpu", "numerics": "portable"}
+    for variant, changes in VARIANTS.items():
+        params = validate(merge(raw, changes))
+        for name in MODELS:
+            yield f"{name} {variant}", _hashes(params, name)
+
+
+def _hashes(params: Params, name: str) -> dict[str, str]:
+    data, folder = Path("data") / name, Path("model")
+    prepare(params, name)
+    training = assemble(params, name, 0, data)
+    trained = training.train(NoCheckpoint(), Observer(), 4)
+    trained.save(folder, {})
+    write_json(training.task.evaluate(trained.model.eval()), folder / "metrics.json")
+    files = sorted(data.glob("*.safetensors")) + [
+        folder / file for file in ("model.safetensors", "history.csv", "metrics.json")
+    ]
+    return {file.name: sha256(file) for file in files}
+
+
+def main() -> None:
+    """Print the hashes as JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        sys.stdout, out = sys.stderr, sys.stdout
+        print(json.dumps(dict(trainings()), indent=2), file=out)
+
+
+if __name__ == "__main__":
+    main()
