@@ -1,4 +1,4 @@
-"""Ends a stage on a signal, and when the `dvc` that runs it has ended."""
+"""Ends a stage on a signal, and when the `dvc` or the launcher that runs it has ended."""
 
 import os
 import signal
@@ -21,7 +21,8 @@ _unbroken = 0  # number of running calls that must finish first
 
 
 def end_with_dvc() -> None:
-    """Exit cleanly on SIGTERM and Ctrl-C, and when the `dvc` that runs this process has ended.
+    """Exit cleanly on SIGTERM and Ctrl-C, and when the `dvc` that runs this process has ended, or
+    the launcher of several processes.
 
     If `dvc` is killed, its stage keeps running and would write while the next `dvc repro` starts
     another.
@@ -33,6 +34,10 @@ def end_with_dvc() -> None:
         threading.Thread(target=_follow, args=(dvc,), daemon=True).start()
     elif "DVC_STAGE" in os.environ:  # `dvc` has already ended
         _end()
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        launcher = psutil.Process().parent()
+        assert launcher is not None
+        threading.Thread(target=_follow, args=(launcher,), daemon=True).start()
 
 
 @contextmanager
@@ -57,10 +62,10 @@ def stopping() -> bool:
     return bool(_signal)
 
 
-def _follow(dvc: psutil.Process) -> None:
+def _follow(parent: psutil.Process) -> None:
     with suppress(psutil.NoSuchProcess):
-        # Not wait(), which returns only after another process has read dvc's exit code.
-        while dvc.status() != psutil.STATUS_ZOMBIE and dvc.is_running():
+        # Not wait(), which returns only after another process has read the parent's exit code.
+        while parent.status() != psutil.STATUS_ZOMBIE and parent.is_running():
             time.sleep(0.1)
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -85,5 +90,7 @@ def _end_after_grace() -> None:
 
 
 def _print(text: str) -> None:
+    if os.environ.get("RANK", "0") != "0":  # the first process of a training says it for all
+        return
     # Not print: this may interrupt another print, which Python does not allow.
     os.write(2, f"{text}\n".encode())

@@ -1,5 +1,6 @@
 """Progress of the pipeline: the number of the stage, and how long `dvc` has been running."""
 
+import os
 import time
 
 from pipeline.params import Params
@@ -22,9 +23,10 @@ def stages(params: Params) -> list[str]:
 
 
 def announce(params: Params, stage: str, model: str | None = None, seed: int | None = None) -> None:
-    """Print the number of the stage that begins, if `dvc` runs it."""
+    """Print the number of the stage that begins, if `dvc` runs it; not in the processes of a
+    training, whose launcher has printed it."""
     seconds = elapsed()
-    if seconds is not None:
+    if seconds is not None and "RANK" not in os.environ:
         item = "-".join(str(part) for part in (model, seed) if part is not None)
         every = stages(params)
         number = every.index(f"{stage}@{item}" if item else stage) + 1

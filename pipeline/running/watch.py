@@ -65,3 +65,10 @@ class Watch(Observer):
 
     def stopped(self, step: int) -> None:
         self._console.line(f"saved after step {step}; the same command continues from there")
+
+
+class Follower(Observer):
+    """Watches in a process that is not the first: says nothing, but a signal stops all."""
+
+    def stopping(self) -> bool:
+        return stopping()

@@ -8,31 +8,64 @@ from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.paths import WEIGHTS, data_dir
 from pipeline.running import checkpoint as checkpoints
-from pipeline.running import records
+from pipeline.running import launch, records
+from pipeline.running.agreement import require_agreement
 from pipeline.running.checkpoint import Checkpoint, identity
 from pipeline.running.lifetime import unbroken
 from pipeline.running.outlook import after
-from pipeline.running.watch import Watch
-from pipeline.tasks.assembly import Trained, assemble
+from pipeline.running.watch import Follower, Watch
+from pipeline.tasks.assembly import Assembly, Trained, assemble
 from pipeline.tracking import Tracker, TrainedModel, mark_killed
 from pipeline.training import device as devices
+from pipeline.training.loop import NoCheckpoint
+from pipeline.training.processes import Processes, joined, require_size
 from pipeline.wording import counted, duration
 
 
 def train(params: Params, name: str, seed: int, ahead: bool = False) -> None:
     """Train the model `name` with `seed`; continue from its checkpoint if there is one.
 
+    PROCESSES, or a launcher such as torchrun, says how many processes share the work. The first
+    one alone writes, logs and tracks.
+
     ahead: only train and keep the checkpoint; the stage then writes the outputs without training.
 
     Raises:
         UserError: the data is not prepared, was prepared with other parameters, or changes during
-            training; another process trains the same model; torch cannot compile here; or the
-            training diverged.
+            training; another process trains the same model; torch cannot compile here; the
+            training diverged; or its processes do not fit, differ, or one of them ended.
     """
-    meta, data = provenance.check_data(name, params.section(name)), data_dir(name)
+    accumulate = params.section(name).train.accumulate
+    if (count := launch.wanted()) > 1:
+        require_size(count, accumulate)
+        launch.launch(count, params.threads)
+        return
+    with joined() as processes:
+        require_agreement(processes, params, name, seed)
+        require_size(processes.size, accumulate)
+        meta = provenance.check_data(name, params.section(name))
+        training = assemble(params, name, seed, data_dir(name))
+        processes.use(training.device)
+        if processes.first:
+            _train(params, name, seed, ahead, meta, training, processes)
+        else:
+            with unbroken():
+                training.train(NoCheckpoint(), Follower(), processes=processes)
+
+
+def _train(
+    params: Params,
+    name: str,
+    seed: int,
+    ahead: bool,
+    meta: dict[str, Any],
+    training: Assembly,
+    processes: Processes,
+) -> None:
+    """Train, as the process that writes. meta: of the data."""
+    data = data_dir(name)
     key = identity(params, name, seed, meta["fingerprint"])
     learned = provenance.fingerprints(data)
-    training = assemble(params, name, seed, data)
     title = f"{name}, seed {seed}" if len(params.seeds) > 1 else name
     with Checkpoint(f"{name}-{seed}", key) as checkpoint:
         mark_killed(checkpoints.prune())
@@ -42,7 +75,7 @@ def train(params: Params, name: str, seed: int, ahead: bool = False) -> None:
                 print(training.task.legend, flush=True)
             watch = Watch(title, training.task, tracker.curves, after(params, name, seed))
             with unbroken(), watch:
-                trained = training.train(checkpoint, watch)
+                trained = training.train(checkpoint, watch, processes=processes)
             steps, evaluations = trained.history.steps, trained.history.evaluations
             took = duration(sum(trained.clock.seconds.values()))
             print(f"{title}: {counted(len(steps), 'step')} in {took}", flush=True)
@@ -55,15 +88,22 @@ def train(params: Params, name: str, seed: int, ahead: bool = False) -> None:
                 )
             if not ahead:
                 about = {"task": params.section(name).task, provenance.DATA: learned}
-                _write(TrainedModel(params, name, seed), trained, key, about, tracker)
+                model = TrainedModel(params, name, seed)
+                _write(model, trained, key, about, tracker, processes.size)
 
 
 def _write(
-    model: TrainedModel, trained: Trained, key: str, about: dict[str, Any], tracker: Tracker
+    model: TrainedModel,
+    trained: Trained,
+    key: str,
+    about: dict[str, Any],
+    tracker: Tracker,
+    processes: int,
 ) -> None:
     """Write the folder of the model; log its end in MLflow and its times in the record.
 
     key: of the training, see `checkpoint.identity`. about: further keys of the model's config.
+    processes: how many have trained it.
     """
     clock, task = trained.clock, trained.assembly.task
     shutil.rmtree(model.folder, ignore_errors=True)
@@ -85,6 +125,7 @@ def _write(
             "unit": task.unit,
             "device": device,
             "threads": model.params.threads,
+            "processes": processes,
             "identity": key,
             "training_id": tracker.training_id,
             "mlflow_run_id": tracker.run_id,

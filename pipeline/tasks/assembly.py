@@ -19,6 +19,7 @@ from pipeline.training.history import History
 from pipeline.training.loop import Checkpoint
 from pipeline.training.observer import Observer
 from pipeline.training.plan import Plan
+from pipeline.training.processes import ONE, Processes
 from pipeline.training.task import Task
 from transformer import Transformer, parameter_count
 
@@ -37,13 +38,19 @@ class Assembly:
         return Plan.of(self.settings, self.task)
 
     def train(
-        self, checkpoint: Checkpoint, observer: Observer, until: int | None = None
+        self,
+        checkpoint: Checkpoint,
+        observer: Observer,
+        until: int | None = None,
+        processes: Processes = ONE,
     ) -> "Trained":
         """Train a new model; see `loop.train`."""
         model = self.task.build_model()
         cost = flops_per_step(model, self.task, self.settings)
         model.to(self.device)
-        history, clock = loop.train(model, self.task, self.settings, checkpoint, observer, until)
+        history, clock = loop.train(
+            model, self.task, self.settings, checkpoint, observer, until, processes
+        )
         return Trained(self, model, cost, history, clock)
 
 

@@ -11,6 +11,7 @@ from pipeline.training.clock import Clock
 from pipeline.training.history import History
 from pipeline.training.observer import Observer
 from pipeline.training.plan import Plan
+from pipeline.training.processes import ONE, Processes, tree
 from pipeline.training.randomness import derive
 from pipeline.training.schedules import factor
 from pipeline.training.task import Task
@@ -44,10 +45,12 @@ def train(
     checkpoint: Checkpoint,
     observer: Observer,
     until: int | None = None,
+    processes: Processes = ONE,
 ) -> tuple[History, Clock]:
     """Train `model` in place, from its checkpoint if there is one.
 
-    until: stop after this step; None trains to the end.
+    checkpoint: counts in the first process alone. until: stop after this step; None trains to the
+        end. processes: which train together; the first one alone has evaluations.
     Returns one row for each step and evaluation, and the time that they took.
 
     Raises:
@@ -55,7 +58,7 @@ def train(
     """
     plan = Plan.of(settings, task)
     optimizers = optim.build(model, settings)
-    state = checkpoint.load()
+    state = processes.shared(checkpoint.load() if processes.first else None)
     if state:
         model.load_state_dict(state["model"])
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
@@ -80,13 +83,13 @@ def train(
                 settings.decay_fraction,
             )
             optim.set_lr(optimizers, lr_factor)
-            metrics = _step(model, task, optimizers, settings, step)
+            metrics = _step(model, task, optimizers, settings, processes, step)
             seen = task.examples_seen(step) * task.units_per_example
             history.append({"step": step, task.unit: seen, "lr": settings.lr * lr_factor}, metrics)
             log, evaluate, save = plan.due(step)
             if log or evaluate or save:
                 history.flush()
-        if evaluate:
+        if evaluate and processes.first:
             with clock.measure("evaluate"):
                 model.eval()
                 closing = history.closing(task.step_metrics, task.closing_steps)
@@ -99,12 +102,14 @@ def train(
             if log:
                 observer.steps(step, history.steps[logged:], clock)  # one row per step
                 logged = step
-            if evaluate:
+            if evaluate and processes.first:
                 observer.evaluated(validation, history)
-            stop = observer.stopping()
+            stop = processes.any_of(observer.stopping())
             if save or stop:
                 history.flush()
-                checkpoint.save(_state(step, model, optimizers, history, clock))
+                processes.require_equal(list(model.parameters()), step)
+                if processes.first:
+                    checkpoint.save(_state(step, model, optimizers, history, clock))
         if stop:
             observer.stopped(step)
             break
@@ -117,23 +122,37 @@ def _step(
     task: Task[Any],
     optimizers: list[torch.optim.Optimizer],
     settings: StepTraining | EpochTraining,
+    processes: Processes,
     step: int,
 ) -> dict[str, Tensor]:
     """Forward, backward, update; returns metrics on the device."""
     parts = list(task.micro_batches(step - 1, settings.accumulate))
     weights = [task.weight(part) for part in parts]
-    metrics: dict[str, Tensor] = {}
-    for index, (part, weight) in enumerate(zip(parts, weights, strict=True)):
-        if weight == 0:  # a micro-batch without masked tokens
-            continue
+    parameters = list(model.parameters())
+
+    def micro_batch(index: int) -> list[Tensor] | None:
+        """Gradients and metrics of a micro-batch, times its share of the step."""
+        # A small last batch has fewer parts; a part may have no masked tokens.
+        if index >= len(parts) or weights[index] == 0:
+            return None
         # Each micro-batch has its own dropout, whatever the others drew.
         torch.manual_seed(derive(task.seed, "dropout", step, *([index] if index else [])))
-        share = weight / sum(weights)
+        share = weights[index] / sum(weights)
         with torch.autocast(task.device.type, torch.bfloat16, settings.precision == "bf16"):
-            loss, extra = task.loss(model, part)
+            loss, extra = task.loss(model, parts[index])
         (loss * share).backward()
-        for key, value in {"loss": loss.detach(), **extra}.items():
-            metrics[key] = metrics.get(key, 0.0) + value * share
+        metrics = {"loss": loss.detach(), **extra}
+        found = [*map(_take_gradient, parameters), *(metrics[k] * share for k in task.step_metrics)]
+        return found
+
+    total = tree(*processes.own(settings.accumulate), micro_batch)
+    if total is None:  # minus zero plus x is x, also for zeros
+        scalars = [torch.zeros((), device=task.device)] * len(task.step_metrics)
+        total = [torch.full_like(each, -0.0) for each in (*parameters, *scalars)]
+    total = processes.summed(total)
+    for parameter, gradient in zip(parameters, total, strict=False):  # then come the metrics
+        parameter.grad = gradient
+    metrics = dict(zip(task.step_metrics, total[len(parameters) :], strict=True))
     of_gradients = task.gradient_metrics(model)
     limit = settings.clip_norm or float("inf")
     grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), limit)
@@ -141,6 +160,13 @@ def _step(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     return {**metrics, "grad_norm": grad_norm, **of_gradients}
+
+
+def _take_gradient(parameter: Tensor) -> Tensor:
+    """The gradient of a parameter, which then has none."""
+    gradient, parameter.grad = parameter.grad, None
+    assert gradient is not None, "a parameter has no part in the loss"
+    return gradient
 
 
 def _state(

@@ -39,7 +39,7 @@ class Task(ABC, Generic[S]):
     examples: size of the training split, in sequences or images.
     steps_per_epoch: batches in which each example occurs about once.
     headline: the metrics of `evaluate` for comparing runs.
-    step_metrics: the metrics of each step with closing means.
+    step_metrics: the metrics of a step: the loss and those that `loss` returns beside it.
     closing_steps: number of last steps over which the closing metrics are averaged.
     final: the metrics of the last step that the summary has.
     measures: how each metric with a possible target is measured, by its name.

@@ -1,0 +1,67 @@
+"""Compares what the processes of a training start from, before the first step.
+
+They may run on several hosts, each with its own files.
+"""
+
+import hashlib
+import json
+import os
+import socket
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pipeline import deciding
+from pipeline.errors import UserError
+from pipeline.params import Params
+from pipeline.paths import data_dir
+from pipeline.training.processes import Processes
+
+
+def require_agreement(processes: Processes, params: Params, name: str, seed: int) -> None:
+    """Check that all processes would train the same model `name` with `seed`, on the same data.
+
+    Raises:
+        UserError: their parameters, code, data or versions of torch differ, or one has no data.
+    """
+    if processes.size == 1:
+        return
+    found = processes.gathered((_place(), _inputs(params, name, seed)))
+    where, first = found[0]
+    for rank, (place, inputs) in enumerate(found):
+        differing = [key for key in inputs if inputs[key] != first[key]]
+        if differing:
+            raise UserError(
+                f"process {rank} ({place}) and process 0 ({where}) have different "
+                f"{' and '.join(differing)}: all processes of a training need the same"
+            )
+
+
+def _place() -> str:
+    return f"{socket.gethostname()}, {os.getcwd()}"
+
+
+def _inputs(params: Params, name: str, seed: int) -> dict[str, Any]:
+    """What decides the weights, as checksums, under the names that a message uses."""
+    decides = deciding.parameters(params, name, seed) | {"model": name}
+    code = [
+        file
+        for path in deciding.code()
+        for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])
+    ]
+    data = sorted(path for path in data_dir(name).rglob("*") if path.is_file())
+    return {
+        "parameters": hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest(),
+        "code": _checksum(code, deciding.ROOT),
+        f"files in {data_dir(name)}": _checksum(data, Path()),
+        "versions of torch": [version("torch"), version("torchvision")],
+    }
+
+
+def _checksum(files: list[Path], folder: Path) -> str:
+    """Of the names and contents of files in `folder`."""
+    digest = hashlib.sha256()
+    for file in files:
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{file.relative_to(folder)} {content}\n".encode())
+    return digest.hexdigest()

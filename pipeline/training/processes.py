@@ -1,0 +1,284 @@
+"""One training on many processes: the same bits, however many there are.
+
+A step's batch is a fixed number of micro-batches (`accumulate`), and each has its own random
+streams. Their gradients are summed in one fixed tree, whose shape depends on their number alone.
+Each process computes the leaves of one aligned subtree. Then each sums one slice of the gradient
+over the processes, in the order of the same tree, and all get all slices. A ring all-reduce sends
+as many bytes, but its order depends on the number of processes.
+"""
+
+import hashlib
+import io
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
+
+from pipeline.errors import UserError
+
+PATIENCE = timedelta(seconds=60)  # until all processes have met
+SILENCE = 2.0  # seconds in which the other processes report that they still run
+
+
+class ProcessLost(UserError):
+    """Another process of the training has ended. told: whether this process reports it."""
+
+    def __init__(self, message: str, told: bool):
+        super().__init__(message)
+        self.told = told
+
+
+def tree(first: int, count: int, leaf: Callable[[int], list[Tensor] | None]) -> Any:
+    """The sum of leaves `first` to `first + count - 1`, in the order of the fixed tree.
+
+    A tree over an even number of leaves adds the sums of its halves; over an odd number it adds the
+    leaves from left to right. Memory: a sum for each level.
+
+    leaf: the tensors of a leaf, which are overwritten; None counts as nothing, not as zeros.
+    """
+    if count == 1:
+        return leaf(first)
+    branches, size = (2, count // 2) if count % 2 == 0 else (count, 1)
+    total = None
+    for branch in range(branches):
+        part = tree(first + branch * size, size, leaf)
+        if total is None:
+            total = part
+        elif part is not None:
+            torch._foreach_add_(total, part)
+    return total
+
+
+def sizes(accumulate: int) -> list[int]:
+    """The numbers of processes at which each one gets a subtree of the tree over `accumulate`
+    micro-batches: the powers of two that divide it, and `accumulate` itself."""
+    powers = [2**k for k in range(accumulate.bit_length()) if accumulate % 2**k == 0]
+    return sorted({*powers, accumulate})
+
+
+class Processes:
+    """The processes of one training, seen from one of them; by default there is no other.
+
+    rank: the number of this process, from 0; the first one alone writes. size: how many there are.
+    """
+
+    def __init__(self, rank: int = 0, size: int = 1, store: Store | None = None):
+        self.rank, self.size = rank, size
+        self._store = store
+        self._devices: dist.ProcessGroup | None = None  # sends from GPU to GPU
+        self._peers = [("", 0)] * size  # host and process id
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes, logs and tracks."""
+        return self.rank == 0
+
+    def own(self, accumulate: int) -> tuple[int, int]:
+        """The first micro-batch of this process, and how many it has.
+
+        Raises:
+            UserError: `accumulate` micro-batches cannot be given to so many processes.
+        """
+        require_size(self.size, accumulate)
+        count = accumulate // self.size
+        return self.rank * count, count
+
+    def use(self, device: torch.device) -> None:
+        """Send gradients from device to device, if each process has a GPU of its own. Otherwise
+        they are sent from memory."""
+        if self.size > 1 and device.type == "cuda":
+            ours = (socket.gethostname(), torch.cuda.current_device())
+            if len(set(self.gathered(ours))) == self.size:
+                self._devices = dist.new_group(backend="nccl")
+
+    def summed(self, parts: list[Tensor]) -> list[Tensor]:
+        """The sum of the `parts` of all processes, in the order of the tree; written into `parts`.
+
+        parts: the sum over this process's leaves.
+        """
+        if self.size == 1:
+            return parts
+        flat = torch.cat([part.flatten() for part in parts])
+        padded = torch.nn.functional.pad(flat, (0, -len(flat) % self.size))
+        if self._devices is None:
+            padded = padded.cpu()
+        with self._exchange():
+            received = torch.empty_like(padded)  # slice `rank` of each process
+            dist.all_to_all_single(received, padded, group=self._devices)
+            slices = received.chunk(self.size)
+            (own,) = tree(0, self.size, lambda index: [slices[index]])
+            dist.all_gather_single(padded, own, group=self._devices)
+        # Into tensors of their own, as with one process: an optimizer sees the same layout.
+        pieces = padded[: len(flat)].split([part.numel() for part in parts])
+        for part, piece in zip(parts, pieces, strict=True):
+            part.copy_(piece.view_as(part))
+        return parts
+
+    def any_of(self, flag: bool) -> bool:
+        """Whether `flag` is true in any process."""
+        if self.size == 1:
+            return flag
+        found = torch.tensor(int(flag))
+        with self._exchange():
+            dist.all_reduce(found, dist.ReduceOp.MAX)
+        return bool(found)
+
+    def gathered(self, value: Any) -> list[Any]:
+        """The `value` of each process, by rank."""
+        values = [value] * self.size
+        if self.size > 1:
+            with self._exchange():
+                dist.all_gather_object(values, value)
+        return values
+
+    def shared(self, state: dict[str, Any] | None) -> dict[str, Any] | None:
+        """The `state` of the first process, in all processes: tensors and plain data."""
+        if self.size == 1:
+            return state
+        content = io.BytesIO()
+        if self.first:
+            torch.save(state, content)
+        sent = [content.getvalue()]
+        with self._exchange():
+            dist.broadcast_object_list(sent)
+        if self.first:
+            return state
+        return torch.load(io.BytesIO(sent[0]), map_location="cpu", weights_only=True)
+
+    def require_equal(self, tensors: Sequence[Tensor], step: int) -> None:
+        """Check that all processes have the same tensors after `step`.
+
+        Raises:
+            UserError: they differ, as on processors whose results differ in the last digits.
+        """
+        if self.size == 1:
+            return
+        digest = hashlib.sha256()
+        for tensor in tensors:
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        found = self.gathered(digest.hexdigest())
+        differing = [self.name(rank) for rank in range(self.size) if found[rank] != found[0]]
+        if differing:
+            raise UserError(
+                f"after step {step} the weights of {', '.join(differing)} differ from those of "
+                f"{self.name(0)}: their processors compute other last digits; train on "
+                "processors of one kind"
+            )
+
+    def name(self, rank: int) -> str:
+        """'process 1 of 4 (<host>, id 123)', counted from 0, as torchrun does."""
+        host, pid = self._peers[rank]
+        return f"process {rank} of {self.size} ({host}, id {pid})"
+
+    def introduce(self) -> None:
+        """Tell the others where this process runs."""
+        self._peers = self.gathered((socket.gethostname(), os.getpid()))
+
+    @contextmanager
+    def _exchange(self) -> Iterator[None]:
+        """Name the process that has ended if an exchange fails."""
+        try:
+            yield
+        except RuntimeError:
+            lost = self._lost()
+            if not lost:
+                raise
+            names = " and ".join(map(self.name, lost))
+            # Of those that still run, the first one on each host reports it.
+            hosts = [host for host, _ in self._peers]
+            here = {rank for rank, host in enumerate(hosts) if host == hosts[self.rank]}
+            raise ProcessLost(
+                f"{names} ended, so the others stop; the same command continues from the last "
+                "checkpoint",
+                told=self.rank == min(here - set(lost)),
+            ) from None
+
+    def _lost(self) -> list[int]:
+        """The processes that no longer run: all that run notice the failure and report."""
+        assert self._store is not None
+        self._store.set(f"runs/{self.rank}", "")
+        lost, until = list(range(self.size)), time.monotonic() + SILENCE
+        while lost and time.monotonic() < until:
+            lost = [rank for rank in lost if not self._store.check([f"runs/{rank}"])]
+            time.sleep(0.05)
+        return lost
+
+
+ONE = Processes()
+
+
+def require_size(size: int, accumulate: int) -> None:
+    """Check that `size` processes can share `accumulate` micro-batches.
+
+    Raises:
+        UserError: they cannot; the message has the numbers of processes that can.
+    """
+    possible = sizes(accumulate)
+    if size not in possible:
+        raise UserError(
+            f"{size} processes cannot share the {accumulate} micro-batches of a step "
+            f"(`train.accumulate`): use {' or '.join(map(str, possible))}, or set "
+            f"`train.accumulate` to a multiple of {size}"
+        )
+
+
+@contextmanager
+def joined() -> Iterator[Processes]:
+    """The processes that torchrun has started, as soon as all have met; otherwise this one alone.
+
+    An error of the user is the same in all processes: only the first one reports it. The others
+    exit with its code.
+
+    Raises:
+        UserError: the launcher has not said where the processes meet, or they do not meet there.
+    """
+    if "RANK" not in os.environ and "WORLD_SIZE" not in os.environ:
+        yield ONE
+        return
+    rank, size, where = _launcher()
+    try:
+        store, _, _ = next(rendezvous("env://", rank, size, timeout=PATIENCE))
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=size)
+    except RuntimeError as error:  # torch has several kinds
+        raise UserError(
+            f"process {rank} of {size} has not met the others at {where} within "
+            f"{PATIENCE.seconds} seconds: {str(error).splitlines()[0]}"
+        ) from None
+    processes = Processes(rank, size, PrefixStore("training", store))
+    try:
+        processes.introduce()
+        yield processes
+    except UserError as error:
+        if error.told if isinstance(error, ProcessLost) else processes.first:
+            raise
+        sys.exit(error.exit_code)
+    finally:
+        dist.destroy_process_group()
+
+
+def _launcher() -> tuple[int, int, str]:
+    """Rank, number of processes and meeting point that the launcher has set."""
+    names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    missing = [name for name in names if not os.environ.get(name)]
+    if missing:
+        raise UserError(
+            f"the launcher has set no {', '.join(missing)}, so the processes cannot meet: start "
+            "them with PROCESSES or torchrun (see docs/processes.md)"
+        )
+    rank, size, address, port = (os.environ[name] for name in names)
+    if not (rank.isdecimal() and size.isdecimal() and port.isdecimal() and int(rank) < int(size)):
+        raise UserError(
+            f"the launcher has set RANK={rank}, WORLD_SIZE={size}, MASTER_PORT={port}: expected "
+            "numbers, with RANK below WORLD_SIZE"
+        )
+    return int(rank), int(size), f"{address}:{port}"
