@@ -1,5 +1,6 @@
 """Starts the processes of a training on this machine, by torch's launcher, which is torchrun's."""
 
+import logging
 import os
 import sys
 import uuid
@@ -37,6 +38,7 @@ def launch(count: int, threads: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    logging.disable(logging.ERROR)  # the processes report errors themselves
     os.environ["OMP_NUM_THREADS"] = str(threads)  # else the launcher sets 1, with a warning
     config = LaunchConfig(
         min_nodes=1,

@@ -10,6 +10,7 @@ as many bytes, but its order depends on the number of processes.
 import hashlib
 import io
 import os
+import signal
 import socket
 import sys
 import time
@@ -18,24 +19,21 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import psutil
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, print_error
 
 PATIENCE = timedelta(seconds=60)  # until all processes have met
-SILENCE = 2.0  # seconds in which the other processes report that they still run
+SILENCE = 5.0  # seconds in which a process on another host reports that it still runs
 
 
-class ProcessLost(UserError):
-    """Another process of the training has ended. told: whether this process reports it."""
-
-    def __init__(self, message: str, told: bool):
-        super().__init__(message)
-        self.told = told
+class ProcessLost(Exception):
+    """Another process of the training has ended, which has been reported."""
 
 
 def tree(first: int, count: int, leaf: Callable[[int], list[Tensor] | None]) -> Any:
@@ -186,32 +184,43 @@ class Processes:
 
     @contextmanager
     def _exchange(self) -> Iterator[None]:
-        """Name the process that has ended if an exchange fails."""
+        """If an exchange fails, report the process that has ended.
+
+        Raises:
+            ProcessLost: one has ended.
+        """
         try:
             yield
         except RuntimeError:
             lost = self._lost()
             if not lost:
                 raise
-            names = " and ".join(map(self.name, lost))
-            # Of those that still run, the first one on each host reports it.
+            # Of those that still run, the first one on each host reports it. At once: the launcher
+            # soon stops them.
             hosts = [host for host, _ in self._peers]
             here = {rank for rank, host in enumerate(hosts) if host == hosts[self.rank]}
-            raise ProcessLost(
-                f"{names} ended, so the others stop; the same command continues from the last "
-                "checkpoint",
-                told=self.rank == min(here - set(lost)),
-            ) from None
+            if self.rank == min(here - set(lost)):
+                print_error(
+                    f"{' and '.join(map(self.name, lost))} ended, so the others stop; the same "
+                    "command continues from the last checkpoint"
+                )
+            raise ProcessLost from None
 
     def _lost(self) -> list[int]:
-        """The processes that no longer run: all that run notice the failure and report."""
+        """The processes that no longer run. All that run notice the failure, and say so."""
         assert self._store is not None
         self._store.set(f"runs/{self.rank}", "")
-        lost, until = list(range(self.size)), time.monotonic() + SILENCE
-        while lost and time.monotonic() < until:
-            lost = [rank for rank in lost if not self._store.check([f"runs/{rank}"])]
+        silent, until = list(range(self.size)), time.monotonic() + SILENCE
+        while silent:
+            silent = [rank for rank in silent if not self._store.check([f"runs/{rank}"])]
+            here = [rank for rank in silent if self._peers[rank][0] == socket.gethostname()]
+            ended = [rank for rank in here if not _runs(self._peers[rank][1])]
+            if ended and len(here) == len(silent):
+                return ended
+            if time.monotonic() > until:
+                return [rank for rank in silent if rank in ended or rank not in here] or silent
             time.sleep(0.05)
-        return lost
+        return []
 
 
 ONE = Processes()
@@ -237,7 +246,7 @@ def joined() -> Iterator[Processes]:
     """The processes that torchrun has started, as soon as all have met; otherwise this one alone.
 
     An error of the user is the same in all processes: only the first one reports it. The others
-    exit with its code.
+    exit with its code, and so do all if a process has ended.
 
     Raises:
         UserError: the launcher has not said where the processes meet, or they do not meet there.
@@ -259,9 +268,12 @@ def joined() -> Iterator[Processes]:
         processes.introduce()
         yield processes
     except UserError as error:
-        if error.told if isinstance(error, ProcessLost) else processes.first:
+        if processes.first:
             raise
         sys.exit(error.exit_code)
+    except ProcessLost:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher's: this process ends already
+        sys.exit(1)
     finally:
         dist.destroy_process_group()
 
@@ -282,3 +294,11 @@ def _launcher() -> tuple[int, int, str]:
             "numbers, with RANK below WORLD_SIZE"
         )
     return int(rank), int(size), f"{address}:{port}"
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process of this machine runs."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

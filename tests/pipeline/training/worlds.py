@@ -2,7 +2,8 @@
 
     torchrun --nproc-per-node 2 -m tests.pipeline.training.worlds 4 result.json
 
-with 4 micro-batches a step, in a folder with params.yaml and prepared data; test_processes.py compares numbers of processes.
+with 4 micro-batches a step, in a folder with params.yaml and prepared data; test_processes.py
+compares numbers of processes.
 """
 
 import hashlib

@@ -1,0 +1,183 @@
+"""Any number of processes trains the same model, to the bit; errors of launchers are clear."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from pipeline.errors import UserError
+from pipeline.params import load
+from pipeline.paths import sha256
+from pipeline.running import launch
+from pipeline.stages.prepare import prepare
+from pipeline.stages.train import train
+from pipeline.training import processes
+from pipeline.training.processes import ONE, Processes, joined, require_size, sizes, tree
+from tests.conftest import MODELS, ROOT
+from tests.pipeline.training.worlds import checksums
+
+WEIGHTS = Path("models/gpt/seed-0/model.safetensors")
+NOWHERE = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PROCESSES")
+
+
+@pytest.fixture(autouse=True)
+def no_launcher(monkeypatch):
+    for name in LAUNCHER:
+        monkeypatch.delenv(name, raising=False)
+
+
+def leaves(count: int) -> list[torch.Tensor]:
+    """Numbers whose sum depends on the order."""
+    return list(torch.randn(count, 1000, generator=torch.Generator().manual_seed(0)))
+
+
+def summed(parts: list[torch.Tensor | None]) -> torch.Tensor | None:
+    total = tree(0, len(parts), lambda i: None if parts[i] is None else [parts[i].clone()])
+    return total and total[0]
+
+
+def test_the_tree_adds_halves_and_an_odd_number_from_left_to_right():
+    a, b, c, d, e, f = leaves(6)
+    assert summed([a, b, c, d]).equal((a + b) + (c + d))
+    assert not summed([a, b, c, d]).equal(((a + b) + c) + d)
+    assert summed([a, b, c, d, e, f]).equal(((a + b) + c) + ((d + e) + f))
+    assert summed([a, None, None, d]).equal(a + d)
+    assert summed([None, None]) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 7, 8, 12, 16, 20, 24])
+def test_each_process_has_a_subtree(count):
+    parts = leaves(count)
+    for size in sizes(count):
+        local = []
+        for rank in range(size):
+            first, own = Processes(rank, size).own(count)
+            local.append(tree(first, own, lambda i: [parts[i].clone()])[0])
+        assert summed(local).equal(summed(parts)), size
+
+
+def test_sizes_are_those_that_fit_the_tree():
+    assert sizes(1) == [1]
+    assert sizes(8) == [1, 2, 4, 8]
+    assert sizes(12) == [1, 2, 4, 12]
+    message = r"3 processes cannot share the 8 .* use 1 or 2 or 4 or 8, .* a multiple of 3"
+    with pytest.raises(UserError, match=message):
+        require_size(3, 8)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"RANK": "0"}, "has set no WORLD_SIZE, MASTER_ADDR, MASTER_PORT, so"),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, "has set no MASTER_ADDR, MASTER_PORT, so"),
+        (NOWHERE | {"RANK": "2"}, "RANK=2, WORLD_SIZE=2, .* with RANK below WORLD_SIZE"),
+        (NOWHERE | {"RANK": "x"}, "RANK=x, WORLD_SIZE=2, .* expected numbers"),
+        (NOWHERE | {"RANK": "1"}, "process 1 of 2 has not met the others at 127.0.0.1:1 within 1 "),
+        (NOWHERE | {"RANK": "0", "MASTER_PORT": "0"}, "process 0 of 2 has not met the others"),
+    ],
+)
+def test_a_launcher_that_does_not_bring_the_processes_together(monkeypatch, variables, message):
+    monkeypatch.setattr(processes, "PATIENCE", timedelta(seconds=1))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=message), joined():
+        pass
+
+
+@pytest.mark.parametrize("value", ["0", "-2", "two", "1.5"])
+def test_processes_is_a_number(monkeypatch, value):
+    monkeypatch.setenv("PROCESSES", value)
+    with pytest.raises(UserError, match=f"PROCESSES={value}: expected a number of processes"):
+        launch.wanted()
+
+
+@pytest.fixture
+def prepared(small, project) -> Path:
+    """A project with params.yaml and the data of all models."""
+    for name in MODELS:
+        prepare(small, name)
+    content = small.content()
+    content["gpt"]["train"]["accumulate"] = 4
+    with open("params.yaml", "w") as file:
+        YAML().dump(content, file)
+    return project
+
+
+def torchrun(folder: Path, *arguments: str) -> subprocess.Popen:
+    """An agent of torchrun, in `folder`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_one_two_and_four_processes_train_the_same(prepared):
+    """Every task, with Muon and AdamW, dropout, clipping, and small or empty micro-batches."""
+    module = ("-m", "tests.pipeline.training.worlds", "4")
+    runs = [
+        torchrun(prepared, "--standalone", "--nproc-per-node", str(n), *module, f"{n}.json")
+        for n in (2, 4)
+    ]
+    one = checksums(load(), 4, ONE)
+    for run in runs:
+        output, _ = run.communicate()
+        assert run.returncode == 0, output
+    two, four = (json.loads((prepared / f"{n}.json").read_text()) for n in (2, 4))
+    assert len(set(one.values())) == 2 * len(MODELS)
+    assert one == two
+    assert one == four
+
+
+def agents(*folders: Path) -> list[str]:
+    """What an agent of torchrun in each folder prints."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    meeting = ("--master-addr", "127.0.0.1", "--master-port", port, "--nnodes", str(len(folders)))
+    train = ("-m", "pipeline", "train", "--model", "gpt")
+    run = [
+        torchrun(folder, *meeting, "--node-rank", str(rank), *train)
+        for rank, folder in enumerate(folders)
+    ]
+    return [agent.communicate()[0] for agent in run]
+
+
+def test_two_agents_in_two_folders(prepared, tmp_path_factory):
+    """As on two hosts: the same weights as of one process, written by the first alone. Agents with
+    other files are refused before anything is written."""
+    train(load(), "gpt", 0)
+    alone = sha256(prepared / WEIGHTS)
+    for made in ("models", ".checkpoints", ".records"):
+        shutil.rmtree(prepared / made)
+    other = shutil.copytree(prepared, tmp_path_factory.mktemp("host") / "other")
+    contents = sorted(path.name for path in prepared.iterdir())
+
+    words = other / "data" / "gpt" / "tokenizer.json"
+    text = words.read_text()
+    words.write_text(text + "\n")
+    parameters = (other / "params.yaml").read_text()
+    (other / "params.yaml").write_text(parameters.replace("threads: 1", "threads: 2"))
+    printed, silent = agents(prepared, other)
+    assert "different parameters and files in data/gpt" in printed
+    assert str(other) in printed and str(prepared) in printed
+    assert "error: process" not in silent
+    for folder in (prepared, other):
+        assert sorted(path.name for path in folder.iterdir()) == contents
+
+    words.write_text(text)
+    (other / "params.yaml").write_text(parameters)
+    agents(prepared, other)
+    assert sha256(prepared / WEIGHTS) == alone
+    assert sorted(path.name for path in other.iterdir()) == contents
