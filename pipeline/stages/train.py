@@ -18,7 +18,8 @@ from pipeline.tasks.assembly import Assembly, Trained, assemble
 from pipeline.tracking import Tracker, TrainedModel, mark_killed
 from pipeline.training import device as devices
 from pipeline.training.loop import NoCheckpoint
-from pipeline.training.processes import Processes, joined, require_size
+from pipeline.training.processes import joined
+from pipeline.training.sizes import require_size
 from pipeline.wording import counted, duration
 
 
@@ -44,13 +45,13 @@ def train(params: Params, name: str, seed: int, ahead: bool = False) -> None:
         require_agreement(processes, params, name, seed)
         require_size(processes.size, accumulate)
         meta = provenance.check_data(name, params.section(name))
-        training = assemble(params, name, seed, data_dir(name))
+        training = assemble(params, name, seed, data_dir(name), processes)
         processes.use(training.device)
         if processes.first:
-            _train(params, name, seed, ahead, meta, training, processes)
+            _train(params, name, seed, ahead, meta, training)
         else:
             with unbroken():
-                training.train(NoCheckpoint(), Follower(), processes=processes)
+                training.train(NoCheckpoint(), Follower())
 
 
 def _train(
@@ -60,7 +61,6 @@ def _train(
     ahead: bool,
     meta: dict[str, Any],
     training: Assembly,
-    processes: Processes,
 ) -> None:
     """Train, as the process that writes. meta: of the data."""
     data = data_dir(name)
@@ -75,7 +75,7 @@ def _train(
                 print(training.task.legend, flush=True)
             watch = Watch(title, training.task, tracker.curves, after(params, name, seed))
             with unbroken(), watch:
-                trained = training.train(checkpoint, watch, processes=processes)
+                trained = training.train(checkpoint, watch)
             steps, evaluations = trained.history.steps, trained.history.evaluations
             took = duration(sum(trained.clock.seconds.values()))
             print(f"{title}: {counted(len(steps), 'step')} in {took}", flush=True)
@@ -88,8 +88,7 @@ def _train(
                 )
             if not ahead:
                 about = {"task": params.section(name).task, provenance.DATA: learned}
-                model = TrainedModel(params, name, seed)
-                _write(model, trained, key, about, tracker, processes.size)
+                _write(TrainedModel(params, name, seed), trained, key, about, tracker)
 
 
 def _write(
@@ -98,12 +97,10 @@ def _write(
     key: str,
     about: dict[str, Any],
     tracker: Tracker,
-    processes: int,
 ) -> None:
     """Write the folder of the model; log its end in MLflow and its times in the record.
 
     key: of the training, see `checkpoint.identity`. about: further keys of the model's config.
-    processes: how many have trained it.
     """
     clock, task = trained.clock, trained.assembly.task
     shutil.rmtree(model.folder, ignore_errors=True)
@@ -125,7 +122,7 @@ def _write(
             "unit": task.unit,
             "device": device,
             "threads": model.params.threads,
-            "processes": processes,
+            "processes": task.processes.size,
             "identity": key,
             "training_id": tracker.training_id,
             "mlflow_run_id": tracker.run_id,

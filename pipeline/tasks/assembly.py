@@ -42,15 +42,12 @@ class Assembly:
         checkpoint: Checkpoint,
         observer: Observer,
         until: int | None = None,
-        processes: Processes = ONE,
     ) -> "Trained":
         """Train a new model; see `loop.train`."""
         model = self.task.build_model()
         cost = flops_per_step(model, self.task, self.settings)
         model.to(self.device)
-        history, clock = loop.train(
-            model, self.task, self.settings, checkpoint, observer, until, processes
-        )
+        history, clock = loop.train(model, self.task, self.settings, checkpoint, observer, until)
         return Trained(self, model, cost, history, clock)
 
 
@@ -106,8 +103,12 @@ class Trained:
         }
 
 
-def assemble(params: Params, name: str, seed: int, data: Path) -> Assembly:
+def assemble(
+    params: Params, name: str, seed: int, data: Path, processes: Processes = ONE
+) -> Assembly:
     """The training of the model `name` with `seed`, on the prepared data in the folder `data`.
+
+    processes: which share it.
 
     Raises:
         UserError: there is no such model, no GPU, or no compiler, where the parameters need one.
@@ -116,4 +117,6 @@ def assemble(params: Params, name: str, seed: int, data: Path) -> Assembly:
     device = devices.prepare(params.device, params.threads, params.numerics)
     if section.train.compile:
         require_compiler(name, device)
-    return Assembly(device, task_class(section.task)(section, seed, data, device), section.train)
+    task = task_class(section.task)(section, seed, data, device)
+    task.processes = processes
+    return Assembly(device, task, section.train)

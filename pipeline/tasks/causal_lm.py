@@ -128,16 +128,21 @@ class CausalLM(Task[CausalLMSection]):
         windows = consecutive_windows(text, self.tokens.length + 1, self.tokens.length)
         torch.manual_seed(self.generator("evaluation dropout").initial_seed())
         model.train(measure.dropout)
-        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
-        for part in windows.split(EVALUATION_BATCH):
-            logits = model(part[:, :-1]).float().flatten(0, 1)  # (B * T, V)
-            labels = part[:, 1:].flatten()  # (B * T,)
-            sums[0] += F.cross_entropy(logits, labels, reduction="sum")
+        parts = windows.split(EVALUATION_BATCH)
+
+        def sums(index: int) -> Tensor:  # (2,)
+            logits = model(parts[index][:, :-1]).float().flatten(0, 1)  # (B * T, V)
+            labels = parts[index][:, 1:].flatten()  # (B * T,)
+            found = torch.zeros(2, dtype=torch.float64, device=self.device)
+            found[0] = F.cross_entropy(logits, labels, reduction="sum")
             if accuracy:
-                sums[1] += (logits.argmax(-1) == labels).sum()
+                found[1] = (logits.argmax(-1) == labels).sum()
+            return found
+
+        total = self.sharing(measure.dropout).total(len(parts), sums)
         model.eval()
         count = len(windows) * self.tokens.length
-        loss, hits = (sums / count).tolist()
+        loss, hits = (total / count).tolist()
         return loss, hits, count
 
     def line(self, step: int, rows: list[dict[str, float]]) -> str:

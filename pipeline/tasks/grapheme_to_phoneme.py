@@ -162,12 +162,15 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
         """Mean loss in nats over the sounds and ends of the validation split."""
         letters, sounds = self.dictionary.sizes
         rows = self.dictionary.split("validation")
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
         chosen = rows[(letters * self.meta["length"] + sounds)[rows].argsort()]
-        for part in chosen.split(EVALUATION_BATCH):
-            batch = self._examples(part)
-            total += self._loss(model, batch, None).double() * self.weight(batch)
-        return (total / sounds[rows].sum()).item()
+        parts = chosen.split(EVALUATION_BATCH)
+
+        def summed(index: int) -> Tensor:
+            batch = self._examples(parts[index])
+            return self._loss(model, batch, None).double() * self.weight(batch)
+
+        total = self.processes.total(len(parts), summed)
+        return total.item() / int(sounds[rows].sum())
 
     def answers(self, model: Any, words: Tensor, width: int) -> list[Sounds]:
         """The model's likeliest pronunciation of each word, by beam search.

@@ -170,7 +170,11 @@ class ImageClassification(Task[ImageClassificationSection]):
     def logits(self, model: Any, split: str) -> Tensor:
         """Logits of a whole split, in file order: (N, classes)."""
         parts = self.images[f"{split}_images"].split(256)
-        return torch.cat([model(self.normalize(part)).float() for part in parts])
+
+        def logits(index: int) -> Tensor:
+            return model(self.normalize(parts[index])).float()
+
+        return torch.cat(self.processes.each(len(parts), logits)).to(self.device)
 
     def _metrics(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
         """Loss and accuracy as means over images, and as the reference's mean over batches."""

@@ -1,5 +1,6 @@
 """Masked language modelling (Devlin et al. 2019, "BERT", section 3.1)."""
 
+import math
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -147,17 +148,23 @@ class MaskedLM(Task[MaskedLMSection]):
     def _metrics(self, model: Any, batch: Batch, ranks: bool = True) -> dict[str, float]:
         """Loss in nats over the masked tokens; with `ranks`, which take half as long again, also
         top-1 and top-5 accuracy."""
-        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
-        for start in range(0, len(batch["inputs"]), EVALUATION_BATCH):
-            part = {k: v[start : start + EVALUATION_BATCH] for k, v in batch.items()}
+
+        def sums(index: int) -> Tensor:  # (3,)
+            first = index * EVALUATION_BATCH
+            part = {k: v[first : first + EVALUATION_BATCH] for k, v in batch.items()}
             inputs = self.model_inputs(part)
             logits = model(**inputs).float()  # (N, V)
             labels = part["labels"].flatten()[inputs["head_inputs"]["indices"]]  # (N,)
-            sums[0] += F.cross_entropy(logits, labels, reduction="sum")
+            found = torch.zeros(3, dtype=torch.float64, device=self.device)
+            found[0] = F.cross_entropy(logits, labels, reduction="sum")
             if ranks:
                 hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]  # (N, 5)
-                sums[1:] += torch.stack((hits[:, 0].sum(), hits.sum()))
-        loss, top1, top5 = (sums / self.weight(batch)).tolist()
+                found[1:] = torch.stack((hits[:, 0].sum(), hits.sum()))
+            return found
+
+        parts = math.ceil(len(batch["inputs"]) / EVALUATION_BATCH)
+        total = self.sharing(model.training).total(parts, sums)
+        loss, top1, top5 = (total / self.weight(batch)).tolist()
         return {"loss": loss} | ({"top1": top1, "top5": top5} if ranks else {})
 
     def line(self, step: int, rows: list[dict[str, float]]) -> str:

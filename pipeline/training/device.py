@@ -33,7 +33,11 @@ def prepare(wanted: str, threads: int, numerics: Numerics) -> torch.device:
         said = "params.yaml: device: cuda, but torch sees no CUDA GPU; use auto or cpu"
         build = "" if torch.version.cuda else ", or `rm -r .venv && TORCH_BUILD=cuda ./run`"
         raise UserError(said + build)
-    return torch.device("cpu" if wanted == "cpu" or not available else "cuda")
+    if wanted == "cpu" or not available:
+        return torch.device("cpu")
+    # Each process of a launcher has a GPU of its own, if there are enough.
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    return torch.device("cuda")
 
 
 def name(device: torch.device) -> str:

@@ -11,7 +11,7 @@ from pipeline.training.clock import Clock
 from pipeline.training.history import History
 from pipeline.training.observer import Observer
 from pipeline.training.plan import Plan
-from pipeline.training.processes import ONE, Processes, tree
+from pipeline.training.processes import tree
 from pipeline.training.randomness import derive
 from pipeline.training.schedules import factor
 from pipeline.training.task import Task
@@ -45,18 +45,17 @@ def train(
     checkpoint: Checkpoint,
     observer: Observer,
     until: int | None = None,
-    processes: Processes = ONE,
 ) -> tuple[History, Clock]:
     """Train `model` in place, from its checkpoint if there is one.
 
-    checkpoint: counts in the first process alone. until: stop after this step; None trains to the
-        end. processes: which train together; the first one alone has evaluations.
+    checkpoint: of the first process alone, if there are several (`task.processes`).
+    until: stop after this step; None trains to the end.
     Returns one row for each step and evaluation, and the time that they took.
 
     Raises:
         UserError: the training has diverged; the last checkpoint is kept.
     """
-    plan = Plan.of(settings, task)
+    plan, processes = Plan.of(settings, task), task.processes
     optimizers = optim.build(model, settings)
     state = processes.shared(checkpoint.load() if processes.first else None)
     if state:
@@ -83,13 +82,13 @@ def train(
                 settings.decay_fraction,
             )
             optim.set_lr(optimizers, lr_factor)
-            metrics = _step(model, task, optimizers, settings, processes, step)
+            metrics = _step(model, task, optimizers, settings, step)
             seen = task.examples_seen(step) * task.units_per_example
             history.append({"step": step, task.unit: seen, "lr": settings.lr * lr_factor}, metrics)
             log, evaluate, save = plan.due(step)
             if log or evaluate or save:
                 history.flush()
-        if evaluate and processes.first:
+        if evaluate:
             with clock.measure("evaluate"):
                 model.eval()
                 closing = history.closing(task.step_metrics, task.closing_steps)
@@ -102,7 +101,7 @@ def train(
             if log:
                 observer.steps(step, history.steps[logged:], clock)  # one row per step
                 logged = step
-            if evaluate and processes.first:
+            if evaluate:
                 observer.evaluated(validation, history)
             stop = processes.any_of(observer.stopping())
             if save or stop:
@@ -122,13 +121,12 @@ def _step(
     task: Task[Any],
     optimizers: list[torch.optim.Optimizer],
     settings: StepTraining | EpochTraining,
-    processes: Processes,
     step: int,
 ) -> dict[str, Tensor]:
     """Forward, backward, update; returns metrics on the device."""
     parts = list(task.micro_batches(step - 1, settings.accumulate))
     weights = [task.weight(part) for part in parts]
-    parameters = list(model.parameters())
+    parameters, processes = list(model.parameters()), task.processes
 
     def micro_batch(index: int) -> list[Tensor] | None:
         """Gradients and metrics of a micro-batch, times its share of the step."""

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import reduce
 from typing import Any
 
 import psutil
@@ -27,6 +28,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from pipeline.errors import UserError, print_error
+from pipeline.training.sizes import require_size
 
 PATIENCE = timedelta(seconds=60)  # until all processes have met
 SILENCE = 5.0  # seconds in which a process on another host reports that it still runs
@@ -55,13 +57,6 @@ def tree(first: int, count: int, leaf: Callable[[int], list[Tensor] | None]) -> 
         elif part is not None:
             torch._foreach_add_(total, part)
     return total
-
-
-def sizes(accumulate: int) -> list[int]:
-    """The numbers of processes at which each one gets a subtree of the tree over `accumulate`
-    micro-batches: the powers of two that divide it, and `accumulate` itself."""
-    powers = [2**k for k in range(accumulate.bit_length()) if accumulate % 2**k == 0]
-    return sorted({*powers, accumulate})
 
 
 class Processes:
@@ -106,21 +101,34 @@ class Processes:
         """
         if self.size == 1:
             return parts
-        flat = torch.cat([part.flatten() for part in parts])
-        padded = torch.nn.functional.pad(flat, (0, -len(flat) % self.size))
+        count = sum(part.numel() for part in parts)
+        padding = parts[0].new_zeros(-count % self.size)
+        flat = torch.cat([*(part.flatten() for part in parts), padding])
         if self._devices is None:
-            padded = padded.cpu()
+            flat = flat.cpu()
         with self._exchange():
-            received = torch.empty_like(padded)  # slice `rank` of each process
-            dist.all_to_all_single(received, padded, group=self._devices)
+            received = torch.empty_like(flat)  # slice `rank` of each process
+            dist.all_to_all_single(received, flat, group=self._devices)
             slices = received.chunk(self.size)
             (own,) = tree(0, self.size, lambda index: [slices[index]])
-            dist.all_gather_single(padded, own, group=self._devices)
+            dist.all_gather_single(flat, own, group=self._devices)
         # Into tensors of their own, as with one process: an optimizer sees the same layout.
-        pieces = padded[: len(flat)].split([part.numel() for part in parts])
+        pieces = flat[:count].split([part.numel() for part in parts])
         for part, piece in zip(parts, pieces, strict=True):
             part.copy_(piece.view_as(part))
         return parts
+
+    def each(self, count: int, compute: Callable[[int], Tensor]) -> list[Tensor]:
+        """`compute(0)` to `compute(count - 1)`, each computed by one of the processes."""
+        own = [compute(index) for index in range(self.rank, count, self.size)]
+        if self.size == 1:
+            return own
+        every = self.gathered([value.cpu() for value in own])
+        return [every[index % self.size][index // self.size] for index in range(count)]
+
+    def total(self, count: int, compute: Callable[[int], Tensor]) -> Tensor:
+        """The sum of these values from left to right, which `each` of the processes gets."""
+        return reduce(torch.add, self.each(count, compute))
 
     def any_of(self, flag: bool) -> bool:
         """Whether `flag` is true in any process."""
@@ -224,21 +232,6 @@ class Processes:
 
 
 ONE = Processes()
-
-
-def require_size(size: int, accumulate: int) -> None:
-    """Check that `size` processes can share `accumulate` micro-batches.
-
-    Raises:
-        UserError: they cannot; the message has the numbers of processes that can.
-    """
-    possible = sizes(accumulate)
-    if size not in possible:
-        raise UserError(
-            f"{size} processes cannot share the {accumulate} micro-batches of a step "
-            f"(`train.accumulate`): use {' or '.join(map(str, possible))}, or set "
-            f"`train.accumulate` to a multiple of {size}"
-        )
 
 
 @contextmanager

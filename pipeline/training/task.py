@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.parameters.base import ModelSection
+from pipeline.training.processes import ONE, Processes
 from pipeline.training.randomness import generator
 from transformer import Transformer, flops_per_step
 
@@ -45,6 +46,7 @@ class Task(ABC, Generic[S]):
     measures: how each metric with a possible target is measured, by its name.
     watched: the metric of `validate` that determines the best evaluation.
     legend: explains the lines of the log; may be empty.
+    processes: which share the training, and the work of evaluations in it.
 
     section: of params.yaml. seed: of the training. data: folder of the prepared data.
     """
@@ -60,6 +62,7 @@ class Task(ABC, Generic[S]):
     measures: ClassVar[dict[str, Measure]]
     watched: str = "loss"
     legend: str = ""
+    processes: Processes = ONE
 
     def __init__(self, section: S, seed: int, data: Path, device: torch.device):
         self.section = section
@@ -87,6 +90,13 @@ class Task(ABC, Generic[S]):
     def generator(self, stream: str, *counters: int) -> torch.Generator:
         """The random generator of a named stream at the given counters."""
         return generator(self.seed, stream, *counters)
+
+    def sharing(self, dropout: bool) -> Processes:
+        """The processes that share an evaluation. With dropout they do not, because its random
+        numbers follow one another: each of them computes the whole."""
+        shape = self.section.architecture
+        rates = (shape.dropout, shape.embedding_dropout, shape.mlp_dropout)
+        return ONE if dropout and any(rates) else self.processes
 
     @abstractmethod
     def build_model(self) -> Transformer:

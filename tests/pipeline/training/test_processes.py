@@ -20,7 +20,8 @@ from pipeline.running import launch
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
 from pipeline.training import processes
-from pipeline.training.processes import ONE, Processes, joined, require_size, sizes, tree
+from pipeline.training.processes import ONE, Processes, joined, tree
+from pipeline.training.sizes import require_size, sizes
 from tests.conftest import MODELS, ROOT
 from tests.pipeline.training.worlds import checksums
 

@@ -54,12 +54,12 @@ def checksums(params: Params, accumulate: int, processes: Processes) -> dict[str
     """SHA-256 of the weights, rows of all steps and evaluations of each training."""
     found = {}
     for recipe, name, changed in trainings(params, accumulate):
-        training = assemble(changed, name, 0, data_dir(name))
-        trained = training.train(NoCheckpoint(), Observer(), processes=processes)
+        training = assemble(changed, name, 0, data_dir(name), processes)
+        trained = training.train(NoCheckpoint(), Observer())
         digest = hashlib.sha256()
         for parameter in trained.model.parameters():
             digest.update(parameter.detach().numpy().tobytes())
-        rows = trained.history.steps + (trained.history.evaluations if processes.first else [])
+        rows = trained.history.steps + trained.history.evaluations
         digest.update(json.dumps(rows).encode())
         found[f"{recipe} {name}"] = digest.hexdigest()
     return found
