@@ -25,7 +25,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 import transformer
 from pipeline.running import records
-from pipeline.training.processes import Processes, joined, tree
+from pipeline.training.processes import Processes, joined
+from pipeline.training.tree import tree
 from transformer import Architecture, Transformer, parameter_count
 
 VOCABULARY, LENGTH, BATCH = 8192, 64, 8  # sequences in a micro-batch

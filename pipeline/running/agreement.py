@@ -7,15 +7,18 @@ import hashlib
 import json
 import os
 import socket
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline import deciding
 from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.paths import data_dir
 from pipeline.training.processes import Processes
+
+Result = TypeVar("Result")
 
 
 def require_agreement(processes: Processes, params: Params, name: str, seed: int) -> None:
@@ -35,6 +38,25 @@ def require_agreement(processes: Processes, params: Params, name: str, seed: int
                 f"process {rank} ({place}) and process 0 ({where}) have different "
                 f"{' and '.join(differing)}: all processes of a training need the same"
             )
+
+
+def in_all(processes: Processes, call: Callable[[], Result]) -> Result:
+    """The result of `call`, when it has succeeded in all processes.
+
+    Raises:
+        UserError: in all of them, that of the first one that failed.
+    """
+    if processes.size == 1:
+        return call()
+    problem = ""
+    try:
+        result = call()
+    except UserError as error:
+        problem = str(error)
+    for rank, (place, reason) in enumerate(processes.gathered((_place(), problem))):
+        if reason:
+            raise UserError(f"process {rank} ({place}): {reason}" if rank else reason)
+    return result
 
 
 def _place() -> str:

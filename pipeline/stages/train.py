@@ -9,7 +9,7 @@ from pipeline.params import Params
 from pipeline.paths import WEIGHTS, data_dir
 from pipeline.running import checkpoint as checkpoints
 from pipeline.running import launch, records
-from pipeline.running.agreement import require_agreement
+from pipeline.running.agreement import in_all, require_agreement
 from pipeline.running.checkpoint import Checkpoint, identity
 from pipeline.running.lifetime import unbroken
 from pipeline.running.outlook import after
@@ -19,7 +19,7 @@ from pipeline.tracking import Tracker, TrainedModel, mark_killed
 from pipeline.training import device as devices
 from pipeline.training.loop import NoCheckpoint
 from pipeline.training.processes import joined
-from pipeline.training.sizes import require_size
+from pipeline.training.tree import require_size
 from pipeline.wording import counted, duration
 
 
@@ -44,8 +44,9 @@ def train(params: Params, name: str, seed: int, ahead: bool = False) -> None:
     with joined() as processes:
         require_agreement(processes, params, name, seed)
         require_size(processes.size, accumulate)
-        meta = provenance.check_data(name, params.section(name))
-        training = assemble(params, name, seed, data_dir(name), processes)
+        meta = in_all(processes, lambda: provenance.check_data(name, params.section(name)))
+        data = data_dir(name)
+        training = in_all(processes, lambda: assemble(params, name, seed, data, processes))
         processes.use(training.device)
         if processes.first:
             _train(params, name, seed, ahead, meta, training)

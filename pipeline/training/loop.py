@@ -11,10 +11,10 @@ from pipeline.training.clock import Clock
 from pipeline.training.history import History
 from pipeline.training.observer import Observer
 from pipeline.training.plan import Plan
-from pipeline.training.processes import tree
 from pipeline.training.randomness import derive
 from pipeline.training.schedules import factor
 from pipeline.training.task import Task
+from pipeline.training.tree import Leaf, tree
 from transformer import Transformer
 
 
@@ -128,7 +128,7 @@ def _step(
     weights = [task.weight(part) for part in parts]
     parameters, processes = list(model.parameters()), task.processes
 
-    def micro_batch(index: int) -> list[Tensor] | None:
+    def micro_batch(index: int) -> Leaf:
         """Gradients and metrics of a micro-batch, times its share of the step."""
         # A small last batch has fewer parts; a part may have no masked tokens.
         if index >= len(parts) or weights[index] == 0:

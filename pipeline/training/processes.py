@@ -1,10 +1,10 @@
 """One training on many processes: the same bits, however many there are.
 
 A step's batch is a fixed number of micro-batches (`accumulate`), and each has its own random
-streams. Their gradients are summed in one fixed tree, whose shape depends on their number alone.
-Each process computes the leaves of one aligned subtree. Then each sums one slice of the gradient
-over the processes, in the order of the same tree, and all get all slices. A ring all-reduce sends
-as many bytes, but its order depends on the number of processes.
+streams. Their gradients are summed in one fixed tree. Each process computes the leaves of one
+subtree. Then each sums one slice of the gradient over the processes, in the order of the same tree,
+and all get all slices. A ring all-reduce sends as many bytes, but its order depends on the number
+of processes.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from pipeline.errors import UserError, print_error
-from pipeline.training.sizes import require_size
+from pipeline.training.tree import require_size, tree
 
 PATIENCE = timedelta(seconds=60)  # until all processes have met
 SILENCE = 5.0  # seconds in which a process on another host reports that it still runs
@@ -36,27 +36,6 @@ SILENCE = 5.0  # seconds in which a process on another host reports that it stil
 
 class ProcessLost(Exception):
     """Another process of the training has ended, which has been reported."""
-
-
-def tree(first: int, count: int, leaf: Callable[[int], list[Tensor] | None]) -> Any:
-    """The sum of leaves `first` to `first + count - 1`, in the order of the fixed tree.
-
-    A tree over an even number of leaves adds the sums of its halves; over an odd number it adds the
-    leaves from left to right. Memory: a sum for each level.
-
-    leaf: the tensors of a leaf, which are overwritten; None counts as nothing, not as zeros.
-    """
-    if count == 1:
-        return leaf(first)
-    branches, size = (2, count // 2) if count % 2 == 0 else (count, 1)
-    total = None
-    for branch in range(branches):
-        part = tree(first + branch * size, size, leaf)
-        if total is None:
-            total = part
-        elif part is not None:
-            torch._foreach_add_(total, part)
-    return total
 
 
 class Processes:
@@ -110,8 +89,9 @@ class Processes:
             received = torch.empty_like(flat)  # slice `rank` of each process
             dist.all_to_all_single(received, flat, group=self._devices)
             slices = received.chunk(self.size)
-            (own,) = tree(0, self.size, lambda index: [slices[index]])
-            dist.all_gather_single(flat, own, group=self._devices)
+            own = tree(0, self.size, lambda index: [slices[index]])
+            assert own is not None
+            dist.all_gather_single(flat, own[0], group=self._devices)
         # Into tensors of their own, as with one process: an optimizer sees the same layout.
         pieces = flat[:count].split([part.numel() for part in parts])
         for part, piece in zip(parts, pieces, strict=True):

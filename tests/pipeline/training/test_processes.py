@@ -20,8 +20,8 @@ from pipeline.running import launch
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
 from pipeline.training import processes
-from pipeline.training.processes import ONE, Processes, joined, tree
-from pipeline.training.sizes import require_size, sizes
+from pipeline.training.processes import ONE, Processes, joined
+from pipeline.training.tree import require_size, sizes, tree
 from tests.conftest import MODELS, ROOT
 from tests.pipeline.training.worlds import checksums
 
@@ -70,9 +70,11 @@ def test_sizes_are_those_that_fit_the_tree():
     assert sizes(1) == [1]
     assert sizes(8) == [1, 2, 4, 8]
     assert sizes(12) == [1, 2, 4, 12]
-    message = r"3 processes cannot share the 8 .* use 1 or 2 or 4 or 8, .* a multiple of 3"
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=r"^3 processes cannot share the 8 .* use 1 or 2 or 4 or 8, "
+                                        r"or set `train.accumulate` to 3$"):  # fmt: skip
         require_size(3, 8)
+    with pytest.raises(UserError, match=r"use 1 or 2 or 6, .* to a multiple of 4$"):
+        require_size(4, 6)
 
 
 @pytest.mark.parametrize(
