@@ -48,7 +48,7 @@ NOT_RUN = {
     "dvc exp run -S model.positions=rotary": "trains all models, as `-S model.n_layer=6` does",
     "transformer-benchmark completion fish | source": "for fish; test_completion.py has its script",
     "torchrun --nnodes 2 --node-rank 0 --master-addr HOST --master-port 29500 --nproc-per-node 8"
-    "     -m pipeline train --model gpt --ahead":
+    "      -m pipeline train --model gpt --ahead":
         "needs two hosts; tests/pipeline/training/test_processes.py has two agents on one",
     "./run python -m tests.golden": "writes into tests/golden; test_golden.py draws the curves",
     "./run python -m tests.interruption --kills 50": "takes an hour; test_interruption.py has less",
