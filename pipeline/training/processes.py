@@ -48,6 +48,7 @@ class Processes:
         self.rank, self.size = rank, size
         self._store = store
         self._devices: dist.ProcessGroup | None = None  # sends from GPU to GPU
+        self._buffers: list[Tensor] = []  # for gradients: sent, received
         self._peers = [("", 0)] * size  # host and process id
 
     @property
@@ -80,22 +81,25 @@ class Processes:
         """
         if self.size == 1:
             return parts
-        count = sum(part.numel() for part in parts)
-        padding = parts[0].new_zeros(-count % self.size)
-        flat = torch.cat([*(part.flatten() for part in parts), padding])
-        if self._devices is None:
-            flat = flat.cpu()
+        sizes = [part.numel() for part in parts]
+        count = sum(sizes) + -sum(sizes) % self.size  # in slices of equal size
+        if not self._buffers or len(self._buffers[0]) != count:
+            # Kept from step to step: new memory costs as much time as sending it.
+            on = "cpu" if self._devices is None else parts[0].device
+            self._buffers = list(torch.zeros(2, count, device=on))
+        sent, received = self._buffers
+        pieces = sent[: sum(sizes)].split(sizes)
+        views = [piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)]
+        torch._foreach_copy_(views, parts)
         with self._exchange():
-            received = torch.empty_like(flat)  # slice `rank` of each process
-            dist.all_to_all_single(received, flat, group=self._devices)
+            # Slice `rank` of each process.
+            dist.all_to_all_single(received, sent, group=self._devices)
             slices = received.chunk(self.size)
             own = tree(0, self.size, lambda index: [slices[index]])
             assert own is not None
-            dist.all_gather_single(flat, own[0], group=self._devices)
+            dist.all_gather_single(sent, own[0], group=self._devices)
         # Into tensors of their own, as with one process: an optimizer sees the same layout.
-        pieces = flat[:count].split([part.numel() for part in parts])
-        for part, piece in zip(parts, pieces, strict=True):
-            part.copy_(piece.view_as(part))
+        torch._foreach_copy_(parts, views)
         return parts
 
     def each(self, count: int, compute: Callable[[int], Tensor]) -> list[Tensor]:
