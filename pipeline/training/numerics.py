@@ -5,8 +5,8 @@ fast: those that PyTorch chooses for the processor. Another processor gives othe
 portable: the same bits on every x86-64 processor with AVX2, of any vendor. Its parts:
 
 - MKL's products in strict reproducible mode, with AVX2 on every processor ("Obtaining Numerically
-  Reproducible Results" in Intel's guide to oneMKL). Between vendors their bits still differ for
-  some inner dimensions; such products are computed in two parts.
+  Reproducible Results" in Intel's guide to oneMKL). Between vendors the bits of some shapes still
+  differ: small dimensions are filled up with zeros, and some inner ones are divided.
 - Attention as such products, since torch's fused kernel for CPUs has products of its own.
 - Torch's own vector code, and oneDNN's convolutions, with AVX2 on every processor.
 - exp, log and sqrt from others of torch's functions, because MKL computes them.
@@ -38,8 +38,10 @@ PORTABLE = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
 }
-# Inner dimensions up to the first and from the second are summed in the same order on all
-# processors; see tests/pipeline/training/test_numerics.py.
+# A product of matrices is summed in the same order on all processors if it has at least so many
+# rows and columns, and its inner dimension is at most the first number or at least the second.
+# Found by comparing 4,000 products on a processor of Intel with an emulated one of AMD.
+ROWS, COLUMNS = 4, 12
 SHORT, LONG = 192, 384
 
 
@@ -77,7 +79,7 @@ def use(numerics: Numerics) -> None:
             "params.yaml: numerics: portable needs an x86-64 processor with AVX2, and a torch with "
             f"MKL; here torch uses {capability}; take fast"
         )
-    _split_products()
+    _replace_kernels()
 
 
 def _chosen() -> bool:
@@ -85,24 +87,29 @@ def _chosen() -> bool:
 
 
 @cache
-def _split_products() -> None:
-    """Replace torch's kernels of products on the CPU, whoever calls them."""
+def _replace_kernels() -> None:
+    """Replace torch's kernels on the CPU, whoever calls them."""
     from torch.library import Library
 
     # The library is kept, since its end would bring the old kernels back.
-    library = _split_products.library = Library("aten", "IMPL")  # type: ignore[attr-defined]
+    library = _replace_kernels.library = Library("aten", "IMPL")  # type: ignore[attr-defined]
+    kernels: dict[str, Callable[..., Any]] = {
+        **_products("mm", "addmm"),
+        **_products("bmm", "baddbmm"),
+        "mv": _matrix_vector,
+        "dot": lambda a, b: (a * b).sum(),
+        "_scaled_dot_product_flash_attention_for_cpu": _attention,
+        "_scaled_dot_product_flash_attention_for_cpu_backward": _d_attention,
+    }
+    for function in (exp, log, sqrt):
+        name = function.__name__
+        kernels[name] = function
+        kernels[f"{name}.out"] = lambda x, *, out, f=function: out.copy_(f(x))
+        kernels[f"{name}_"] = lambda x, f=function: x.copy_(f(x))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Warning only once for all operators")
-        for name, add in (("mm", "addmm_"), ("bmm", "baddbmm_")):
-            for each in (name, f"{name}.out", f"{add[:-1]}", f"{add[:-1]}.out", add):
-                library.impl(each, _in_two(_kernel(each), _kernel(add)), "CPU")
-        for function in (exp, log, sqrt):
-            name = function.__name__
-            library.impl(name, function, "CPU")
-            library.impl(f"{name}.out", lambda x, *, out, f=function: out.copy_(f(x)), "CPU")
-            library.impl(f"{name}_", lambda x, f=function: x.copy_(f(x)), "CPU")
-        library.impl("_scaled_dot_product_flash_attention_for_cpu", _attention, "CPU")
-        library.impl("_scaled_dot_product_flash_attention_for_cpu_backward", _d_attention, "CPU")
+        for name, kernel in kernels.items():
+            library.impl(name, kernel, "CPU")
 
 
 def _kernel(name: str) -> Callable[..., Any]:
@@ -114,21 +121,67 @@ def _kernel(name: str) -> Callable[..., Any]:
     return lambda *args, **kwargs: kernel.call_boxed(keys, *args, **kwargs)
 
 
-def _in_two(product: Callable[..., "Tensor"], add_: Callable[..., "Tensor"]) -> Callable[..., Any]:
-    """The product with its inner dimension in two parts, if it is neither short nor long.
+def _products(name: str, added: str) -> dict[str, Callable[..., Any]]:
+    """Kernels of a product, of a product that is added to a tensor, and of their other forms."""
+    import torch
 
-    product: takes the factors (..., rows, inner) and (..., inner, columns) last.
-    add_: adds a product to a tensor in place.
-    """
+    multiply, add_ = _kernel(name), _kernel(f"{added}_")
 
-    def kernel(*args: Any, **kwargs: Any) -> "Tensor":
-        *added, a, b = args
-        if not SHORT < a.shape[-1] < LONG:
-            return product(*args, **kwargs)
-        result = product(*added, a[..., :SHORT], b[..., :SHORT, :], **kwargs)
-        return add_(result, a[..., SHORT:], b[..., SHORT:, :], alpha=kwargs.get("alpha", 1))
+    def product(a: "Tensor", b: "Tensor") -> "Tensor":
+        """a @ b, in shapes that are summed in the same order everywhere."""
+        if a.ndim == 3 and len(a) == 1:
+            return (a[0] @ b[0])[None]
+        rows, inner, columns = *a.shape[-2:], b.shape[-1]
+        if rows < ROWS:
+            a = torch.nn.functional.pad(a, (0, 0, 0, ROWS - rows))
+        if columns < COLUMNS:
+            b = torch.nn.functional.pad(b, (0, COLUMNS - columns))
+        if SHORT < inner < LONG:
+            result = multiply(a[..., :SHORT], b[..., :SHORT, :])
+            add_(result, a[..., SHORT:], b[..., SHORT:, :])
+        else:
+            result = multiply(a, b)
+        return result[..., :rows, :columns].contiguous()
 
-    return kernel
+    def form(name: str) -> Callable[..., Any]:
+        kernel = _kernel(name)
+
+        def portable(
+            *args: Any, beta: float = 1, alpha: float = 1, out: "Tensor | None" = None
+        ) -> "Tensor":
+            *to, a, b = args
+            if _is_portable(a, b) and (alpha == 1 or a.shape[-1] > 1):
+                scales = {"beta": beta, "alpha": alpha} if to else {}
+                return kernel(*args, **scales, **({} if out is None else {"out": out}))
+            result = product(a, b)
+            if alpha != 1:
+                result *= alpha
+            if to and beta != 0:
+                result += to[0] if beta == 1 else to[0] * beta
+            if out is not None:
+                return out.resize_(result.shape).copy_(result)
+            return to[0].copy_(result) if name.endswith("_") else result
+
+        return portable
+
+    names = [name, f"{name}.out", added, f"{added}.out", f"{added}_"]
+    return {each: form(each) for each in names}
+
+
+def _is_portable(a: "Tensor", b: "Tensor") -> bool:
+    """Whether MKL sums the product a @ b in the same order on every processor."""
+    rows, inner, columns = *a.shape[-2:], b.shape[-1]
+    return (
+        rows >= ROWS
+        and columns >= COLUMNS
+        and not SHORT < inner < LONG
+        and not (a.ndim == 3 and len(a) == 1)
+    )
+
+
+def _matrix_vector(a: "Tensor", x: "Tensor") -> "Tensor":
+    """a @ x as the product of two matrices."""
+    return (a @ x[:, None])[:, 0]
 
 
 def exp(x: "Tensor") -> "Tensor":
