@@ -31,6 +31,7 @@ from pipeline.errors import UserError, print_error
 from pipeline.training.tree import require_size, tree
 
 PATIENCE = timedelta(seconds=60)  # until all processes have met
+REPORTED = "reported"  # key of the store: the first process has ended with an error of the user
 SILENCE = 5.0  # seconds in which a process on another host reports that it still runs
 
 
@@ -46,7 +47,7 @@ class Processes:
 
     def __init__(self, rank: int = 0, size: int = 1, store: Store | None = None):
         self.rank, self.size = rank, size
-        self._store = store
+        self._store = store  # of several processes
         self._devices: dist.ProcessGroup | None = None  # sends from GPU to GPU
         self._buffers: list[Tensor] = []  # for gradients: sent, received
         self._peers = [("", 0)] * size  # host and process id
@@ -155,7 +156,7 @@ class Processes:
             return
         digest = hashlib.sha256()
         for tensor in tensors:
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            digest.update(tensor.detach().cpu().numpy().tobytes())
         found = self.gathered(digest.hexdigest())
         differing = [self.name(rank) for rank in range(self.size) if found[rank] != found[0]]
         if differing:
@@ -174,6 +175,11 @@ class Processes:
         """Tell the others where this process runs."""
         self._peers = self.gathered((socket.gethostname(), os.getpid()))
 
+    def report(self) -> None:
+        """Tell the others that this process reports why it ends."""
+        if self._store:
+            self._store.set(REPORTED, "")
+
     @contextmanager
     def _exchange(self) -> Iterator[None]:
         """If an exchange fails, report the process that has ended.
@@ -184,27 +190,30 @@ class Processes:
         try:
             yield
         except RuntimeError:
-            lost = self._lost()
+            assert self._store
+            try:
+                lost, reported = self._lost(self._store), self._store.check([REPORTED])
+            except RuntimeError:  # the store is lost, with the host of process 0
+                lost, reported = [0], False
             if not lost:
                 raise
             # Of those that still run, the first one on each host reports it. At once: the launcher
             # soon stops them.
             hosts = [host for host, _ in self._peers]
             here = {rank for rank, host in enumerate(hosts) if host == hosts[self.rank]}
-            if self.rank == min(here - set(lost)):
+            if self.rank == min(here - set(lost)) and not reported:
                 print_error(
                     f"{' and '.join(map(self.name, lost))} ended, so the others stop; the same "
                     "command continues from the last checkpoint"
                 )
             raise ProcessLost from None
 
-    def _lost(self) -> list[int]:
+    def _lost(self, store: Store) -> list[int]:
         """The processes that no longer run. All that run notice the failure, and say so."""
-        assert self._store is not None
-        self._store.set(f"runs/{self.rank}", "")
+        store.set(f"runs/{self.rank}", "")
         silent, until = list(range(self.size)), time.monotonic() + SILENCE
         while silent:
-            silent = [rank for rank in silent if not self._store.check([f"runs/{rank}"])]
+            silent = [rank for rank in silent if not store.check([f"runs/{rank}"])]
             here = [rank for rank in silent if self._peers[rank][0] == socket.gethostname()]
             ended = [rank for rank in here if not _runs(self._peers[rank][1])]
             if ended and len(here) == len(silent):
@@ -246,6 +255,7 @@ def joined() -> Iterator[Processes]:
         yield processes
     except UserError as error:
         if processes.first:
+            processes.report()
             raise
         sys.exit(error.exit_code)
     except ProcessLost:

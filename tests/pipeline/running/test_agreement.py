@@ -1,0 +1,63 @@
+"""Differences between the processes of a training are named before its first step."""
+
+import os
+import socket
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.errors import UserError
+from pipeline.running.agreement import in_all, require_agreement
+from pipeline.stages.prepare import prepare
+from pipeline.training.processes import Processes
+
+
+class Pair(Processes):
+    """This process, and another one that has sent `theirs`."""
+
+    def __init__(self, theirs: Any):
+        super().__init__(0, 2)
+        self.theirs = theirs
+
+    def gathered(self, value: Any) -> list[Any]:
+        return [value, self.theirs(value)]
+
+
+@pytest.mark.parametrize("key", ["parameters", "code", "files in data/gpt", "versions of torch"])
+def test_what_differs_is_named(small, key):
+    prepare(small, "gpt")
+
+    def theirs(ours: Any) -> Any:
+        _, inputs = ours
+        assert key in inputs
+        return "there, /home", inputs | {key: "other"}
+
+    here = f"{socket.gethostname()}, {os.getcwd()}"
+    with pytest.raises(UserError) as caught:
+        require_agreement(Pair(theirs), small, "gpt", 0)
+    assert str(caught.value) == (
+        f"process 1 (there, /home) and process 0 ({here}) have different {key}: all processes of a "
+        "training need the same"
+    )
+    require_agreement(Pair(lambda ours: ours), small, "gpt", 0)
+
+
+def test_an_error_of_one_process_is_one_of_all():
+    other = Pair(lambda ours: ("there, /home", "no GPU"))
+    with pytest.raises(UserError, match=r"^process 1 \(there, /home\): no GPU$"):
+        in_all(other, lambda: 1)
+
+    def fails() -> None:
+        raise UserError("no compiler")
+
+    with pytest.raises(UserError, match=r"^no compiler$"):
+        in_all(Pair(lambda ours: ours), fails)
+    assert in_all(Pair(lambda ours: ours), lambda: 1) == 1
+
+
+def test_weights_that_differ_stop_the_training():
+    weights = [torch.ones(2, 3), torch.tensor(1.0)]
+    Pair(lambda ours: ours).require_equal(weights, 5)
+    with pytest.raises(UserError, match=r"after step 5 the weights of process 1 of 2 .* differ"):
+        Pair(lambda ours: "other").require_equal(weights, 5)
