@@ -25,7 +25,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 import transformer
 from pipeline.running import records
-from pipeline.training.processes import Processes, joined
+from pipeline.training.joining import joined
+from pipeline.training.processes import Processes
 from pipeline.training.tree import tree
 from transformer import Architecture, Transformer, parameter_count
 

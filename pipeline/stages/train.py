@@ -17,8 +17,8 @@ from pipeline.running.watch import Follower, Watch
 from pipeline.tasks.assembly import Assembly, Trained, assemble
 from pipeline.tracking import Tracker, TrainedModel, mark_killed
 from pipeline.training import device as devices
+from pipeline.training.joining import joined
 from pipeline.training.loop import NoCheckpoint
-from pipeline.training.processes import joined
 from pipeline.training.tree import require_size
 from pipeline.wording import counted, duration
 

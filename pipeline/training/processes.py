@@ -10,13 +10,10 @@ of processes.
 import hashlib
 import io
 import os
-import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import reduce
 from typing import Any
 
@@ -24,13 +21,11 @@ import psutil
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.distributed_c10d import PrefixStore, Store
-from torch.distributed.rendezvous import rendezvous
+from torch.distributed.distributed_c10d import Store
 
 from pipeline.errors import UserError, print_error
 from pipeline.training.tree import require_size, tree
 
-PATIENCE = timedelta(seconds=60)  # until all processes have met
 REPORTED = "reported"  # key of the store: the first process has ended with an error of the user
 SILENCE = 5.0  # seconds in which a process on another host reports that it still runs
 
@@ -98,10 +93,25 @@ class Processes:
             slices = received.chunk(self.size)
             own = tree(0, self.size, lambda index: [slices[index]])
             assert own is not None
-            dist.all_gather_single(sent, own[0], group=self._devices)
+            self._gather(own[0], sent)
         # Into tensors of their own, as with one process: an optimizer sees the same layout.
         torch._foreach_copy_(parts, views)
         return parts
+
+    def _gather(self, own: Tensor, every: Tensor) -> None:
+        """Put the slices of all processes into `every`. own: of this one."""
+        if self._devices is not None:
+            dist.all_gather_single(every, own, group=self._devices)
+            return
+        # gloo's all_gather takes about twice as long as direct messages.
+        slices = every.chunk(self.size)
+        others = [rank for rank in range(self.size) if rank != self.rank]
+        works = [dist.irecv(slices[rank], rank) for rank in others]
+        works += [dist.isend(own, rank) for rank in others]
+        slices[self.rank].copy_(own)
+        for work in works:
+            assert work is not None  # as for processes outside a group
+            work.wait()
 
     def each(self, count: int, compute: Callable[[int], Tensor]) -> list[Tensor]:
         """`compute(0)` to `compute(count - 1)`, each computed by one of the processes."""
@@ -225,62 +235,6 @@ class Processes:
 
 
 ONE = Processes()
-
-
-@contextmanager
-def joined() -> Iterator[Processes]:
-    """The processes that torchrun has started, as soon as all have met; otherwise this one alone.
-
-    An error of the user is the same in all processes: only the first one reports it. The others
-    exit with its code, and so do all if a process has ended.
-
-    Raises:
-        UserError: the launcher has not said where the processes meet, or they do not meet there.
-    """
-    if "RANK" not in os.environ and "WORLD_SIZE" not in os.environ:
-        yield ONE
-        return
-    rank, size, where = _launcher()
-    try:
-        store, _, _ = next(rendezvous("env://", rank, size, timeout=PATIENCE))
-        dist.init_process_group("gloo", store=store, rank=rank, world_size=size)
-    except RuntimeError as error:  # torch has several kinds
-        raise UserError(
-            f"process {rank} of {size} has not met the others at {where} within "
-            f"{PATIENCE.seconds} seconds: {str(error).splitlines()[0]}"
-        ) from None
-    processes = Processes(rank, size, PrefixStore("training", store))
-    try:
-        processes.introduce()
-        yield processes
-    except UserError as error:
-        if processes.first:
-            processes.report()
-            raise
-        sys.exit(error.exit_code)
-    except ProcessLost:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher's: this process ends already
-        sys.exit(1)
-    finally:
-        dist.destroy_process_group()
-
-
-def _launcher() -> tuple[int, int, str]:
-    """Rank, number of processes and meeting point that the launcher has set."""
-    names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    missing = [name for name in names if not os.environ.get(name)]
-    if missing:
-        raise UserError(
-            f"the launcher has set no {', '.join(missing)}, so the processes cannot meet: start "
-            "them with PROCESSES or torchrun (see docs/processes.md)"
-        )
-    rank, size, address, port = (os.environ[name] for name in names)
-    if not (rank.isdecimal() and size.isdecimal() and port.isdecimal() and int(rank) < int(size)):
-        raise UserError(
-            f"the launcher has set RANK={rank}, WORLD_SIZE={size}, MASTER_PORT={port}: expected "
-            "numbers, with RANK below WORLD_SIZE"
-        )
-    return int(rank), int(size), f"{address}:{port}"
 
 
 def _runs(pid: int) -> bool:

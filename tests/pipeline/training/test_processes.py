@@ -19,8 +19,9 @@ from pipeline.paths import sha256
 from pipeline.running import launch
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
-from pipeline.training import processes
-from pipeline.training.processes import ONE, Processes, joined
+from pipeline.training import joining
+from pipeline.training.joining import joined
+from pipeline.training.processes import ONE, Processes
 from pipeline.training.tree import require_size, sizes, tree
 from tests.conftest import MODELS, ROOT
 from tests.pipeline.training.worlds import checksums
@@ -89,7 +90,7 @@ def test_sizes_are_those_that_fit_the_tree():
     ],
 )
 def test_a_launcher_that_does_not_bring_the_processes_together(monkeypatch, variables, message):
-    monkeypatch.setattr(processes, "PATIENCE", timedelta(seconds=1))
+    monkeypatch.setattr(joining, "PATIENCE", timedelta(seconds=1))
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=message), joined():

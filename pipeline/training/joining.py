@@ -1,0 +1,73 @@
+"""Joins the processes that a launcher has started, on one host or several."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
+
+from pipeline.errors import UserError
+from pipeline.training.processes import ONE, Processes, ProcessLost
+
+PATIENCE = timedelta(seconds=60)  # until all processes have met
+
+
+@contextmanager
+def joined() -> Iterator[Processes]:
+    """The processes that torchrun has started, as soon as all have met; otherwise this one alone.
+
+    An error of the user is the same in all processes: only the first one reports it. The others
+    exit with its code, and so do all if a process has ended.
+
+    Raises:
+        UserError: the launcher has not said where the processes meet, or they do not meet there.
+    """
+    if "RANK" not in os.environ and "WORLD_SIZE" not in os.environ:
+        yield ONE
+        return
+    rank, size, where = _launcher()
+    try:
+        store, _, _ = next(rendezvous("env://", rank, size, timeout=PATIENCE))
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=size)
+    except RuntimeError as error:  # torch has several kinds
+        raise UserError(
+            f"process {rank} of {size} has not met the others at {where} within "
+            f"{PATIENCE.seconds} seconds: {str(error).splitlines()[0]}"
+        ) from None
+    processes = Processes(rank, size, PrefixStore("training", store))
+    try:
+        processes.introduce()
+        yield processes
+    except UserError as error:
+        if processes.first:
+            processes.report()
+            raise
+        sys.exit(error.exit_code)
+    except ProcessLost:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher's: this process ends already
+        sys.exit(1)
+    finally:
+        dist.destroy_process_group()
+
+
+def _launcher() -> tuple[int, int, str]:
+    """Rank, number of processes and meeting point that the launcher has set."""
+    names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    missing = [name for name in names if not os.environ.get(name)]
+    if missing:
+        raise UserError(
+            f"the launcher has set no {', '.join(missing)}, so the processes cannot meet: start "
+            "them with PROCESSES or torchrun (see docs/processes.md)"
+        )
+    rank, size, address, port = (os.environ[name] for name in names)
+    if not (rank.isdecimal() and size.isdecimal() and port.isdecimal() and int(rank) < int(size)):
+        raise UserError(
+            f"the launcher has set RANK={rank}, WORLD_SIZE={size}, MASTER_PORT={port}: expected "
+            "numbers, with RANK below WORLD_SIZE"
+        )
+    return int(rank), int(size), f"{address}:{port}"
