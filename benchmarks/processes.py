@@ -46,9 +46,8 @@ def main() -> None:
     if arguments.worker:
         worker(arguments.accumulate, Path(arguments.worker))
         return
-    pairs = []
+    pairs, loads = [], []
     for pair in range(arguments.pairs):
-        before = os.getloadavg()[0]
         pairs.append(
             {
                 "one": launch(1, 1),  # one process, one micro-batch
@@ -57,8 +56,9 @@ def main() -> None:
                 "four": launch(4, 4),
             }
         )
-        print(pair + 1, {k: round(v["ours"], 3) for k, v in pairs[-1].items()}, before, flush=True)
-    text = report(pairs)
+        print(pair + 1, {k: round(v["ours"], 3) for k, v in pairs[-1].items()}, flush=True)
+        loads.append(os.getloadavg()[0])
+    text = report(pairs, loads)
     Path(__file__).with_name("processes.md").write_text(text, "utf-8")
     print(text)
 
@@ -192,8 +192,8 @@ def paper(gpus: int) -> str:
     )
 
 
-def report(pairs: list[dict[str, dict[str, float]]]) -> str:
-    """The page."""
+def report(pairs: list[dict[str, dict[str, float]]], loads: list[float]) -> str:
+    """The page. loads: of the machine, after each pair."""
 
     def ratio(a: tuple[str, str], b: tuple[str, str]) -> str:
         return spread([pair[a[0]][a[1]] / pair[b[0]][b[1]] for pair in pairs])
@@ -216,8 +216,8 @@ def report(pairs: list[dict[str, dict[str, float]]]) -> str:
 Written by `./run python -m benchmarks.processes --pairs {len(pairs)}`: a GPT of
 {count:,} weights, micro-batches of {BATCH} x {LENGTH} random tokens, AdamW, one thread in
 each process, gloo on one machine of {machine["cores"]} cores ({machine["cpu"]}), torch
-{torch.__version__}. Medians and ranges of {len(pairs)} runs of each kind in turn; load of the
-machine at the end: {os.getloadavg()[0]:.1f}.
+{torch.__version__}. Medians and ranges of {len(pairs)} runs of each kind in turn. Load of the
+machine, with the work of others beside these runs: {min(loads):.1f} to {max(loads):.1f}.
 
 | | step in ms |
 | --- | ---: |
@@ -247,8 +247,8 @@ GPUs sends 2 (W - 1) / W times the gradient, as in a ring all-reduce.
 {rows}
 
 What can be checked here: from the exchange of 2 processes, {bandwidth / 1e9:.2f} GB/s for each, the
-same formula gives {predicted:.0f} ms for 4 on these cores, which share them; measured:
-{milliseconds("four", "exchange")} ms.
+same formula gives at most {predicted:.0f} ms for 4, which share the memory of this machine;
+measured: {milliseconds("four", "exchange")} ms.
 """
 
 
