@@ -29,6 +29,7 @@ DECIDES = {
     "pipeline/tasks/causal_lm.py": True,
     "pipeline/tasks/sampled_softmax.py": True,
     "pipeline/training/loop.py": True,
+    "pipeline/training/numerics.py": True,
     "pipeline/training/optimizers.py": True,
     "transformer/losses.py": True,
 }
