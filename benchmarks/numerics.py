@@ -18,7 +18,7 @@ from pathlib import Path
 from pipeline.params import load
 from pipeline.training import numerics
 
-STEPS, WARM_UP = 20, 5
+STEPS, WARM_UP = 10, 3
 KINDS: tuple[numerics.Numerics, ...] = ("portable", "fast")
 
 

@@ -10,6 +10,11 @@ writes vit_cross_validation.md from it. It needs the photographs (see docs/data.
 400 epochs takes a minute on a GPU and up to ten minutes on two cores.
 """
 
+# ruff: noqa: E402  # portable numerics must be chosen before anything imports torch
+from pipeline.training import numerics
+
+numerics.choose("portable")
+
 import argparse
 import itertools
 import multiprocessing

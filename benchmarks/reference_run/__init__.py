@@ -11,7 +11,9 @@ needs only these files; it writes README.md and pictures beside them.
 """
 
 from pipeline.paths import REPORTS
+from pipeline.training import numerics
 
+numerics.choose("portable")  # before anything imports torch
 FOLDER = REPORTS / "reference-run"
 MODELS = ("bert", "gpt", "vit")
 TITLES = {"bert": "BERT", "gpt": "GPT", "vit": "ViT"}

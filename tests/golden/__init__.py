@@ -8,6 +8,11 @@ recipe that were tried differ by 1e-5 (exact GELU or tanh approximation, in GPT)
 same in ViT). TOLERANCE is between them.
 """
 
+# ruff: noqa: E402  # portable numerics must be chosen before anything imports torch
+from pipeline.training import numerics
+
+numerics.choose("portable")
+
 from pathlib import Path
 
 import pandas as pd
