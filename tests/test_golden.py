@@ -64,7 +64,7 @@ CHANGES = [
     ("bert", "bert.objective.masking.replacement", "mask", 1),
     ("gpt", "gpt.objective.label_smoothing", 0.105, 1),
     ("gpt", "gpt.objective.smooth_towards", "uniform", 1),
-    ("gpt", "gpt.objective.sampled_softmax.random", 512, 1),
+    ("gpt", "gpt.objective.sampled_softmax.random", 256, 1),
     ("bert", "bert.objective.sampled_softmax.random", 512, 1),
     ("gpt", "gpt.model.dropout", 0.102, 1),
     ("gpt", "gpt.model.embedding_dropout", 0.102, 1),
