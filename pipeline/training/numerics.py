@@ -11,8 +11,8 @@ portable: the same bits on every x86-64 processor with AVX2, of any vendor. Its 
 - Torch's own vector code, and oneDNN's convolutions, with AVX2 on every processor.
 - exp, log and sqrt from others of torch's functions, because MKL computes them.
 
-Not portable are erf, erfinv and the inverse trigonometric functions of tensors, which MKL computes
-too; nothing here needs them, and GELU does not.
+Not portable are products of float64 and bfloat16, and erf, erfinv and the inverse trigonometric
+functions of tensors, which MKL computes too; nothing here needs them, and GELU does not.
 
 This module imports torch only where it has been loaded, since `choose` must come before it.
 """
@@ -150,7 +150,8 @@ def _products(name: str, added: str) -> dict[str, Callable[..., Any]]:
             *args: Any, beta: float = 1, alpha: float = 1, out: "Tensor | None" = None
         ) -> "Tensor":
             *to, a, b = args
-            if _is_portable(a, b) and (alpha == 1 or a.shape[-1] > 1):
+            same = _is_portable(a, b) and (alpha == 1 or a.shape[-1] > 1)
+            if same or a.dtype != torch.float32:
                 scales = {"beta": beta, "alpha": alpha} if to else {}
                 return kernel(*args, **scales, **({} if out is None else {"out": out}))
             result = product(a, b)
