@@ -32,7 +32,7 @@ ARROWS = {
     "pipeline.reporting": ("views", "results", "running", "params", "parameters"),
     "pipeline.cli": (
         "stages", "views", "running", "reporting", "tracking", "verification", "params",
-        "overrides", "reproduction", "repair", "plots", "ui", "exporting",
+        "overrides", "reproduction", "repair", "plots", "ui", "exporting", "training",
     ),
     "pipeline.stages": (
         "tasks", "training", "data", "views", "running", "reporting", "tracking", "params",

@@ -210,24 +210,14 @@ def _attention(
     attn_mask: "Tensor | None" = None,
     scale: float | None = None,
 ) -> tuple["Tensor", "Tensor"]:
-    """In place of the fused kernel: attention, and its weights for the backward pass.
+    """In place of the fused kernel, with its layout: attention, and an unused tensor.
 
     q: (B, n_head, T, d_head); k, v: (B, n_head, S, d_head). attn_mask: added to the scores,
     broadcast to (B, n_head, T, S). Torch does not take the fused kernel for dropout.
     """
-    import torch
-
-    (B, H, T, d), S = q.shape, k.shape[2]
-    mask = q.new_zeros(())
-    if is_causal:
-        mask = q.new_full((T, S), -torch.inf).triu(1)
-    elif attn_mask is not None:
-        mask = attn_mask.expand(B, H, T, S).flatten(0, 1)
-    q, k, v = (each.flatten(0, 1) for each in (q, k, v))
-    scores = torch.baddbmm(mask, q, k.mT, alpha=scale or d**-0.5)  # (B * n_head, T, S)
-    # Safe where all of a row is masked.
-    weights = scores.softmax(-1) if attn_mask is None else torch._safe_softmax(scores, -1)
-    return (weights @ v).unflatten(0, (B, H)), weights
+    B, H, T, _ = q.shape
+    out = _weights(q, k, is_causal, attn_mask, scale) @ v.flatten(0, 1)
+    return _like_fused(out, q), q.new_empty((B, T, H)).transpose(1, 2)
 
 
 def _d_attention(
@@ -236,7 +226,7 @@ def _d_attention(
     k: "Tensor",
     v: "Tensor",
     out: "Tensor",
-    weights: "Tensor",
+    unused: "Tensor",
     dropout_p: float,
     is_causal: bool,
     *,
@@ -246,13 +236,36 @@ def _d_attention(
     """The gradients of `_attention` for q, k and v."""
     import torch
 
-    heads = q.shape[:2]
-    scale = scale or q.shape[-1] ** -0.5
-    d_out, q, k, v = (each.flatten(0, 1) for each in (d_out, q, k, v))
-    d_weights = d_out @ v.mT  # (B * n_head, T, S), like the next
-    d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype) * scale
+    weights = _weights(q, k, is_causal, attn_mask, scale)  # (B * n_head, T, S), like the next two
+    d_out = d_out.flatten(0, 1)
+    d_weights = d_out @ v.flatten(0, 1).mT
+    d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
+    d_scores = d_scores * (scale or q.shape[-1] ** -0.5)
     return (
-        (d_scores @ k).unflatten(0, heads),
-        (d_scores.mT @ q).unflatten(0, heads),
-        (weights.mT @ d_out).unflatten(0, heads),
+        _like_fused(d_scores @ k.flatten(0, 1), q),
+        _like_fused(d_scores.mT @ q.flatten(0, 1), k),
+        _like_fused(weights.mT @ d_out, v),
     )
+
+
+def _weights(
+    q: "Tensor", k: "Tensor", is_causal: bool, attn_mask: "Tensor | None", scale: float | None
+) -> "Tensor":
+    """The weights of attention: (B * n_head, T, S)."""
+    import torch
+
+    (B, H, T, d), S = q.shape, k.shape[2]
+    mask = q.new_zeros(())
+    if is_causal:
+        mask = q.new_full((T, S), -torch.inf).triu(1)
+    elif attn_mask is not None:
+        mask = attn_mask.expand(B, H, T, S).flatten(0, 1)
+    factors = q.flatten(0, 1), k.flatten(0, 1).mT
+    scores = torch.baddbmm(mask, *factors, alpha=scale or d**-0.5)
+    # Safe where all of a row is masked.
+    return scores.softmax(-1) if attn_mask is None else torch._safe_softmax(scores, -1)
+
+
+def _like_fused(x: "Tensor", like: "Tensor") -> "Tensor":
+    """(B * n_head, T, d_head) to (B, n_head, T, d_head), in memory as (B, T, n_head, d_head)."""
+    return x.unflatten(0, like.shape[:2]).transpose(1, 2).contiguous().transpose(1, 2)

@@ -97,7 +97,7 @@ def test_all_parameters_of_a_run_are_logged_with_the_names_of_params_yaml(raw, p
     expected = {
         path: value if isinstance(value, str) else json.dumps(value)
         for path, value in flatten(raw).items()
-        if path.split(".")[0] in ("seeds", "threads", "device", "model", "train", name)
+        if path.split(".")[0] in ("seeds", "threads", "device", "numerics", "model", "train", name)
     }
     # Keys that the model's own section overrides are not logged.
     shadowed = {f"{part}.{key}" for part in ("model", "train") for key in raw[name][part]}
@@ -108,6 +108,7 @@ def test_all_parameters_of_a_run_are_logged_with_the_names_of_params_yaml(raw, p
 CHANGES = {
     "threads": (3, set(MODELS)),
     "device": ("cpu", set(MODELS)),
+    "numerics": ("fast", set(MODELS)),
     "model.n_layer": (7, {"bert", "gpt", "vit"}),  # G2P has its own
     "model.dropout": (0.3, {"bert", "vit", "g2p"}),  # GPT has its own
     "train.warmup_steps": (7, set(MODELS)),
