@@ -17,9 +17,11 @@ functions of tensors, which MKL computes too; nothing here needs them, and GELU 
 This module imports torch only where it has been loaded, since `choose` must come before it.
 """
 
+import getpass
 import math
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -38,6 +40,7 @@ PORTABLE = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
 }
+COMPILED = "TORCHINDUCTOR_CACHE_DIR"  # torch's folder of compiled code
 # A product of matrices is summed in the same order on all processors if it has at least so many
 # rows and columns, and its inner dimension is at most the first number or at least the second.
 # Found by comparing 4,000 products on a processor of Intel with an emulated one of AMD.
@@ -61,6 +64,10 @@ def choose(numerics: Numerics) -> None:
             + " ".join(f"{key}={value}" for key, value in PORTABLE.items())
         )
     os.environ.update(PORTABLE)
+    # Torch finds compiled code again without asking for which instructions it was compiled; that of
+    # fast numerics computes garbage here.
+    cache = os.environ.get(COMPILED) or f"{tempfile.gettempdir()}/torchinductor_{getpass.getuser()}"
+    os.environ[COMPILED] = f"{cache}-portable"
 
 
 def use(numerics: Numerics) -> None:
@@ -74,11 +81,11 @@ def use(numerics: Numerics) -> None:
     import torch
 
     choose(numerics)
-    capability = torch.backends.cpu.get_cpu_capability()
-    if capability != "AVX2" or not torch.backends.mkl.is_available():
+    # The capability that torch names is only the one that `choose` asked for.
+    if not (torch.cpu._is_avx2_supported() and torch.backends.mkl.is_available()):
         raise UserError(
             "params.yaml: numerics: portable needs an x86-64 processor with AVX2, and a torch with "
-            f"MKL; here torch uses {capability}; take fast"
+            "MKL; take fast"
         )
     _replace_kernels()
 
@@ -103,14 +110,30 @@ def _replace_kernels() -> None:
     for name, own, first in ((FUSED, _attention, 0), (f"{FUSED}_backward", _d_attention, 1)):
         kernels[name] = _unfused(own, _kernel(name), first)
     for function in (exp, log, sqrt):
-        name = function.__name__
-        kernels[name] = function
-        kernels[f"{name}.out"] = lambda x, *, out, f=function: out.copy_(f(x))
-        kernels[f"{name}_"] = lambda x, f=function: x.copy_(f(x))
+        for form in ("", ".out", "_"):
+            name = f"{function.__name__}{form}"
+            kernels[name] = _elementwise(function, _kernel(name), in_place=form == "_")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Warning only once for all operators")
         for name, kernel in kernels.items():
             library.impl(name, kernel, "CPU")
+
+
+def _elementwise(
+    own: Callable[..., "Tensor"], kernel: Callable[..., "Tensor"], in_place: bool
+) -> Callable[..., Any]:
+    """`own` for float32 and float64, else torch's kernel."""
+
+    def function(x: "Tensor", *, out: "Tensor | None" = None) -> "Tensor":
+        import torch
+
+        if x.dtype not in (torch.float32, torch.float64):
+            return kernel(x) if out is None else kernel(x, out=out)
+        if in_place:
+            return x.copy_(own(x))
+        return own(x) if out is None else out.resize_(x.shape).copy_(own(x))
+
+    return function
 
 
 def _unfused(own: Callable[..., Any], fused: Callable[..., Any], first: int) -> Callable[..., Any]:

@@ -132,6 +132,39 @@ def test_portable_numerics_are_refused_after_torch_was_loaded():
 
 
 def test_portable_numerics_are_refused_on_a_processor_without_avx2(monkeypatch):
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
-    with pytest.raises(UserError, match=r"needs an x86-64 processor with AVX2.*DEFAULT; take fast"):
+    monkeypatch.setattr(torch.cpu, "_is_avx2_supported", lambda: False)
+    with pytest.raises(UserError, match=r"needs an x86-64 processor with AVX2.*; take fast"):
         numerics.use("portable")
+
+
+def test_compiled_code_of_the_other_numerics_is_not_taken():
+    code = (
+        "import sys; from pipeline.training import numerics; numerics.choose(sys.argv[1])\n"
+        "from torch._inductor.runtime.cache_dir_utils import cache_dir; print(cache_dir())"
+    )
+    own = {k: v for k, v in os.environ.items() if k not in (*numerics.PORTABLE, numerics.COMPILED)}
+    found = [
+        subprocess.check_output([sys.executable, "-c", code, kind], cwd=ROOT, env=own, text=True)
+        for kind in ("fast", "portable")
+    ]
+    assert found[1].strip() == f"{found[0].strip()}-portable"
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "sqrt"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.int64])
+def test_functions_of_other_types_are_torchs(name, dtype):
+    x = torch.arange(1, 9).to(dtype)
+    function = getattr(torch, name)
+    wanted = function(x.double()).to(function(x).dtype)
+    torch.testing.assert_close(function(x), wanted)
+    if dtype == torch.int64:
+        with pytest.raises(RuntimeError, match="can't be cast"):
+            getattr(x, f"{name}_")()
+
+
+def test_grouped_heads_are_left_to_torch():
+    q, k = torch.randn(2, 4, 5, 8), torch.randn(2, 2, 5, 8)
+    grouped = F.scaled_dot_product_attention(q, k, k, enable_gqa=True)
+    repeated = k.repeat_interleave(2, dim=1)
+    wanted = F.scaled_dot_product_attention(q, repeated, repeated)
+    torch.testing.assert_close(grouped, wanted, rtol=1e-5, atol=1e-6)
