@@ -9,10 +9,10 @@ portable: the same bits on every x86-64 processor with AVX2, of any vendor. Its 
   differ: small dimensions are filled up with zeros, and some inner ones are divided.
 - Attention as such products, since torch's fused kernel for CPUs has products of its own.
 - Torch's own vector code, and oneDNN's convolutions, with AVX2 on every processor.
-- exp, log and sqrt from others of torch's functions, because MKL computes them.
+- exp, log and sqrt from others of torch's functions, because MKL's differ between vendors.
 
-Not portable are products of float64 and bfloat16, and erf, erfinv and the inverse trigonometric
-functions of tensors, which MKL computes too; nothing here needs them, and GELU does not.
+Not portable are products of float64 and bfloat16, compiled code, and MKL's erf, erfc, erfinv,
+log10, tan and inverse trigonometric functions; nothing here needs them, and GELU does not.
 
 This module imports torch only where it has been loaded, since `choose` must come before it.
 """

@@ -64,11 +64,21 @@ class Processes:
 
     def use(self, device: torch.device) -> None:
         """Send gradients from device to device, if each process has a GPU of its own. Otherwise
-        they are sent from memory."""
-        if self.size > 1 and device.type == "cuda":
-            ours = (socket.gethostname(), torch.cuda.current_device())
-            if len(set(self.gathered(ours))) == self.size:
-                self._devices = dist.new_group(backend="nccl")
+        they are sent from memory.
+
+        Raises:
+            UserError: some processes have a GPU, and others train on the CPU.
+        """
+        index = torch.cuda.current_device() if device.type == "cuda" else None
+        found = self.gathered((device.type, socket.gethostname(), index))
+        if len({kind for kind, _, _ in found}) > 1:
+            kinds = [f"{self.name(rank)}: {kind}" for rank, (kind, _, _) in enumerate(found)]
+            raise UserError(
+                f"all processes of a training need the same kind of device ({'; '.join(kinds)}): "
+                "set `device` to cpu or cuda"
+            )
+        if self.size > 1 and device.type == "cuda" and len(set(found)) == self.size:
+            self._devices = dist.new_group(backend="nccl")
 
     def summed(self, parts: list[Tensor]) -> list[Tensor]:
         """The sum of the `parts` of all processes, in the order of the tree; written into `parts`.
@@ -204,14 +214,14 @@ class Processes:
             try:
                 lost, reported = self._lost(self._store), self._store.check([REPORTED])
             except RuntimeError:  # the store is lost, with the host of process 0
-                lost, reported = [0], False
+                lost, reported = [] if self.first else [0], False
             if not lost:
                 raise
             # Of those that still run, the first one on each host reports it. At once: the launcher
             # soon stops them.
             hosts = [host for host, _ in self._peers]
             here = {rank for rank, host in enumerate(hosts) if host == hosts[self.rank]}
-            if self.rank == min(here - set(lost)) and not reported:
+            if self.rank == min(here - set(lost), default=None) and not reported:
                 print_error(
                     f"{' and '.join(map(self.name, lost))} ended, so the others stop; the same "
                     "command continues from the last checkpoint"

@@ -61,3 +61,9 @@ def test_weights_that_differ_stop_the_training():
     Pair(lambda ours: ours).require_equal(weights, 5)
     with pytest.raises(UserError, match=r"after step 5 the weights of process 1 of 2 .* differ"):
         Pair(lambda ours: "other").require_equal(weights, 5)
+
+
+def test_a_gpu_beside_a_cpu_is_an_error_of_all():
+    with pytest.raises(UserError, match=r"same kind of device \(.*: cpu; .*: cuda\): set `device`"):
+        Pair(lambda ours: ("cuda", "there", 0)).use(torch.device("cpu"))
+    Pair(lambda ours: ours).use(torch.device("cpu"))
