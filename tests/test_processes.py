@@ -34,13 +34,22 @@ def start(folder: Path, processes: int) -> subprocess.Popen:
 
 
 def training(dvc: subprocess.Popen) -> list[psutil.Process]:
-    """All processes that `dvc` has started, when a checkpoint is saved."""
+    """The processes of the stage that `dvc` has started, when a checkpoint is saved."""
     folder = Path(psutil.Process(dvc.pid).cwd())
     begun = time.time()
     while not any(f.stat().st_mtime > begun for f in (folder / ".checkpoints").glob("*/state.pt")):
         assert dvc.poll() is None, dvc.stdout.read()
         time.sleep(0.02)
-    return psutil.Process(dvc.pid).children(recursive=True)
+    found = psutil.Process(dvc.pid).children(recursive=True)
+    return [child for child in found if command(child)[1:4] == ["-m", "pipeline", "train"]]
+
+
+def command(process: psutil.Process) -> list[str]:
+    """None of what a stage asks in passing, such as git, which may have ended already."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def ranks(dvc: subprocess.Popen) -> dict[int, psutil.Process]:
