@@ -4,6 +4,7 @@ import contextlib
 import io
 import tempfile
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline import yaml_file
@@ -20,13 +21,18 @@ def check_command(arguments: list[str]) -> None:
     Raises:
         ParamsError: the parameters are not valid.
     """
-    if not {"repro", "run"} & set(arguments):
+    if not runs_stages(arguments):
         return  # without importing DVC
     asked = _parse(arguments)
     if asked and asked.func.__name__ == "CmdRepro":
         load()
     elif asked and asked.func.__name__ == "CmdExperimentsRun" and not asked.run_all:
         check(asked.set_param)
+
+
+def runs_stages(arguments: Iterable[str]) -> bool:
+    """Whether these arguments of `dvc` look like a `repro` or an `exp run`."""
+    return bool({"repro", "run"} & set(arguments))
 
 
 def check(overrides: list[str]) -> None:

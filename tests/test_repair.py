@@ -12,6 +12,7 @@ from tests.repository import stages_run
 pytestmark = pytest.mark.long
 
 REPAIR = ("python", "-m", "pipeline", "repair")
+BEFORE = ("python", "-m", "pipeline", "before-dvc", "--")  # what `./run dvc` runs first
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,38 @@ def test_a_dvc_lock_that_git_does_not_track(clone):
     finally:
         repository.run(clone, "git", "reset", "-q", "--", "dvc.lock")
         file.write_bytes(known)
+
+
+def test_a_dvc_lock_of_a_machine_with_other_bits(clone):
+    """As `git restore .` brings back: the same inputs, but outputs that only others have."""
+    file = clone / "dvc.lock"
+    own = file.read_bytes()
+    lock = loads_yaml(own.decode(), typ="safe")
+    (model,) = lock["stages"][STAGE]["outs"]
+    file.write_bytes(own.replace(model["md5"].encode(), b"0" * 32 + b".dir"))
+    assert f"left out {STAGE}, whose outputs" in repository.run(clone, *BEFORE, "repro", STAGE)
+    assert stages_run(repository.run(clone, "dvc", "repro", STAGE)) == []
+    assert file.read_bytes() == own
+
+
+def test_outputs_that_nobody_has_here_are_no_damage(clone):
+    """They may be in a remote: without others of the same inputs, dvc.lock stays as it is."""
+    file = clone / "dvc.lock"
+    own = file.read_bytes()
+    (model,) = loads_yaml(own.decode(), typ="safe")["stages"][STAGE]["outs"]
+    other = own.replace(model["md5"].encode(), b"0" * 32 + b".dir").replace(
+        b"--seed 0", b"--seed 1"
+    )
+    try:
+        file.write_bytes(other)
+        assert repository.run(clone, *REPAIR) == "nothing to repair\n"
+        file.write_bytes(own.replace(model["md5"].encode(), b"0" * 32 + b".dir"))
+        other = file.read_bytes()
+        assert repository.run(clone, *BEFORE, "pull") == ""
+        assert repository.run(clone, *BEFORE, "repro", "--pull") == ""
+        assert file.read_bytes() == other
+    finally:
+        file.write_bytes(own)
 
 
 def test_an_unresolved_merge_is_not_changed(clone):

@@ -108,14 +108,16 @@ def sync() -> None:
 @click.command()
 @reports_errors
 def repair() -> None:
-    """Repair the files of a killed `dvc`.
+    """Repair the files of a killed `dvc`, and leave out of dvc.lock what only others have.
 
-    If DVC is killed while it writes, some of its files are incomplete. `./run` makes the same
-    repairs before each `dvc`.
+    If DVC is killed while it writes, some of its files are incomplete. A dvc.lock of another
+    machine, where bits differ, would make DVC train again. `./run` makes the same repairs before
+    each `dvc`.
     """
+    from pipeline.lost_outputs import forget
     from pipeline.repair import repair as repair_files
 
-    for line in repair_files() or ["nothing to repair"]:
+    for line in [*repair_files(), *forget()] or ["nothing to repair"]:
         click.echo(wrapped(line), err=True)
 
 
@@ -124,7 +126,8 @@ def repair() -> None:
 @reports_errors
 def before_dvc(arguments: tuple[str, ...]) -> None:
     """Repair files and check the parameters; `./run` does this before each `dvc`."""
-    from pipeline.overrides import check_command
+    from pipeline.lost_outputs import forget
+    from pipeline.overrides import check_command, runs_stages
     from pipeline.repair import repair as repair_files
 
     for line in repair_files():
@@ -133,6 +136,10 @@ def before_dvc(arguments: tuple[str, ...]) -> None:
         check_command(list(arguments))
     except ParamsError as error:
         raise ParamsError(f"{error}\nnothing was run or removed") from None
+    # `--pull` asks for the outputs of the committed dvc.lock.
+    if runs_stages(arguments) and "--pull" not in arguments:
+        for line in forget():
+            click.echo(wrapped(line), err=True)
 
 
 @click.command()

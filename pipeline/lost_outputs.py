@@ -1,0 +1,66 @@
+"""Entries of dvc.lock whose outputs are not here, while this machine has its own of equal inputs.
+
+A committed dvc.lock names the outputs of the machine that made it. Where bits differ (`numerics:
+fast` on another processor, a GPU), the first run of a clone makes others. `git restore .` brings
+the committed dvc.lock back, and DVC, which then sees no change of inputs, would train again for
+outputs that nobody has, instead of asking its run cache. Without the entry it does ask.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline import yaml_file
+from pipeline.errors import UserError
+from pipeline.paths import replacing
+
+LOCK = Path("dvc.lock")
+GUARD = Path(".dvc") / "tmp" / "lock"  # what DVC takes for writing dvc.lock
+
+
+def forget() -> list[str]:
+    """Remove such entries from dvc.lock; returns a message for each.
+
+    Raises:
+        UserError: another DVC is running, or a file cannot be read.
+    """
+    from dvc.config import Config
+    from dvc.lock import Lock, LockError
+    from dvc.utils.serialize import dump_yaml
+
+    cache = Path(Config.from_cwd()["cache"].get("dir", Path(".dvc") / "cache"))
+    if not LOCK.exists() or not (cache / "runs").exists():
+        return []
+    content = yaml_file.read(LOCK)
+    lost = {name: entry for name, entry in content["stages"].items() if not _has(cache, entry)}
+    own = _own(cache, {entry["cmd"] for entry in lost.values()}) if lost else []
+    gone = [name for name, entry in lost.items() if _inputs(entry) in own]
+    if not gone:
+        return []
+    try:
+        with Lock(str(GUARD)), replacing(LOCK) as fresh:
+            kept = {name: e for name, e in content["stages"].items() if name not in gone}
+            dump_yaml(fresh, content | {"stages": kept})
+    except LockError:
+        raise UserError(f"{LOCK} is in use by another DVC; try again when it is done") from None
+    return [
+        f"{LOCK}: left out {name}, whose outputs were made on another machine; "
+        "this one's are in DVC's cache"
+        for name in gone
+    ]
+
+
+def _has(cache: Path, entry: dict[str, Any]) -> bool:
+    """Whether all outputs of an entry are in DVC's cache."""
+    sums = [out["md5"] for out in entry.get("outs", [])]
+    return all((cache / "files" / "md5" / md5[:2] / md5[2:]).exists() for md5 in sums)
+
+
+def _own(cache: Path, commands: set[str]) -> list[dict[str, Any]]:
+    """The inputs of this machine's runs of some commands whose outputs are in DVC's cache."""
+    runs = [yaml_file.read(file) for file in (cache / "runs").glob("*/*/*")]
+    return [_inputs(run) for run in runs if run["cmd"] in commands and _has(cache, run)]
+
+
+def _inputs(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry of dvc.lock or of the run cache without the checksums of its outputs."""
+    return entry | {"outs": [out["path"] for out in entry.get("outs", [])]}
