@@ -215,9 +215,10 @@ def report(pairs: list[dict[str, dict[str, float]]], loads: list[float]) -> str:
 
 Written by `./run python -m benchmarks.processes --pairs {len(pairs)}`: a GPT of
 {count:,} weights, micro-batches of {BATCH} x {LENGTH} random tokens, AdamW, PyTorch's own
-kernels (`numerics: fast`), one thread in each process, gloo on one machine of {machine["cores"]} cores ({machine["cpu"]}), torch
-{torch.__version__}. Medians and ranges of {len(pairs)} runs of each kind in turn. Load of the
-machine, with the work of others beside these runs: {min(loads):.1f} to {max(loads):.1f}.
+kernels (`numerics: fast`), one thread in each process, gloo on one machine of
+{machine["cores"]} cores ({machine["cpu"]}), torch {torch.__version__}. Medians and ranges of
+{len(pairs)} runs of each kind in turn. Load of the machine, with the work of others beside these
+runs: {min(loads):.1f} to {max(loads):.1f}.
 
 | | step in ms |
 | --- | ---: |

@@ -1,0 +1,167 @@
+"""Which products of matrices have other bits on other processors.
+
+    ./run python -m benchmarks.products
+
+Writes products.md. Compares this processor with those that qemu-user emulates (`apt install
+qemu-user`), each in a process of its own, because MKL reads its settings once.
+"""
+
+import argparse
+import hashlib
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.training import numerics
+
+PAGE = Path(__file__).with_suffix(".md")
+PROCESSORS = ("Haswell", "EPYC")
+# Environment variables in addition to those for AVX2 in torch and oneDNN.
+SETTINGS = {
+    "MKL_CBWR=AVX2": {"MKL_CBWR": "AVX2"},
+    "MKL_CBWR=AVX2,STRICT": {"MKL_CBWR": "AVX2,STRICT"},
+    "numerics: portable": {},
+}
+SHAPES = 150  # random ones of each group
+
+
+def products() -> Iterator[tuple[str, str]]:
+    """The group and the hash of each product, of random numbers."""
+    import torch
+
+    torch.set_num_threads(2)
+    numbers, choose = torch.Generator().manual_seed(0), random.Random(0)
+
+    def of(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=numbers)
+
+    def any_inner() -> int:
+        """In about a third of all cases one that MKL divides differently."""
+        return choose.randint(1, 600) if choose.random() < 0.8 else choose.randint(600, 1500)
+
+    def forms(M: int, N: int, K: int) -> list[torch.Tensor]:
+        """(M, K) @ (K, N) as in a layer: forward, gradients of input and weights, with a bias."""
+        return [
+            of(M, K) @ of(N, K).T,
+            of(M, K) @ of(K, N),
+            of(K, M).T @ of(K, N),
+            torch.addmm(of(N), of(M, K), of(N, K).T),
+        ]
+
+    def batched(G: int, M: int, N: int, K: int) -> list[torch.Tensor]:
+        """As in attention, with a scale and a mask, and as in Muon."""
+        return [
+            torch.baddbmm(of(M, N), of(G, M, K), of(G, N, K).mT, alpha=0.3),
+            of(G, M, K) @ of(G, K, N),
+            of(G, K, M).mT @ of(G, K, N),
+        ]
+
+    def groups() -> Iterator[tuple[str, list[torch.Tensor]]]:
+        for inner in range(1, 1301):
+            yield f"16 x 16, inner dimension {_range(inner)}", [of(16, inner) @ of(inner, 16)]
+        for _ in range(SHAPES):
+            M, N, K = choose.randint(4, 300), choose.randint(12, 300), any_inner()
+            yield f"matrices, inner dimension {_range(K)}", forms(M, N, K)
+            G, M, N, K = (
+                choose.randint(2, 64),
+                choose.randint(4, 64),
+                choose.randint(12, 64),
+                any_inner(),
+            )
+            yield f"batches, inner dimension {_range(K)}", batched(G, M, N, min(K, 300))
+        for few, many, inner in itertools.product(range(1, 4), (12, 20, 65), (5, 32, 100, 192)):
+            yield "fewer than 4 rows", forms(few, many, inner) + batched(16, few, many, inner)
+        for many, few, inner in itertools.product((4, 20, 65), range(1, 12), (5, 32, 100, 192)):
+            yield "fewer than 12 columns", forms(many, few, inner) + batched(16, many, few, inner)
+        for M, N, K in itertools.product((7, 20, 33), (17, 24, 33), (7, 17, 23, 32)):
+            yield "batches of one", batched(1, M, N, K)
+            yield "inner dimension 1, with a scale", batched(8, M, N, 1)[:1]
+        for M, K in itertools.product((1, 3, 16, 64, 1000), (5, 16, 128, 3000)):
+            a, x = of(M, K), of(K)
+            yield "matrix and vector, two vectors", [a @ x, x @ a.T, x @ of(K)]
+
+    for group, results in groups():
+        for result in results:
+            yield group, hashlib.sha256(result.contiguous().numpy().tobytes()).hexdigest()
+
+
+def _range(inner: int) -> str:
+    if inner <= numerics.SHORT:
+        return f"at most {numerics.SHORT}"
+    return f"from {numerics.LONG}" if inner >= numerics.LONG else "between"
+
+
+def computed(setting: str, processor: str | None) -> list[tuple[str, str]]:
+    """What `products` gives on an emulated processor, or on this one."""
+    own = {key: value for key, value in os.environ.items() if key not in numerics.PORTABLE}
+    vectors = {key: value for key, value in numerics.PORTABLE.items() if key != "MKL_CBWR"}
+    emulator = ["qemu-x86_64", "-cpu", processor] if processor else []
+    command = [*emulator, sys.executable, "-m", "benchmarks.products", "--setting", setting]
+    env = own | vectors | SETTINGS[setting] | {"OMP_WAIT_POLICY": "PASSIVE"}  # for busy machines
+    return json.loads(
+        subprocess.check_output(command, text=True, env=env, stderr=subprocess.DEVNULL)
+    )
+
+
+def main() -> None:
+    """Compute, compare and write the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--setting", choices=SETTINGS, help=argparse.SUPPRESS)
+    if setting := parser.parse_args().setting:
+        if not SETTINGS[setting]:
+            numerics.choose("portable")
+            numerics.use("portable")
+        print(json.dumps(list(products())))
+        return
+    differing: dict[str, dict[str, set[int]]] = {}
+    total: dict[str, int] = {}
+    for setting in SETTINGS:
+        here = computed(setting, None)
+        total = {group: [name for name, _ in here].count(group) for group, _ in here}
+        differing[setting] = {group: set() for group in total}
+        for processor in PROCESSORS:
+            there = computed(setting, processor)
+            for index, (ours, theirs) in enumerate(zip(here, there, strict=True)):
+                if ours != theirs:
+                    differing[setting][ours[0]].add(index)
+            print(setting, processor, sum(map(len, differing[setting].values())), flush=True)
+    PAGE.write_text(page(total, differing))
+
+
+def page(total: dict[str, int], differing: dict[str, dict[str, set[int]]]) -> str:
+    """The table, in Markdown."""
+    import torch
+
+    from pipeline.running import records
+
+    rows = [
+        f"| {group} | {count} | "
+        + " | ".join(str(len(differing[s][group])) for s in SETTINGS)
+        + " |"
+        for group, count in total.items()
+    ]
+    table = [
+        f"| group | products | {' | '.join(f'`{setting}`' for setting in SETTINGS)} |",
+        f"| --- {'| ---: ' * (1 + len(SETTINGS))}|",
+        *rows,
+    ]
+    return f"""# Products with other bits on other processors
+
+Written by `./run python -m benchmarks.products`: float32 products of random numbers, on
+{records.machine()["cpu"]}, torch {torch.__version__}, two threads, beside the same on
+emulated processors ({", ".join(PROCESSORS)}; qemu-user). How many have other bits on
+any of them. `ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2` throughout. The first two columns
+are PyTorch's own products; the last one those of
+[`numerics.py`](../pipeline/training/numerics.py), whose rules for shapes follow from the second.
+
+{chr(10).join(table)}
+"""
+
+
+if __name__ == "__main__":
+    main()
