@@ -22,13 +22,17 @@ PAGE = """<!DOCTYPE html>
 
 def make_offline() -> None:
     """Give DVC a page template that contains Vega; its default loads Vega from the network."""
-    import vl_convert
-
-    # A closing tag inside the script would end it. The argument is optional.
-    script = vl_convert.javascript_bundle().replace("</script", "<\\/script")  # type: ignore[call-arg]
     # Relative to .dvc, because DVC cannot write non-ASCII paths in some locales.
     name = str(TEMPLATE.relative_to(".dvc"))
     with replacing(TEMPLATE) as fresh:
-        fresh.write_text(PAGE.format(script=script), "utf-8")
+        fresh.write_text(PAGE.format(script=vega()), "utf-8")
         # Before the page is there, because `run` skips this set-up if it exists.
         subprocess.run(["dvc", "config", "--local", "plots.html_template", name], check=True)
+
+
+def vega() -> str:
+    """Vega, Vega-Lite and vegaEmbed as a script inside a page."""
+    import vl_convert
+
+    # A closing tag inside the script would end it. The argument is optional.
+    return vl_convert.javascript_bundle().replace("</script", "<\\/script")  # type: ignore[call-arg]

@@ -1,13 +1,11 @@
 """Opens the MLflow UI for the project's database, or prints the link to a server's UI."""
 
 import os
-import re
 import warnings
 from typing import Any
 
 from pipeline.errors import UserError, print_error
 from pipeline.tracking import rows, store, views
-from pipeline.tracking.secrets import USER
 
 HINT = "If its menu is about agents, choose 'Model training' at the top left."
 # Settings of MLflow's pages in the browser: the menu for model training instead of agents, and no
@@ -32,8 +30,8 @@ def open_ui(port: int, row: str | None) -> None:
         UserError: MLflow cannot be reached, or the row has no runs.
     """
     page = _page(row)
-    if server := _server():
-        print(f"MLflow: {server.rstrip('/')}/{page}\n{HINT}")
+    if server := store.server():
+        print(f"MLflow: {server}/{page}\n{HINT}")
     else:
         print(f"MLflow: http://127.0.0.1:{port}/start (Ctrl-C stops it)", flush=True)
         _serve(port, page)
@@ -58,12 +56,6 @@ def _page(row: str | None) -> str:
         print_error(f"no view of the runs: {store.failure(error)}", label="warning")
         view = None
     return views.page(experiment, view)
-
-
-def _server() -> str | None:
-    """The address of the server with the runs, without a password; None if there is no server."""
-    found = re.match(r"https?://.+", store.uri())
-    return found and USER.sub("", found[0])
 
 
 def _serve(port: int, page: str) -> None:

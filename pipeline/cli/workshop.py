@@ -97,6 +97,42 @@ def _numerics(report: Path) -> numerics.Numerics:
 
 
 @click.command()
+@click.argument("revisions", nargs=-1, metavar="[REVISION]...")
+@click.option("--model", help="One model only.  [default: all]")
+@click.option("--json", "form", flag_value="json", help="Print JSON.")
+@click.option("--markdown", "form", flag_value="markdown", help="Print Markdown.")
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write a page with curves and samples, in one file.",
+)
+@click.option(
+    "--fail-if-worse",
+    "guarded",
+    multiple=True,
+    metavar="FIGURE",
+    help="Exit with 1 if a figure such as bert.loss is worse; 2 if unclear. Can be repeated.",
+)
+@reports_errors
+def compare(
+    revisions: tuple[str, ...],
+    model: str | None,
+    form: str | None,
+    page: Path | None,
+    guarded: tuple[str, ...],
+) -> None:
+    """Compare experiments: does a change help, and is it more than luck?
+
+    REVISION is an experiment, a branch, a tag, a commit, or `workspace`. The others are compared
+    with the first, and one alone with HEAD; without any, all experiments of HEAD with HEAD.
+    """
+    from pipeline.comparison import command
+
+    if not command.compare(revisions, model, form, page, guarded):
+        sys.exit(1)
+
+
+@click.command()
 @reports_errors
 def sync() -> None:
     """Upload runs recorded while MLflow was down."""

@@ -1,6 +1,7 @@
 """Where MLflow stores the runs: a server, or a database in the project's root."""
 
 import os
+import re
 import shlex
 import socket
 import ssl
@@ -11,7 +12,7 @@ from filelock import FileLock
 from pipeline.errors import UserError, first_line
 from pipeline.paths import root
 from pipeline.tracking.relocation import relocate
-from pipeline.tracking.secrets import hide
+from pipeline.tracking.secrets import USER, hide
 
 NETWORK = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
 EXPERIMENT = "transformer-benchmark"
@@ -57,6 +58,12 @@ def uri() -> str:
     It may have a password: see `hide`.
     """
     return os.environ.get("MLFLOW_TRACKING_URI") or default()
+
+
+def server() -> str | None:
+    """The address of the server with the runs, without a password; None if there is no server."""
+    found = re.match(r"https?://.+", uri())
+    return found and USER.sub("", found[0]).rstrip("/")
 
 
 def failure(error: BaseException) -> str:

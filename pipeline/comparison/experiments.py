@@ -1,0 +1,78 @@
+"""An experiment: its report at a revision, as the stage `report` wrote it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from pipeline.comparison.revisions import Revision
+from pipeline.errors import UserError
+from pipeline.paths import PARAMS, REPORTS
+from pipeline.reporting import schema
+from pipeline.reporting.schema import Report
+from pipeline.results import Result
+from pipeline.yaml_file import flatten
+
+FILE = REPORTS / "metrics.json"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a revision has of results.
+
+    headline: the metrics for comparing runs of each model, as in `dvc exp show`.
+    """
+
+    revision: Revision
+    report: Report
+    headline: dict[str, list[str]]
+
+    @property
+    def name(self) -> str:
+        """As the user calls it."""
+        return self.revision.name
+
+    @property
+    def models(self) -> dict[str, Result]:
+        """The results of the models by name, in the order of params.yaml."""
+        return {name: self.report.models[name] for name in self.report.params["model_names"]}
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters with dotted keys, without the name of the profile."""
+        found = flatten(self.report.params)
+        found.pop("profile", None)
+        return found
+
+
+def read(revision: Revision) -> Experiment:
+    """The experiment at a revision.
+
+    Raises:
+        UserError: the revision has no results, those of other parameters, or those of another
+            version of the program.
+    """
+    text = revision.read(FILE)
+    if text is None:
+        raise UserError(f"{revision.name} has no results: {FILE} is missing; run `dvc repro` there")
+    try:
+        report = schema.ADAPTER.validate_python(json.loads(text))
+        headline = {name: _headline(revision, name) for name in report.params["model_names"]}
+    except (ValueError, KeyError, TypeError):  # ValidationError is a ValueError
+        raise UserError(
+            f"{revision.name}: {FILE} is not a report of this version of the program"
+        ) from None
+    experiment = Experiment(revision, report, headline)
+    if YAML(typ="safe", pure=True).load(revision.read(PARAMS)) != report.params:
+        raise UserError(
+            f"{revision.name}: its report was made with other parameters than its {PARAMS} has: "
+            "run `dvc repro` there"
+        )
+    return experiment
+
+
+def _headline(revision: Revision, name: str) -> list[str]:
+    file = Path(REPORTS) / name / "metrics.json"
+    metrics = json.loads(revision.read(file) or "")[name]
+    return [key for key in metrics if not key.endswith("_std")]

@@ -1,0 +1,202 @@
+"""The comparison as tables and sentences, for a terminal and for Markdown."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import deciding
+from pipeline.comparison.comparing import SAME, UNSEEN, Comparison, Row
+from pipeline.comparison.costs import Cost
+from pipeline.comparison.statistics import MOST
+from pipeline.markup import plain, table
+from pipeline.wording import WIDTH, counted, listed, number, prefixed, significant, wrapped
+
+FRONT = "* "  # before the name of an experiment on the front
+NARROW = 8  # least width of a shortened name
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose first column names experiments, left-aligned like the last one."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+    def text(self) -> str:
+        """For a terminal; without empty columns, and with shorter names if the lines are long."""
+        lines = [self.header, *self.rows]
+        columns = [column for column in zip(*lines, strict=True) if any(column[1:])]
+        widths = [max(map(len, column)) for column in columns]
+        room = WIDTH - sum(width + 2 for width in widths[1:])
+        widths[0] = min(widths[0], max(room, NARROW))
+        shown = [self.title]
+        for first, *middle, last in zip(*columns, strict=True):
+            cells = [f"{_short(first, widths[0]):<{widths[0]}}"]
+            cells += [f"{cell:>{width}}" for cell, width in zip(middle, widths[1:-1], strict=True)]
+            shown.append("  ".join([*cells, last]).rstrip())
+        return "\n".join(shown) + "\n"
+
+    def markdown(self) -> str:
+        """For GitHub."""
+        align = "l" + "r" * (len(self.header) - 2) + "l"
+        return f"**{plain(self.title)}**\n\n" + table(self.header, self.rows, align)
+
+
+def figures(comparison: Comparison) -> list[Table]:
+    """A table for each figure, without models whose weights are the same in all experiments."""
+    same = _same(comparison)
+    header = ["", "mean", "std", "seeds", "difference", ""]
+    return [
+        Table(
+            f"{figure}: {rows[0].better} is better",
+            header,
+            [
+                [
+                    (FRONT if row.on_front else " " * len(FRONT)) + row.experiment,
+                    number(row.mean),
+                    "" if row.deviation is None else significant(row.deviation, 2),
+                    str(len(row.values)),
+                    _difference(row, rows[0]),
+                    row.verdict,
+                ]
+                for row in rows
+            ],
+        )
+        for figure, rows in comparison.figures().items()
+        if rows[0].model not in same
+    ]
+
+
+def costs(comparison: Comparison) -> list[Table]:
+    """The cost of a training, for each model."""
+    return [
+        Table(
+            f"{model}: cost of a training",
+            ["", "FLOP", next(iter(of_model.values())).unit, "seconds", "all targets after"],
+            [[f"{' ' * len(FRONT)}{name}", *_cost(each)] for name, each in of_model.items()],
+        )
+        for model, of_model in comparison.costs.items()
+        if model not in _same(comparison)
+    ]
+
+
+def what_differs(comparison: Comparison) -> list[str]:
+    """A sentence for each experiment but the first: parameters, versions and code."""
+    lines = []
+    decisive = {path.relative_to(deciding.ROOT) for path in deciding.code()}
+    for index, each in enumerate(comparison.experiments[1:], 1):
+        different = {**comparison.parameters, **comparison.environments}
+        parts = [
+            f"{key}={values[index]}, not {values[0]}"
+            for key, values in different.items()
+            if values[index] != values[0]
+        ]
+        if files := comparison.code[index]:
+            trained = [file for file in files if decisive & {*Path(file).parents}]
+            parts.append(
+                f"{counted(len(files), 'file')} of code"
+                + (f", of which these decide the weights: {', '.join(trained)}" if trained else "")
+            )
+        lines.append(f"{each.name}: {'; '.join(parts) or 'nothing'}.")
+    return lines
+
+
+def notes(comparison: Comparison) -> Iterator[str]:
+    """How to read the tables, how many seeds would settle what is open, and what is missing."""
+    first, rows = comparison.experiments[0].name, comparison.rows
+    if tested := comparison.tested:
+        paired = {row.seen.paired for row in rows if row.seen}
+        how = "by Welch's t, because the seeds are not the same"
+        if True in paired:
+            how = "paired by seed" + (
+                ", or by Welch's t for other seeds" if len(paired) > 1 else ""
+            )
+        yield (
+            f"Differences from {first}, ± half of the 95% confidence interval, {how}. "
+            f"Words are for {counted(tested, 'difference')} together (Holm's correction): the "
+            "chance that one 'better' or 'worse' of them is luck is at most 5%."
+        )
+    if open_rows := [row for row in rows if row.word == UNSEEN]:
+        needed = "; ".join(
+            f"{row.figure} of {row.experiment}: {row.seeds_needed or f'more than {MOST:,}'}"
+            for row in open_rows
+        )
+        yield (
+            "Seeds that would settle what is not seen, if difference and deviation stay as they "
+            f"are (power 80%): {needed}."
+        )
+    for reason, names in _unlike(rows).items():
+        yield f"In brackets, because not like for like: {listed(names)}: {reason}."
+    for each in comparison.experiments[1:]:
+        for more, less in ((each, comparison.experiments[0]), (comparison.experiments[0], each)):
+            if missing := [name for name in more.models if name not in less.models]:
+                yield f"{less.name} has no {listed(missing)}."
+    if same := _same(comparison):
+        yield f"The same weights in all experiments: {listed(same)}."
+    yield (
+        f"{FRONT.strip()} on the Pareto front: no experiment has a better mean at the same or a "
+        "lower number of floating-point operations."
+    )
+
+
+def text(comparison: Comparison) -> str:
+    """The comparison for a terminal of 80 columns."""
+    parts = [each.text() for each in (*figures(comparison), *costs(comparison))]
+    first = comparison.experiments[0].name
+    parts.append("\n".join([f"What differs from {first}", *(
+        f"  {wrapped(line, 4)}" for line in what_differs(comparison)
+    ), ""]))  # fmt: skip
+    return "\n".join([*parts, *(wrapped(note) for note in notes(comparison))])
+
+
+def markdown(comparison: Comparison) -> str:
+    """The comparison for GitHub, such as a comment of a pull request."""
+    names = [each.name for each in comparison.experiments]
+    title = f"## {plain(listed(names[1:]))} compared with {plain(names[0])}\n"
+    parts = [each.markdown() for each in (*figures(comparison), *costs(comparison))]
+    points = [*what_differs(comparison), *notes(comparison)]
+    return "\n".join([title, *parts, *(f"- {plain(point)}" for point in points)])
+
+
+def _same(comparison: Comparison) -> list[str]:
+    """The models with the same weights in all experiments."""
+    words: dict[str, set[str]] = {}
+    for row in comparison.rows:
+        words.setdefault(row.model, set()).add(row.word)
+    return [model for model, found in words.items() if found == {"", SAME}]
+
+
+def _difference(row: Row, first: Row) -> str:
+    if not row.word or row.word == SAME:
+        return ""
+    shown = number(row.mean - first.mean, "+")
+    return f"{shown} ± {significant(row.seen.margin, 2)}" if row.seen else shown
+
+
+def _cost(cost: Cost) -> list[str]:
+    reached = f"step {cost.to_target.step:,}" if cost.to_target else "never"
+    return [
+        prefixed(cost.flops),
+        f"{cost.units:,}",
+        "" if cost.seconds is None else f"{cost.seconds:,.1f}",
+        reached if cost.has_targets else "",
+    ]
+
+
+def _unlike(rows: list[Row]) -> dict[str, list[str]]:
+    """The experiments by the reason why they are not comparable."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for reason in row.unlike:
+            if row.experiment not in found.setdefault(reason, []):
+                found[reason].append(row.experiment)
+    return found
+
+
+def _short(name: str, width: int) -> str:
+    """A name shortened in its middle, because long names often differ only at the end."""
+    if len(name) <= width:
+        return name
+    end = (width - 1) // 2
+    return f"{name[: width - 1 - end]}…{name[-end:]}"
