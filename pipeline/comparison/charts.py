@@ -8,7 +8,9 @@ from pipeline.comparison.comparing import Row
 COLORS = ("#1f5fa8", "#cc6d16", "#2e8540", "#8e44ad", "#b3261e", "#00808a", "#8a6d3b", "#d0569a",
           "#5b6470", "#7a9a01")  # fmt: skip
 FRONT = "#9aa5b1"
+MARKED = 30  # most points of a curve with dots
 SHOWN = "shown"  # parameter of a picture: the experiments that it shows
+LOG = {"type": "log", "nice": False}
 STYLE = {
     "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
     "width": "container",
@@ -18,6 +20,7 @@ STYLE = {
         "font": "system-ui, sans-serif",
         "axis": {"gridColor": "#e8ebef", "domainColor": FRONT, "tickColor": FRONT},
         "view": {"stroke": None},
+        "point": {"size": 14},
     },
 }
 
@@ -27,7 +30,7 @@ def curves(points: Sequence[dict[str, Any]], names: list[str], unit: str, metric
 
     points: see `curves.curves`. names: of all experiments, in the order of their colours.
     """
-    x = {"field": "seen", "type": "quantitative", "title": f"{unit} seen", "scale": {"type": "log"},
+    x = {"field": "seen", "type": "quantitative", "title": f"{unit} seen", "scale": LOG,
          "axis": {"format": "~s", "tickCount": 6}}  # fmt: skip
     y = {"field": "mean", "type": "quantitative", "title": metric, "scale": {"zero": False}}
     tooltip = [
@@ -38,7 +41,7 @@ def curves(points: Sequence[dict[str, Any]], names: list[str], unit: str, metric
     return _chart(names, points, [
         {"mark": {"type": "area", "opacity": 0.2},
          "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}}},
-        {"mark": {"type": "line", "strokeWidth": 1.5, "point": {"size": 14}},
+        {"mark": {"type": "line", "strokeWidth": 1.5, "point": len(points) <= MARKED * len(names)},
          "encoding": {"x": x, "y": y, "tooltip": tooltip}},
     ])  # fmt: skip
 
@@ -62,7 +65,7 @@ def cost_and_quality(rows: Sequence[Row], names: list[str]) -> Any:
         "field": "flops",
         "type": "quantitative",
         "title": "floating-point operations",
-        "scale": {"type": "log", "padding": 30},
+        "scale": LOG | {"padding": 20},
         "axis": {"format": "~s", "tickCount": 4},
     }
     y = {
@@ -90,8 +93,6 @@ def cost_and_quality(rows: Sequence[Row], names: list[str]) -> Any:
                           "range": ["circle", "circle", "cross"]}},
                       "fill": {"condition": {"test": "datum.kind == 'front'",
                                **_color(names)}, "value": "white"}}},
-        {"mark": {"type": "text", "dy": -13, "fontSize": 11},
-         "encoding": {"x": x, "y": y, "text": {"field": "experiment"}}},
     ])  # fmt: skip
 
 

@@ -103,6 +103,14 @@ class Comparison:
         """The number of differences that were tested at once."""
         return sum(row.p is not None for row in self.rows)
 
+    @property
+    def unchanged(self) -> list[str]:
+        """The models with the same weights in all experiments."""
+        words: dict[str, set[str]] = {}
+        for row in self.rows:
+            words.setdefault(row.model, set()).add(row.word)
+        return [model for model, found in words.items() if found == {"", SAME}]
+
     def figures(self) -> dict[str, list[Row]]:
         """The rows by figure."""
         found: dict[str, list[Row]] = {}
@@ -112,16 +120,19 @@ class Comparison:
 
 
 def compare(experiments: list[Experiment], model: str | None = None) -> Comparison:
-    """Compare all figures of the models of the first experiment, or of one `model`.
+    """Compare all figures of the models that the first experiment and another have, or of one
+    `model`.
 
     Raises:
-        UserError: the first experiment has no such model, or it is not known whether lower or
-            higher is better.
+        UserError: there is no such model, or it is not known whether lower or higher is better.
     """
-    first = experiments[0]
-    if model and model not in first.models:
-        raise UserError(f"{first.name} has no model {model!r}; it has {listed([*first.models])}")
-    names, known = [model] if model else [*first.models], targets.load()
+    first, *others = experiments
+    common = [name for name in first.models if any(name in each.models for each in others)]
+    if not common or (model and model not in common):
+        what = f"model {model!r}" if model else "model"
+        which = listed(common) or "none"
+        raise UserError(f"no {what} of {first.name} to compare; in common with others: {which}")
+    names, known = [model] if model else common, targets.load()
     having = {name: [each for each in experiments if name in each.models] for name in names}
     rows = [
         row
@@ -133,7 +144,7 @@ def compare(experiments: list[Experiment], model: str | None = None) -> Comparis
         experiments,
         _judge(rows),
         {name: {each.name: cost(each.models[name]) for each in having[name]} for name in names},
-        differences.parameters(experiments),
+        differences.parameters(experiments, names),
         differences.environments(experiments),
         differences.code(experiments),
     )

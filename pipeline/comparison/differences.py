@@ -13,9 +13,19 @@ CODE = ("dvc.yaml", "pipeline", "transformer")
 MISSING = "missing"
 
 
-def parameters(experiments: Sequence[Experiment]) -> dict[str, list[Any]]:
-    """The parameters that differ: the value in each experiment, by dotted key."""
-    return _differing([each.parameters() for each in experiments])
+def parameters(experiments: Sequence[Experiment], models: Sequence[str]) -> dict[str, list[Any]]:
+    """The parameters that differ: the value in each experiment, by dotted key. Leaves out those of
+    other models than `models`, and the name of the profile."""
+    columns = []
+    for each in experiments:
+        sections = {
+            key: value
+            for key, value in each.report.params.items()
+            if key in models or not (isinstance(value, dict) and "task" in value)
+        }
+        columns.append(flatten(sections))
+        columns[-1].pop("profile", None)
+    return _differing(columns)
 
 
 def environments(experiments: Sequence[Experiment]) -> dict[str, list[Any]]:

@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -13,7 +12,6 @@ from pipeline.paths import PARAMS, REPORTS
 from pipeline.reporting import schema
 from pipeline.reporting.schema import Report
 from pipeline.results import Result
-from pipeline.yaml_file import flatten
 
 FILE = REPORTS / "metrics.json"
 
@@ -22,28 +20,19 @@ FILE = REPORTS / "metrics.json"
 class Experiment:
     """What a revision has of results.
 
+    models: the results by name, in the order of params.yaml.
     headline: the metrics for comparing runs of each model, as in `dvc exp show`.
     """
 
     revision: Revision
     report: Report
+    models: dict[str, Result]
     headline: dict[str, list[str]]
 
     @property
     def name(self) -> str:
         """As the user calls it."""
         return self.revision.name
-
-    @property
-    def models(self) -> dict[str, Result]:
-        """The results of the models by name, in the order of params.yaml."""
-        return {name: self.report.models[name] for name in self.report.params["model_names"]}
-
-    def parameters(self) -> dict[str, Any]:
-        """The parameters with dotted keys, without the name of the profile."""
-        found = flatten(self.report.params)
-        found.pop("profile", None)
-        return found
 
 
 def read(revision: Revision) -> Experiment:
@@ -58,18 +47,18 @@ def read(revision: Revision) -> Experiment:
         raise UserError(f"{revision.name} has no results: {FILE} is missing; run `dvc repro` there")
     try:
         report = schema.ADAPTER.validate_python(json.loads(text))
-        headline = {name: _headline(revision, name) for name in report.params["model_names"]}
+        models = {name: report.models[name] for name in report.params["model_names"]}
+        headline = {name: _headline(revision, name) for name in models}
     except (ValueError, KeyError, TypeError):  # ValidationError is a ValueError
         raise UserError(
             f"{revision.name}: {FILE} is not a report of this version of the program"
         ) from None
-    experiment = Experiment(revision, report, headline)
     if YAML(typ="safe", pure=True).load(revision.read(PARAMS)) != report.params:
         raise UserError(
             f"{revision.name}: its report was made with other parameters than its {PARAMS} has: "
             "run `dvc repro` there"
         )
-    return experiment
+    return Experiment(revision, report, models, headline)
 
 
 def _headline(revision: Revision, name: str) -> list[str]:

@@ -59,6 +59,7 @@ def _content(comparison: Comparison) -> dict[str, Any]:
         "quality": {
             figure: charts.cost_and_quality(rows, names)
             for figure, rows in comparison.figures().items()
+            if rows[0].model not in comparison.unchanged
         },
         "curves": drawn,
         "samples": {each.name: samples.samples(each) for each in comparison.experiments},
@@ -72,6 +73,8 @@ def _curves(comparison: Comparison, names: list[str]) -> tuple[dict[str, Any], l
     drawn: dict[str, Any] = {}
     without: dict[str, None] = {}
     for model, of_model in comparison.costs.items():
+        if model in comparison.unchanged:
+            continue
         points: list[dict[str, Any]] = []
         for experiment in comparison.experiments:
             if model in experiment.models:

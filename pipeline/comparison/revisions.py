@@ -67,8 +67,8 @@ def resolve(name: str) -> Revision:
         return Revision(name, None)
     if commit := _commit(name):
         return Revision(name, commit)
-    found = _references(f"{EXPERIMENTS}/*/*/{name}") if name else []
-    of_head = [each for each in found if each[0].startswith(f"{_folder(_commit(HEAD) or '')}/")]
+    found = [each for each in _references(f"{EXPERIMENTS}/*/*/*") if Path(each[0]).name == name]
+    of_head = [each for each in found if each[0] == f"{_folder(_commit(HEAD) or '')}/{name}"]
     found = of_head or found
     if not found:
         raise UserError(

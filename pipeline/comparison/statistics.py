@@ -44,25 +44,24 @@ def difference(first: dict[int, float], other: dict[int, float]) -> Difference |
     if min(len(first), len(other)) < 2:
         return None
     means = statistics.fmean(first.values()), statistics.fmean(other.values())
-    if paired := first.keys() == other.keys():
+    value, paired = means[1] - means[0], first.keys() == other.keys()
+    if paired:
         deviation = statistics.stdev(other[seed] - first[seed] for seed in first)
-        error, freedom = deviation / math.sqrt(len(first)), 1.0
-        degrees = len(first) - 1.0
+        error = deviation / math.sqrt(len(first))
     else:
         variances = [statistics.variance(each.values()) for each in (first, other)]
-        parts = [v / len(each) for v, each in zip(variances, (first, other), strict=True)]
-        error, deviation = math.sqrt(sum(parts)), math.sqrt(sum(variances))
-        if error:
-            degrees = error**4 / sum(
-                part**2 / (len(each) - 1) for part, each in zip(parts, (first, other), strict=True)
-            )
-            freedom = deviation**4 / sum(variance**2 for variance in variances)
-    if not ROUNDING * max(map(abs, means)) < error < math.inf:
+        parts = [variances[0] / len(first), variances[1] / len(other)]
+        deviation, error = math.sqrt(sum(variances)), math.sqrt(sum(parts))
+    if error <= ROUNDING * max(map(abs, means)):
         return None
-    value = means[1] - means[0]
-    margin = error * stdtrit(degrees, (1 + CONFIDENCE) / 2)
-    p = 2 * stdtr(degrees, -abs(value) / error)
-    return Difference(value, float(margin), float(p), paired, deviation, freedom)
+    if paired:
+        degrees, freedom = len(first) - 1.0, 1.0
+    else:
+        degrees = error**4 / (parts[0] ** 2 / (len(first) - 1) + parts[1] ** 2 / (len(other) - 1))
+        freedom = deviation**4 / (variances[0] ** 2 + variances[1] ** 2)
+    margin = error * float(stdtrit(degrees, (1 + CONFIDENCE) / 2))
+    p = 2 * float(stdtr(degrees, -abs(value) / error))
+    return Difference(value, margin, p, paired, deviation, freedom)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -17,7 +17,7 @@ NARROW = 8  # least width of a shortened name
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose first column names experiments, left-aligned like the last one."""
+    """A table whose first column names experiments. Columns with a header have numbers."""
 
     title: str
     header: list[str]
@@ -25,27 +25,32 @@ class Table:
 
     def text(self) -> str:
         """For a terminal; without empty columns, and with shorter names if the lines are long."""
-        lines = [self.header, *self.rows]
-        columns = [column for column in zip(*lines, strict=True) if any(column[1:])]
+        columns = [
+            column
+            for column in zip(self.header, *self.rows, strict=True)
+            if not column[0] or any(column[1:])
+        ]
         widths = [max(map(len, column)) for column in columns]
         room = WIDTH - sum(width + 2 for width in widths[1:])
         widths[0] = min(widths[0], max(room, NARROW))
+        columns[0] = tuple(_short(name, widths[0]) for name in columns[0])
         shown = [self.title]
-        for first, *middle, last in zip(*columns, strict=True):
-            cells = [f"{_short(first, widths[0]):<{widths[0]}}"]
-            cells += [f"{cell:>{width}}" for cell, width in zip(middle, widths[1:-1], strict=True)]
-            shown.append("  ".join([*cells, last]).rstrip())
+        for line in zip(*columns, strict=True):
+            cells = (
+                f"{cell:>{width}}" if column[0] else f"{cell:<{width}}"
+                for cell, width, column in zip(line, widths, columns, strict=True)
+            )
+            shown.append("  ".join(cells).rstrip())
         return "\n".join(shown) + "\n"
 
     def markdown(self) -> str:
         """For GitHub."""
-        align = "l" + "r" * (len(self.header) - 2) + "l"
+        align = "".join("r" if title else "l" for title in self.header)
         return f"**{plain(self.title)}**\n\n" + table(self.header, self.rows, align)
 
 
 def figures(comparison: Comparison) -> list[Table]:
     """A table for each figure, without models whose weights are the same in all experiments."""
-    same = _same(comparison)
     header = ["", "mean", "std", "seeds", "difference", ""]
     return [
         Table(
@@ -64,7 +69,7 @@ def figures(comparison: Comparison) -> list[Table]:
             ],
         )
         for figure, rows in comparison.figures().items()
-        if rows[0].model not in same
+        if rows[0].model not in comparison.unchanged
     ]
 
 
@@ -77,7 +82,7 @@ def costs(comparison: Comparison) -> list[Table]:
             [[f"{' ' * len(FRONT)}{name}", *_cost(each)] for name, each in of_model.items()],
         )
         for model, of_model in comparison.costs.items()
-        if model not in _same(comparison)
+        if model not in comparison.unchanged
     ]
 
 
@@ -113,7 +118,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
                 ", or by Welch's t for other seeds" if len(paired) > 1 else ""
             )
         yield (
-            f"Differences from {first}, ± half of the 95% confidence interval, {how}. "
+            f"Differences from {first}, ± half their 95% confidence interval, {how}. "
             f"Words are for {counted(tested, 'difference')} together (Holm's correction): the "
             "chance that one 'better' or 'worse' of them is luck is at most 5%."
         )
@@ -132,8 +137,8 @@ def notes(comparison: Comparison) -> Iterator[str]:
         for more, less in ((each, comparison.experiments[0]), (comparison.experiments[0], each)):
             if missing := [name for name in more.models if name not in less.models]:
                 yield f"{less.name} has no {listed(missing)}."
-    if same := _same(comparison):
-        yield f"The same weights in all experiments: {listed(same)}."
+    if comparison.unchanged:
+        yield f"The same weights in all experiments: {listed(comparison.unchanged)}."
     yield (
         f"{FRONT.strip()} on the Pareto front: no experiment has a better mean at the same or a "
         "lower number of floating-point operations."
@@ -157,14 +162,6 @@ def markdown(comparison: Comparison) -> str:
     parts = [each.markdown() for each in (*figures(comparison), *costs(comparison))]
     points = [*what_differs(comparison), *notes(comparison)]
     return "\n".join([title, *parts, *(f"- {plain(point)}" for point in points)])
-
-
-def _same(comparison: Comparison) -> list[str]:
-    """The models with the same weights in all experiments."""
-    words: dict[str, set[str]] = {}
-    for row in comparison.rows:
-        words.setdefault(row.model, set()).add(row.word)
-    return [model for model, found in words.items() if found == {"", SAME}]
 
 
 def _difference(row: Row, first: Row) -> str:
