@@ -30,8 +30,9 @@ ARROWS = {
         "transformer",
     ),
     "pipeline.reporting": ("views", "results", "running", "params", "parameters"),
+    "pipeline.comparison": ("reporting", "tracking", "results", "deciding", "plots"),
     "pipeline.cli": (
-        "stages", "views", "running", "reporting", "tracking", "verification", "params",
+        "stages", "views", "running", "reporting", "comparison", "tracking", "verification", "params",
         "overrides", "reproduction", "repair", "plots", "ui", "exporting", "training",
     ),
     "pipeline.stages": (

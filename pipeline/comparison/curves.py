@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -57,12 +58,8 @@ def _means(experiment: Experiment, model: str) -> Tables:
 def _of_seeds(experiment: Experiment, model: str) -> Tables | None:
     """The curves of each seed; None if DVC does not have them."""
     trainings = experiment.models[model].trainings
-    from dvc.api import DVCFileSystem
-    from fsspec.implementations.local import LocalFileSystem
-
-    commit = experiment.revision.commit
     try:
-        files = DVCFileSystem(rev=commit) if commit else LocalFileSystem()
+        files = _files(experiment.revision.commit)
         return {
             file: [
                 _read(files.read_text(str(model_dir(model, each.seed) / file)))
@@ -72,6 +69,16 @@ def _of_seeds(experiment: Experiment, model: str) -> Tables | None:
         }
     except Exception:  # DVC, its remotes and git raise many kinds
         return None
+
+
+@cache
+def _files(commit: str | None) -> Any:
+    """The files of a commit with those of DVC, which takes it a second to list; or of the
+    workspace."""
+    from dvc.api import DVCFileSystem
+    from fsspec.implementations.local import LocalFileSystem
+
+    return DVCFileSystem(rev=commit) if commit else LocalFileSystem()
 
 
 def _read(text: str) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline import plots
 from pipeline.comparison import charts, content, samples, tables
-from pipeline.comparison.comparing import Comparison
+from pipeline.comparison.comparing import UNSEEN, Comparison
 from pipeline.comparison.curves import curves
 from pipeline.paths import replacing
 from pipeline.tracking import links
@@ -19,7 +19,7 @@ TEMPLATE = Path(__file__).with_name("page.html")
 def write(comparison: Comparison, file: Path) -> None:
     """Write the page."""
     parts = {
-        "title": html.escape(_title(comparison)),
+        "title": html.escape(tables.title(comparison)),
         "vega": plots.vega(),
         # A closing tag inside the script would end it.
         "content": json.dumps(_content(comparison)).replace("</", "<\\/"),
@@ -29,11 +29,6 @@ def write(comparison: Comparison, file: Path) -> None:
         text = text.replace(f"<!-- {key} -->", part)
     with replacing(file) as fresh:
         fresh.write_text(text, "utf-8")
-
-
-def _title(comparison: Comparison) -> str:
-    first, *others = (each.name for each in comparison.experiments)
-    return f"{listed(others)} compared with {first}"
 
 
 def _content(comparison: Comparison) -> dict[str, Any]:
@@ -56,6 +51,7 @@ def _content(comparison: Comparison) -> dict[str, Any]:
     return found | {
         "colors": [charts.COLORS[index % len(charts.COLORS)] for index in range(len(names))],
         "notes": notes,
+        "unseen": UNSEEN,
         "quality": {
             figure: charts.cost_and_quality(rows, names)
             for figure, rows in comparison.figures().items()

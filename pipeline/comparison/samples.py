@@ -11,26 +11,28 @@ from pipeline.comparison.revisions import Revision
 from pipeline.paths import REPORTS
 
 REPORT = REPORTS / "metrics.md"
-# A section begins with its title, the picture of the curves and the table of metrics.
-TABLE = "table_close"
+# A section begins with its title, the picture of the curves, the table of metrics, and a paragraph
+# on the origin of each training.
+TABLE, PARAGRAPH = "table_close", 3  # tokens: the end of a table; a paragraph has so many
 
 
 def samples(experiment: Experiment) -> dict[str, str]:
-    """For each model, what its report shows after the metrics, as HTML: where its trainings come
-    from, and samples. Pictures are inside."""
+    """For each model, the samples of its report as HTML, with pictures inside."""
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(experiment.revision.read(REPORT) or "")
     starts = [index for index, token in enumerate(tokens) if _is_title(token)]
     # The sections of the models come first, in their order.
     found = {}
-    for name, start, end in zip(experiment.models, starts, starts[1:], strict=False):
-        section = tokens[start:end]
-        after = [token.type for token in section].index(TABLE) + 1
-        for token in section[after:]:
+    for (name, result), start, end in zip(
+        experiment.models.items(), starts, starts[1:], strict=False
+    ):
+        table = [token.type for token in tokens[start:end]].index(TABLE)
+        section = tokens[start + table + 1 + PARAGRAPH * len(result.trainings) : end]
+        for token in section:
             for child in token.children or ():
                 if child.type == "image":
                     child.attrs["src"] = _picture(experiment.revision, str(child.attrs["src"]))
-        found[name] = markdown.renderer.render(section[after:], markdown.options, {})
+        found[name] = markdown.renderer.render(section, markdown.options, {})
     return found
 
 

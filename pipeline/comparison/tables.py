@@ -12,6 +12,7 @@ from pipeline.markup import plain, table
 from pipeline.wording import WIDTH, counted, listed, number, prefixed, significant, wrapped
 
 FRONT = "* "  # before the name of an experiment on the front
+NAMED = 3  # most experiments in a title; otherwise it has their number
 NARROW = 8  # least width of a shortened name
 
 
@@ -61,7 +62,7 @@ def figures(comparison: Comparison) -> list[Table]:
                     (FRONT if row.on_front else " " * len(FRONT)) + row.experiment,
                     number(row.mean),
                     "" if row.deviation is None else significant(row.deviation, 2),
-                    str(len(row.values)),
+                    _seeds(row),
                     _difference(row, rows[0]),
                     row.verdict,
                 ]
@@ -122,14 +123,10 @@ def notes(comparison: Comparison) -> Iterator[str]:
             f"Words are for {counted(tested, 'difference')} together (Holm's correction): the "
             "chance that one 'better' or 'worse' of them is luck is at most 5%."
         )
-    if open_rows := [row for row in rows if row.word == UNSEEN]:
-        needed = "; ".join(
-            f"{row.figure} of {row.experiment}: {row.seeds_needed or f'more than {MOST:,}'}"
-            for row in open_rows
-        )
+    if any(row.word == UNSEEN for row in rows):
         yield (
-            "Seeds that would settle what is not seen, if difference and deviation stay as they "
-            f"are (power 80%): {needed}."
+            "Seeds '5 of 34': 34 seeds would settle it with a power of 80%, if difference and "
+            "deviation stay as they are."
         )
     for reason, names in _unlike(rows).items():
         yield f"In brackets, because not like for like: {listed(names)}: {reason}."
@@ -145,6 +142,13 @@ def notes(comparison: Comparison) -> Iterator[str]:
     )
 
 
+def title(comparison: Comparison) -> str:
+    """What is compared with what; of many experiments their number."""
+    first, *others = (each.name for each in comparison.experiments)
+    what = listed(others) if len(others) <= NAMED else counted(len(others), "experiment")
+    return f"{what} compared with {first}"
+
+
 def text(comparison: Comparison) -> str:
     """The comparison for a terminal of 80 columns."""
     parts = [each.text() for each in (*figures(comparison), *costs(comparison))]
@@ -157,11 +161,16 @@ def text(comparison: Comparison) -> str:
 
 def markdown(comparison: Comparison) -> str:
     """The comparison for GitHub, such as a comment of a pull request."""
-    names = [each.name for each in comparison.experiments]
-    title = f"## {plain(listed(names[1:]))} compared with {plain(names[0])}\n"
+    heading = f"## {plain(title(comparison))}\n"
     parts = [each.markdown() for each in (*figures(comparison), *costs(comparison))]
     points = [*what_differs(comparison), *notes(comparison)]
-    return "\n".join([title, *parts, *(f"- {plain(point)}" for point in points)])
+    return "\n".join([heading, *parts, *(f"- {plain(point)}" for point in points)])
+
+
+def _seeds(row: Row) -> str:
+    """The number of seeds, and of those that would settle what is not seen."""
+    count = str(len(row.values))
+    return f"{count} of {row.seeds_needed or f'>{MOST:,}'}" if row.word == UNSEEN else count
 
 
 def _difference(row: Row, first: Row) -> str:

@@ -25,13 +25,16 @@ def drawn(chart, *shown):
     return vl_convert.vegalite_to_svg(chart)
 
 
+def marks(svg, kind, attribute):
+    """For each mark of a kind, the experiment and an attribute."""
+    pattern = rf'experiment: ([^";]+)[^"]*"[^>]*"{kind}"[^>]* {attribute}="([^"]+)"'
+    return re.findall(pattern, svg)
+
+
 def test_every_experiment_has_a_curve_and_a_band_of_its_colour():
     svg = drawn(charts.curves(POINTS, NAMES, "tokens", "loss"))
-    lines = re.findall(r'<path aria-label="[^"]*experiment: ([^";]+)"[^>]*line mark[^>]*>', svg)
-    assert lines == NAMES
-    strokes = re.findall(r'line mark"[^>]*stroke="([^"]+)"', svg)
-    fills = re.findall(r'area mark"[^>]*fill="([^"]+)"', svg)
-    assert strokes == fills == list(charts.COLORS[:3])
+    expected = list(zip(NAMES, charts.COLORS, strict=False))
+    assert marks(svg, "line mark", "stroke") == marks(svg, "area mark", "fill") == expected
     assert "tokens seen" in svg and ">loss<" in svg
 
 
@@ -46,8 +49,10 @@ def test_only_chosen_experiments_are_shown_in_unchanged_colours(make):
 
 def test_quality_against_compute():
     svg = drawn(charts.cost_and_quality(ROWS, NAMES))
-    marks = re.findall(r'<path aria-label="([^"]*kind: [^"]*)"[^>]*fill="([^"]*)"', svg)
-    found = {re.search("experiment: ([^;]+)", label)[1]: fill for label, fill in marks}
-    assert found == {"HEAD": charts.COLORS[0], "six-layers": "white", "other": "white"}
+    assert dict(marks(svg, "point", "fill")) == {
+        "HEAD": charts.COLORS[0],
+        "six-layers": "white",
+        "other": "white",
+    }
     assert "loss (lower is better)" in svg
     assert "floating-point operations" in svg

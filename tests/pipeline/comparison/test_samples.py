@@ -27,6 +27,8 @@ REPORT = """\
 
 Seed 0: trained in this run.
 
+Prompts from the text:
+
 ```text
 ## No title, but a sample
 <script>alert(1)</script> --> the king
@@ -39,6 +41,8 @@ Seed 0: trained in this run.
 | metric | value |
 | --- | ---: |
 | loss | 5.0 |
+
+Seed 0: trained in this run.
 
 ![ViT: predictions](pictures/vit-predictions.png)
 
@@ -65,12 +69,12 @@ def test_a_sample_stands_with_its_model_and_is_escaped(found):
     assert list(found) == ["gpt", "vit"]
     assert "## No title, but a sample" in found["gpt"]
     assert "&lt;script&gt;alert(1)&lt;/script&gt; --&gt; the king" in found["gpt"]
-    assert "Seed 0: trained in this run." in found["gpt"]
+    assert found["gpt"].startswith("<p>Prompts")
 
 
-def test_curves_and_metrics_are_left_out(found):
-    assert "curves" not in found["gpt"] + found["vit"]
-    assert "<table>" not in found["gpt"] + found["vit"]
+def test_curves_metrics_and_origins_are_left_out(found):
+    for left_out in ("curves", "<table>", "Seed 0"):
+        assert left_out not in found["gpt"] + found["vit"]
 
 
 def test_pictures_are_inside(found):
