@@ -32,8 +32,8 @@ ARROWS = {
     "pipeline.reporting": ("views", "results", "running", "params", "parameters"),
     "pipeline.comparison": ("reporting", "tracking", "results", "deciding", "plots"),
     "pipeline.cli": (
-        "stages", "views", "running", "reporting", "comparison", "tracking", "verification", "params",
-        "overrides", "reproduction", "repair", "plots", "ui", "exporting", "training",
+        "stages", "views", "running", "reporting", "comparison", "tracking", "verification",
+        "params", "overrides", "reproduction", "repair", "plots", "ui", "exporting", "training",
     ),
     "pipeline.stages": (
         "tasks", "training", "data", "views", "running", "reporting", "tracking", "params",

@@ -121,7 +121,7 @@ def compare(
     page: Path | None,
     guarded: tuple[str, ...],
 ) -> None:
-    """Compare experiments: does a change help, and is it more than luck?
+    """Compare experiments: does a change help?
 
     REVISION is an experiment, a branch, a tag, a commit, or `workspace`. The others are compared
     with the first, and one alone with HEAD; without any, all experiments of HEAD with HEAD.

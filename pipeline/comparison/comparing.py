@@ -199,10 +199,16 @@ def _rows(
             values, _by_seed(result, "weights_sha256"),
         )  # fmt: skip
         seen = None if same else difference(before, values)
-        alone = [len(values) == 1, len(before) == 1]
-        word = SAME if same else BOTH_ALONE if all(alone) else ONE_ALONE if any(alone) else CONSTANT
+        word = SAME if same else _untold(before, values)
         unlike = differences.unlike(first, each, model, metric, known)
         yield replace(row, unlike=unlike, seen=seen, word=word)
+
+
+def _untold(before: dict[int, float], values: dict[int, float]) -> str:
+    """Why a difference cannot be told, if it cannot."""
+    if len(before) == len(values) == 1:
+        return BOTH_ALONE
+    return ONE_ALONE if 1 in (len(before), len(values)) else CONSTANT
 
 
 def _by_seed(result: Result, metric: str) -> dict[int, Any]:

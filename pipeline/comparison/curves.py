@@ -1,6 +1,7 @@
 """The learning curves of experiments: means and ranges over the seeds."""
 
 import io
+import json
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -13,8 +14,6 @@ from pipeline.errors import UserError
 from pipeline.paths import REPORTS, model_dir
 
 POINTS = 150  # most points of a curve of steps
-
-
 Tables = dict[str, list[pd.DataFrame]]  # by the name of their file, one for each seed
 
 
@@ -56,19 +55,21 @@ def _means(experiment: Experiment, model: str) -> Tables:
 
 
 def _of_seeds(experiment: Experiment, model: str) -> Tables | None:
-    """The curves of each seed; None if DVC does not have them."""
-    trainings = experiment.models[model].trainings
+    """The curves of each seed; None if DVC does not have them, or the workspace has those of another
+    training."""
+    found: Tables = {STEPS: [], EVALUATIONS: []}
     try:
         files = _files(experiment.revision.commit)
-        return {
-            file: [
-                _read(files.read_text(str(model_dir(model, each.seed) / file)))
-                for each in trainings
-            ]
-            for file in (STEPS, EVALUATIONS)
-        }
+        for training in experiment.models[model].trainings:
+            folder = model_dir(model, training.seed)
+            summary = json.loads(files.read_text(str(folder / "summary.json")))
+            if summary["weights_sha256"] != training.metrics["weights_sha256"]:
+                return None
+            for file, tables in found.items():
+                tables.append(_read(files.read_text(str(folder / file))))
     except Exception:  # DVC, its remotes and git raise many kinds
         return None
+    return found
 
 
 @cache

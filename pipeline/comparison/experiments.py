@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from ruamel.yaml import YAML
 
@@ -62,6 +61,5 @@ def read(revision: Revision) -> Experiment:
 
 
 def _headline(revision: Revision, name: str) -> list[str]:
-    file = Path(REPORTS) / name / "metrics.json"
-    metrics = json.loads(revision.read(file) or "")[name]
+    metrics = json.loads(revision.read(REPORTS / name / "metrics.json") or "")[name]
     return [key for key in metrics if not key.endswith("_std")]

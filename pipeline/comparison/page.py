@@ -38,8 +38,8 @@ def _content(comparison: Comparison) -> dict[str, Any]:
     notes = [*tables.notes(comparison)]
     if without_bands:
         notes.append(
-            "Curves without bands, because DVC's cache has no outputs of the single seeds (for "
-            f"example after `dvc gc`): {listed(without_bands)}."
+            "Curves without bands, because the outputs of single seeds are missing, for example "
+            f"after `dvc gc`: {listed(without_bands)}."
         )
     found = content.content(comparison)
     run_ids = [

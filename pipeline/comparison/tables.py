@@ -109,8 +109,8 @@ def what_differs(comparison: Comparison) -> list[str]:
 
 
 def notes(comparison: Comparison) -> Iterator[str]:
-    """How to read the tables, how many seeds would settle what is open, and what is missing."""
-    first, rows = comparison.experiments[0].name, comparison.rows
+    """How to read the tables, and what they leave out."""
+    (first, *others), rows = comparison.experiments, comparison.rows
     if tested := comparison.tested:
         paired = {row.seen.paired for row in rows if row.seen}
         how = "by Welch's t, because the seeds are not the same"
@@ -119,7 +119,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
                 ", or by Welch's t for other seeds" if len(paired) > 1 else ""
             )
         yield (
-            f"Differences from {first}, ± half their 95% confidence interval, {how}. "
+            f"Differences from {first.name}, ± half their 95% confidence interval, {how}. "
             f"Words are for {counted(tested, 'difference')} together (Holm's correction): the "
             "chance that one 'better' or 'worse' of them is luck is at most 5%."
         )
@@ -130,16 +130,17 @@ def notes(comparison: Comparison) -> Iterator[str]:
         )
     for reason, names in _unlike(rows).items():
         yield f"In brackets, because not like for like: {listed(names)}: {reason}."
-    for each in comparison.experiments[1:]:
-        for more, less in ((each, comparison.experiments[0]), (comparison.experiments[0], each)):
+    for each in others:
+        for more, less in ((each, first), (first, each)):
             if missing := [name for name in more.models if name not in less.models]:
                 yield f"{less.name} has no {listed(missing)}."
     if comparison.unchanged:
         yield f"The same weights in all experiments: {listed(comparison.unchanged)}."
-    yield (
-        f"{FRONT.strip()} on the Pareto front: no experiment has a better mean at the same or a "
-        "lower number of floating-point operations."
-    )
+    if any(row.on_front for row in rows if row.model not in comparison.unchanged):
+        yield (
+            f"{FRONT.strip()} on the Pareto front: no experiment has a better mean at the same or "
+            "a lower number of floating-point operations."
+        )
 
 
 def title(comparison: Comparison) -> str:

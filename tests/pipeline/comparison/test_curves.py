@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -31,6 +32,12 @@ def write_seeds(seeds=3, steps=40):
         steps_seen.assign(loss=loss).to_csv(folder / "history.csv", index=False)
         evaluated = steps_seen.assign(loss=loss, accuracy=loss / 4)[9::10]
         evaluated.to_csv(folder / "validation.csv", index=False)
+        report = json.loads(Path("reports/metrics.json").read_text())
+        (metrics,) = (
+            each["metrics"] for each in report["models"]["gpt"]["trainings"] if each["seed"] == seed
+        )
+        summary = {"weights_sha256": metrics["weights_sha256"]}
+        (folder / "summary.json").write_text(json.dumps(summary))
     return losses
 
 
@@ -73,6 +80,12 @@ def test_without_the_curves_of_a_seed_there_are_the_means_of_git(repository, mis
     means = pd.read_csv("reports/gpt/validation.csv")
     evaluated = found[found["metric"] == "loss"]
     assert evaluated["mean"].tolist() == evaluated["low"].tolist() == means["loss"].tolist()
+
+
+def test_curves_of_another_training_are_not_shown(repository):
+    write_seeds()
+    Path("models/gpt/seed-1/summary.json").write_text('{"weights_sha256": "of another"}')
+    assert not drawn()[1]
 
 
 def test_one_seed_needs_git_alone(repository):
