@@ -55,8 +55,7 @@ def _means(experiment: Experiment, model: str) -> Tables:
 
 
 def _of_seeds(experiment: Experiment, model: str) -> Tables | None:
-    """The curves of each seed; None if DVC does not have them, or the workspace has those of another
-    training."""
+    """The curves of each seed; None if DVC does not have them, or the workspace has others."""
     found: Tables = {STEPS: [], EVALUATIONS: []}
     try:
         files = _files(experiment.revision.commit)
