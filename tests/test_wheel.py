@@ -98,7 +98,7 @@ def test_the_wheel_has_its_types_and_its_data(installed):
     for folder in ("transformer", "pipeline"):
         kept = {
             path.relative_to(ROOT).as_posix()
-            for suffix in ("*.py", "*.sha256")
+            for suffix in ("*.py", "*.sha256", "*.html")
             for path in (ROOT / folder).rglob(suffix)
         }
         assert kept <= files
