@@ -70,7 +70,6 @@ def test_a_guard_ends_with_1(clone):
     folder, *_ = clone
     output = run(folder, *COMPARE, "--fail-if-worse", "gpt.loss", code=1)
     assert output.endswith("worse: gpt.loss of slow\n")
-    run(folder, *COMPARE, "slow", "HEAD", "--fail-if-worse", "gpt.loss")
 
 
 @needs_browser
