@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.comparison.comparing import Comparison, Row
+from pipeline.comparison.comparing import SAME, Comparison, Row
 from pipeline.comparison.experiments import Experiment
 from pipeline.comparison.statistics import CONFIDENCE
 
@@ -51,6 +51,6 @@ def _row(row: Row, first: Row) -> dict[str, Any]:
         "figure": row.figure,
         "mean": row.mean,
         "deviation": row.deviation,
-        "difference": row.mean - first.mean if row.word else None,
+        "difference": row.mean - first.mean if row.word not in ("", SAME) else None,
         "verdict": row.verdict,
     }

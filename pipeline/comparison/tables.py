@@ -125,8 +125,8 @@ def notes(comparison: Comparison) -> Iterator[str]:
         )
     if any(row.word == UNSEEN for row in rows):
         yield (
-            "Seeds '5 of 34': 34 seeds would settle it with a power of 80%, if difference and "
-            "deviation stay as they are."
+            "Seeds needed ('5 of 34'): so many would settle it with a power of 80%, if difference "
+            "and deviation stay as they are."
         )
     for reason, names in _unlike(rows).items():
         yield f"In brackets, because not like for like: {listed(names)}: {reason}."

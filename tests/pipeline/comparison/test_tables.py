@@ -66,7 +66,7 @@ def test_notes_say_how_words_were_found_and_what_would_settle_the_rest(compariso
     text = tables.text(comparison)
     assert comparison.tested == 6
     assert "6 differences together (Holm's correction)" in paragraph(text, "Differences from HEAD")
-    assert "34 seeds would settle it" in paragraph(text, "Seeds '5 of 34'")
+    assert "with a power of 80%" in paragraph(text, "Seeds needed")
     assert re.search(r"six-layers +1,261\.5 +33 +3 of >1,000 ", text)
     assert re.search(r"six-layers +0\.6167 +0\.1 +3 of 40 ", text)
     assert paragraph(text, "In brackets") == (
