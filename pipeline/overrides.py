@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline import yaml_file
 from pipeline.errors import ParamsError
-from pipeline.params import load, validate
+from pipeline.params import Params, load, validate
 from pipeline.paths import PARAMS
 
 
@@ -47,12 +47,8 @@ def check(overrides: list[str]) -> None:
 
     # Ignore overrides of other files.
     ours = to_path_overrides(overrides).get(str(PARAMS), [])
-    for chosen in _sweep(ours):
-        prefix = f"with {' '.join(f'-S {override}' for override in chosen)}: " if chosen else ""
-        try:
-            _check(chosen)
-        except ParamsError as error:
-            raise ParamsError(f"{prefix}{error}") from None
+    for chosen in combinations(ours):
+        composed(chosen)
 
 
 def _parse(arguments: list[str]) -> Namespace | None:
@@ -67,8 +63,12 @@ def _parse(arguments: list[str]) -> Namespace | None:
             return None
 
 
-def _sweep(overrides: list[str]) -> list[list[str]]:
-    """The overrides of each experiment: `a=1,2` gives two."""
+def combinations(overrides: list[str]) -> list[list[str]]:
+    """The overrides of each experiment: `a=1,2` gives two.
+
+    Raises:
+        ParamsError: an override cannot be read.
+    """
     from dvc.utils.hydra import get_hydra_sweeps
 
     if not overrides:
@@ -79,7 +79,20 @@ def _sweep(overrides: list[str]) -> list[list[str]]:
         raise ParamsError(f"-S {' -S '.join(overrides)}: {_reason(error)}") from None
 
 
-def _check(overrides: list[str]) -> None:
+def composed(overrides: list[str]) -> Params:
+    """params.yaml as one experiment with these overrides has it.
+
+    Raises:
+        ParamsError: params.yaml, an override, or the result is not valid.
+    """
+    try:
+        return _compose(overrides)
+    except ParamsError as error:
+        prefix = f"with {' '.join(f'-S {each}' for each in overrides)}: " if overrides else ""
+        raise ParamsError(f"{prefix}{error}") from None
+
+
+def _compose(overrides: list[str]) -> Params:
     from dvc.utils.hydra import compose_and_dump
 
     here = str(Path.cwd())
@@ -90,7 +103,7 @@ def _check(overrides: list[str]) -> None:
         except Exception as error:
             load()  # reports errors in the file itself more clearly
             raise ParamsError(_reason(error)) from None
-        validate(yaml_file.read(made))
+        return validate(yaml_file.read(made))
 
 
 def _reason(error: Exception) -> str:

@@ -18,11 +18,17 @@ REPORTS = Path("reports")  # in git; a folder for each model has means over its 
 # Outputs of `train` and `evaluate`: a folder for each model, with one for each seed.
 MODELS, PREDICTIONS = Path("models"), Path("predictions")
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # in the folder of a trained model
+# What a sweep tells its stages: the project's root, and its own process; and what they tell it.
+SWEEP_ROOT, SWEEP_PROCESS = "SWEEP_ROOT", "SWEEP_PROCESS"
+PROGRESS = Path(".dvc") / "tmp" / "progress.json"
 
 
 def root() -> Path:
-    """The project's root, also for experiments that DVC runs in a temporary copy."""
-    return Path(os.environ.get("DVC_ROOT", "."))
+    """The project's root, also for experiments that DVC or a sweep runs in a temporary copy.
+
+    In the copies of a sweep, DVC sets DVC_ROOT to the copy.
+    """
+    return Path(os.environ.get(SWEEP_ROOT) or os.environ.get("DVC_ROOT", "."))
 
 
 def data_dir(name: str) -> Path:

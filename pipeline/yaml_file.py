@@ -1,5 +1,6 @@
 """Reads YAML as DVC does."""
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,17 @@ def read(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Any:
+    """The content of a YAML text; see `read`.
+
+    path: where it is from, for messages.
+
+    Raises:
+        UserError: it is not YAML.
+    """
     try:
         with warnings.catch_warnings():
             # For example a repeated anchor, whose value is ambiguous.
@@ -39,6 +51,13 @@ def read(path: Path) -> Any:
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise UserError(f"{path}: not valid YAML: {reason[:300]}") from None
+
+
+def text(content: Any) -> str:
+    """Plain data as YAML 1.2."""
+    written = io.StringIO()
+    YAML(typ="safe", pure=True).dump(content, written)
+    return written.getvalue()
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

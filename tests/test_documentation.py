@@ -50,6 +50,10 @@ NOT_RUN = {
     "torchrun --nnodes 2 --node-rank 0 --master-addr HOST --master-port 29500 --nproc-per-node 8"
     "      -m pipeline train --model gpt --ahead":
         "needs two hosts; tests/pipeline/training/test_processes.py has two agents on one",
+    "python -m pipeline sweep deeper -S model.n_layer=2,4,6":
+        "trains all models three times; test_sweep.py has a smaller one",
+    "python -m pipeline sweep deeper -S model.n_layer=2,4,6 --seeds 0,1,2 --on auto":
+        "needs a cluster; test_sweep.py has one",
     "./run python -m tests.golden": "writes into tests/golden; test_golden.py draws the curves",
     "./run python -m tests.interruption --kills 50": "takes an hour; test_interruption.py has less",
 }  # fmt: skip

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from pipeline import deciding
 from pipeline.errors import UserError, first_line
 from pipeline.params import Params
-from pipeline.paths import read_json, root, write_json
+from pipeline.paths import SWEEP_PROCESS, read_json, root, write_json
 from pipeline.running.lifetime import GRACE
 
 STATE = "state.pt"
@@ -56,6 +56,9 @@ class Checkpoint:
 
     training_id: identifies the training across interruptions; set on entry.
 
+    In a sweep, it waits on entry until another process with the same training has ended, whose
+    last checkpoint it then finds.
+
     Raises:
         UserError: on entry, if another process is running the same training.
     """
@@ -70,11 +73,14 @@ class Checkpoint:
             self._lock.acquire(PATIENCE)
         except Timeout:
             training = _read(self.folder)
-            raise UserError(
+            same = (
                 f"process {training.get('pid', '?')} is training the same model (since "
-                f"{training.get('since', '?')}, in {self.folder}); wait for it to end, or "
-                "stop it, then run again"
-            ) from None
+                f"{training.get('since', '?')}, in {self.folder})"
+            )
+            if SWEEP_PROCESS not in os.environ:
+                raise UserError(f"{same}; wait for it to end, or stop it, then run again") from None
+            print(f"{same}: waiting for it", flush=True)
+            self._lock.acquire()
         self.training_id = _read(self.folder).get("id") or uuid.uuid4().hex
         training = {
             "id": self.training_id,

@@ -1,4 +1,4 @@
-"""Ends a stage on a signal, and when the `dvc` or the launcher that runs it has ended."""
+"""Ends a stage on a signal, and when the `dvc`, sweep or launcher that runs it has ended."""
 
 import os
 import signal
@@ -11,6 +11,7 @@ from types import FrameType
 
 import psutil
 
+from pipeline.paths import SWEEP_PROCESS
 from pipeline.running import records
 
 # Seconds for a clean exit, as after kill -9 from then on. Enough for a training step, an evaluation
@@ -21,8 +22,8 @@ _unbroken = 0  # number of running calls that must finish first
 
 
 def end_with_dvc() -> None:
-    """Exit cleanly on SIGTERM and Ctrl-C, and when the `dvc` that runs this process has ended, or
-    the launcher of several processes.
+    """Exit cleanly on SIGTERM and Ctrl-C, and when the `dvc` that runs this process has ended, the
+    sweep that runs this `dvc`, or the launcher of several processes.
 
     If `dvc` is killed, its stage keeps running and would write while the next `dvc repro` starts
     another.
@@ -34,6 +35,12 @@ def end_with_dvc() -> None:
         threading.Thread(target=_follow, args=(dvc,), daemon=True).start()
     elif "DVC_STAGE" in os.environ:  # `dvc` has already ended
         _end()
+    if SWEEP_PROCESS in os.environ:
+        try:
+            sweep = psutil.Process(int(os.environ[SWEEP_PROCESS]))
+            threading.Thread(target=_follow, args=(sweep,), daemon=True).start()
+        except psutil.NoSuchProcess:
+            _end()
     if "TORCHELASTIC_RUN_ID" in os.environ:
         launcher = psutil.Process().parent()
         assert launcher is not None

@@ -1,9 +1,11 @@
 """Watches a training: the terminal, signals, and a copy of its curves elsewhere."""
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+from pipeline.paths import PROGRESS, SWEEP_PROCESS, write_json
 from pipeline.running.console import Console
 from pipeline.running.lifetime import stopping
 from pipeline.training.clock import Clock
@@ -54,6 +56,9 @@ class Watch(Observer):
         left = clock.per_step(step) * (steps - step + self._after * steps)
         self._console.update(step, rows[-1]["loss"], rate, left)
         self._console.line(self._task.line(step, rows), left)
+        if SWEEP_PROCESS in os.environ:
+            seconds = clock.per_step(step) * (steps - step)
+            write_json({"step": step, "steps": steps, "left": seconds}, PROGRESS)
 
     def evaluated(self, row: Row, history: History) -> None:
         self._console.line(f"after step {row['step']} | {self._task.evaluation_line(row)}")

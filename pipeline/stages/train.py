@@ -8,7 +8,7 @@ from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.paths import WEIGHTS, data_dir
 from pipeline.running import checkpoint as checkpoints
-from pipeline.running import launch, records
+from pipeline.running import durations, launch, records
 from pipeline.running.agreement import in_all, require_agreement
 from pipeline.running.checkpoint import Checkpoint, identity
 from pipeline.running.lifetime import unbroken
@@ -111,6 +111,7 @@ def _write(
     tracker.metrics({"seconds": clock.seconds["train"], f"{task.unit}_per_second": rate})
     device = devices.name(trained.assembly.device)
     tracker.tags({"device": device})
+    durations.remember(model.params, model.name, model.seed, sum(clock.seconds.values()))
     records.write(
         "train",
         f"{model.name}-{model.seed}",

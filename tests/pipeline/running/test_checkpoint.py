@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -35,6 +36,24 @@ def test_what_is_saved_is_loaded(project):
         assert checkpoint.load()["step"] == 3
         assert checkpoint.load()["model"]["a"].tolist() == [0, 1, 2]
         assert not list(checkpoint.folder.glob("*.tmp"))
+
+
+def test_in_a_sweep_the_other_trainer_waits_and_finds_the_last_checkpoint(
+    project, impatient, monkeypatch, capsys
+):
+    monkeypatch.setenv("SWEEP_PROCESS", str(os.getpid()))
+
+    def step() -> int:
+        with Checkpoint("gpt", "0123") as other:
+            return other.load()["step"]
+
+    with ThreadPoolExecutor() as pool:
+        with Checkpoint("gpt", "0123") as checkpoint:
+            waiting = pool.submit(step)
+            while "waiting for it" not in capsys.readouterr().out:
+                assert not waiting.done()
+            checkpoint.save({"step": 3})
+        assert waiting.result() == 3
 
 
 def test_the_other_trainer_is_locked_out_and_reported_whom(project, impatient):
