@@ -177,13 +177,17 @@ def normal(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
+# Extras that `./run` does not install.
+APART = ("cluster", "team")
+
+
 def declared(*groups: str) -> set[str]:
-    """The distributions of pyproject.toml that `./run` installs, which are all extras but
-    `cluster`, and those of further groups."""
+    """The distributions of pyproject.toml that `./run` installs for users, and those of further
+    groups."""
     content = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = [*content["project"]["dependencies"]]
     for name, extra in content["project"]["optional-dependencies"].items():
-        wanted += extra if name != "cluster" else []
+        wanted += extra if name not in APART else []
     wanted += [each for group in groups for each in content["dependency-groups"][group]]
     return {normal(re.match(r"[\w.-]+", each).group()) for each in wanted}
 
@@ -214,6 +218,18 @@ def test_direct_dependencies_are_what_the_code_imports():
     assert all(each & declared("dev") for each in imported("benchmarks"))
 
 
+def locked(path: str) -> set[str]:
+    return {line.split("==")[0] for line in (ROOT / path).read_text().splitlines() if "==" in line}
+
+
 def test_every_direct_dependency_is_locked():
-    lines = (ROOT / "requirements.lock").read_text().split()
-    assert declared("dev") <= {line.split("==")[0] for line in lines}
+    assert declared("dev") <= locked("requirements.lock")
+
+
+@pytest.mark.parametrize("name", APART)
+def test_an_extra_apart_is_in_its_own_lock_alone(name):
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = {*content["project"]["optional-dependencies"][name]}
+    wanted |= {*content["dependency-groups"].get(name, ())}
+    assert wanted <= locked(f"environment/{name}.lock")
+    assert not locked(f"environment/{name}.lock") & locked("requirements.lock")

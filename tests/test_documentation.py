@@ -35,6 +35,7 @@ from tests.test_run import clone_with_an_environment
 EXAMPLES = {example: None for page in PAGES for example in documentation.examples(page)}
 
 EXPERIMENT = "dvc exp run "
+TEAM = "needs a team's servers; test_team.py has them"
 # What does not run in a test, and why. The overrides of experiments are checked all the same.
 NOT_RUN = {
     "python -m pipeline": "names the program; without a command it is a mistake",
@@ -54,6 +55,16 @@ NOT_RUN = {
         "trains all models three times; test_sweep.py has a smaller one",
     "python -m pipeline sweep deeper -S model.n_layer=2,4,6 --seeds 0,1,2 --on auto":
         "needs a cluster; test_sweep.py has one",
+    "./run python -m pip install -r environment/team.lock": "installs into this environment",
+    "./run python -m pip install -r environment/cluster.lock": "likewise",
+    "dvc remote add --default team s3://BUCKET/dvc": TEAM,
+    "dvc remote modify team endpointurl https://s3.example.org": TEAM,
+    "dvc push": TEAM,
+    "dvc pull": TEAM,
+    "dvc exp push origin NAME": TEAM,
+    "git push": TEAM,
+    "git pull": TEAM,
+    "PROCESSES=8 dvc exp run -S train.accumulate=8": "needs eight GPUs",
     "./run python -m tests.golden": "writes into tests/golden; test_golden.py draws the curves",
     "./run python -m tests.interruption --kills 50": "takes an hour; test_interruption.py has less",
 }  # fmt: skip

@@ -152,9 +152,10 @@ def _copy(path: str, folder: Path, number: int) -> str:
 
 @contextlib.contextmanager
 def _longer_timeouts() -> Iterator[None]:
-    """Allow MLflow the time that a large model takes; a stage does not wait so long."""
+    """Allow MLflow the time that a large model takes; a stage does not wait so long. Nothing is
+    tried twice here: a second `sync` first looks for what the first one has written."""
     usual = os.environ.copy()
-    os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
+    os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
     try:
         yield
     finally:

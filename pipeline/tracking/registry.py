@@ -26,31 +26,34 @@ def register(client: Any, run: Any, model: str, metric: str, value: float, compa
     from mlflow.exceptions import MlflowException
 
     name = registered_name(model)
-    versions = client.search_model_versions(f"name = '{name}'")
-    if any(version.run_id == run.info.run_id for version in versions):
-        return
-    (logged,) = run.outputs.model_outputs
-    if not versions:
-        try:
-            client.create_registered_model(name, description=_description(model, metric))
-        except MlflowException as error:  # another stage has created it
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-    tags = {"comparable": comparable, metric: repr(float(value))}
-    version = client.create_model_version(
-        name,
-        f"models:/{logged.model_id}",
-        run.info.run_id,
-        tags=tags,
-        description=run.info.run_name,
-        model_id=logged.model_id,
-    )
-    # MLflow's pages use this tag to link the model of a run to its version.
-    link = json.dumps([{"name": name, "version": version.version}])
-    client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
-    client.set_registered_model_alias(name, NEWEST, version.version)
-    alike = [each for each in versions if each.tags.get("comparable") == comparable]
-    best = min([version, *alike], key=lambda each: float(each.tags[metric]))
+    query = f"name = '{name}'"
+    versions = client.search_model_versions(query)
+    if not any(version.run_id == run.info.run_id for version in versions):
+        if not versions:
+            try:
+                client.create_registered_model(name, description=_description(model, metric))
+            except MlflowException as error:  # another training has created it
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+        (logged,) = run.outputs.model_outputs
+        version = client.create_model_version(
+            name,
+            f"models:/{logged.model_id}",
+            run.info.run_id,
+            tags={"comparable": comparable, metric: repr(float(value))},
+            description=run.info.run_name,
+            model_id=logged.model_id,
+        )
+        # MLflow's pages use this tag to link the model of a run to its version.
+        link = json.dumps([{"name": name, "version": version.version}])
+        client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
+        versions = client.search_model_versions(query)  # others may have been registered as well
+    # Also for a version that exists: whoever registered it may have lost the connection here.
+    measured = [each for each in versions if "comparable" in each.tags]
+    newest = max(measured, key=lambda each: int(each.version))
+    client.set_registered_model_alias(name, NEWEST, newest.version)
+    alike = [each for each in measured if each.tags["comparable"] == newest.tags["comparable"]]
+    best = min(alike, key=lambda each: float(each.tags[metric]))
     client.set_registered_model_alias(name, BEST, best.version)
 
 

@@ -7,6 +7,7 @@ found by the id of its training, and its steps and its model are logged only onc
 import json
 import time
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -143,13 +144,21 @@ class Run:
         from mlflow.data.code_dataset_source import CodeDatasetSource
         from mlflow.data.meta_dataset import MetaDataset
         from mlflow.entities import DatasetInput, InputTag
+        from mlflow.exceptions import MlflowException
 
         source = CodeDatasetSource({"source": meta["source"], "title": meta["title"]})
         digest = meta["fingerprint"][:36]
         dataset = MetaDataset(source, name=meta["source"], digest=digest)
         entity = dataset._to_mlflow_entity()
-        tags = [InputTag("mlflow.data.context", "training")]
-        self._client.log_inputs(self.run_id, [DatasetInput(entity, tags)])
+        inputs = [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])]
+        try:
+            self._client.log_inputs(self.run_id, inputs)
+        except MlflowException as error:
+            # MLflow creates the entry of a data set in two steps. If several trainings on new data
+            # begin at once, one creates it and the others fail; now it exists.
+            if error.error_code != "BAD_REQUEST":  # what databases refuse
+                raise
+            self._client.log_inputs(self.run_id, inputs)
 
     def _files(self, path: str, folder: str | None) -> None:
         if Path(path).is_dir():
@@ -159,16 +168,21 @@ class Run:
 
     def _model(self, name: str, packages: list[str], **artifacts: str) -> None:
         import mlflow
+        from mlflow.entities import LoggedModelStatus
         from mlflow.utils import environment
 
         # Before it logs a model, MLflow reads what all installed packages contain, for seconds, to
         # compare the versions below with those installed: they are those installed.
         environment.warn_dependency_requirement_mismatches = lambda requirements: None
         run = self._client.get_run(self.run_id)
-        if run.outputs.model_outputs:
+        # MLflow adds a model to the run before it has the files. It is ready when it has them all.
+        begun = [output.model_id for output in run.outputs.model_outputs]
+        if begun and self._client.get_logged_model(begun[0]).status == LoggedModelStatus.READY:
             return
         versions = records.versions()
-        with warnings.catch_warnings(), mlflow.start_run(self.run_id):
+        # Its run has a model of which an upload broke off: MLflow would add it again, and fail.
+        active = nullcontext() if begun else mlflow.start_run(self.run_id)
+        with warnings.catch_warnings(), active:
             # MLflow advises type hints, but the signature has the same information.
             warnings.simplefilter("ignore", UserWarning)
             mlflow.pyfunc.log_model(
@@ -178,6 +192,7 @@ class Run:
                 code_paths=packages,
                 params=run.data.params,
                 signature=_signature(read_json(Path(artifacts["meta"]))),
+                model_id=begun[0] if begun else None,
                 pip_requirements=[
                     f"{package}=={versions[package].split('+')[0]}" for package in SERVING
                 ],

@@ -1,10 +1,12 @@
 """Where MLflow stores the runs: a server, or a database in the project's root."""
 
+import importlib
 import os
 import re
 import shlex
 import socket
 import ssl
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from filelock import FileLock
@@ -92,23 +94,36 @@ def experiment_id() -> str:
     """
     import mlflow
     from mlflow.entities import LifecycleStage
+    from mlflow.exceptions import MlflowException
 
-    # Two processes that create the database at once would break it.
-    folder = root() / ".cache"
-    folder.mkdir(exist_ok=True)
-    with FileLock(folder / "mlflow.lock"):
+    with _lock():
         local = uri() == default()
         if local:
             relocate(database(), EXPERIMENT, artifacts())
         mlflow.set_tracking_uri(uri())
         client = mlflow.MlflowClient()
         found = client.get_experiment_by_name(EXPERIMENT)
-        if found and found.lifecycle_stage == LifecycleStage.DELETED:
+        if found is None:
+            place = artifacts().as_uri() if local else None
+            try:
+                return client.create_experiment(EXPERIMENT, artifact_location=place, tags=KIND)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = client.get_experiment_by_name(EXPERIMENT)  # another host was faster
+        if found.lifecycle_stage == LifecycleStage.DELETED:
             raise UserError(_deleted(found.experiment_id, local))
-        if found:
-            return found.experiment_id
-        place = artifacts().as_uri() if local else None
-        return client.create_experiment(EXPERIMENT, artifact_location=place, tags=KIND)
+        return found.experiment_id
+
+
+def _lock() -> AbstractContextManager[object]:
+    """Held to open a database: two processes that create one at once would break it."""
+    if uri().startswith("http"):
+        return nullcontext()
+    importlib.import_module("mlflow.store.tracking.sqlalchemy_store")  # seconds, before others wait
+    folder = root() / ".cache"
+    folder.mkdir(exist_ok=True)
+    return FileLock(folder / "mlflow.lock")
 
 
 def _deleted(identifier: str, local: bool) -> str:

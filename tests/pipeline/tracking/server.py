@@ -8,8 +8,9 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
-from tests.conftest import ROOT
+ROOT = Path(__file__).parents[3]  # not from conftest.py, which benchmarks do not load
 
 
 class Server:

@@ -5,11 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import mlflow
 import numpy as np
 import pytest
+from mlflow.entities import LoggedModelStatus
 
 from pipeline.errors import UserError
 from pipeline.paths import data_dir, model_dir
@@ -137,6 +142,78 @@ def test_stages_finish_without_a_server(server, small, project, capsys):
         images = np.zeros((2, 3, 8, 8), dtype=np.uint8)
         assert len(mlflow.pyfunc.load_model(f"models:/{model.model_id}").predict(images)) == 2
     assert data_dir("vit").exists()
+
+
+@pytest.mark.long
+def test_a_model_whose_upload_broke_off_is_uploaded_again(server, small, project, capsys):
+    """MLflow adds a model to its run before it has the files."""
+    prepare(small, "gpt")
+    storage = server.folder / "artifacts"
+    storage.write_text("a file where the server wants a folder: it cannot store anything")
+    with server.running():
+        train(small, "gpt", 0)
+        assert "warning: MLflow" in capsys.readouterr().err
+        (run,) = runs(server)
+        (broken,) = run.outputs.model_outputs
+        assert mlflow.get_logged_model(broken.model_id).status != LoggedModelStatus.READY
+        storage.unlink()
+        outbox.sync()
+        (run,) = runs(server)
+        (model,) = run.outputs.model_outputs
+        loaded = mlflow.pyfunc.load_model(f"models:/{model.model_id}")
+        assert len(loaded.predict(["the king and"])) == 1
+
+
+@pytest.mark.long
+def test_an_upload_whose_answer_is_lost_creates_no_second_run(server, small, project, monkeypatch):
+    """The server has created the run, but the connection breaks before it can say so."""
+    with Tracker("train", small, "gpt", 0) as tracker:
+        tracker.curves(ROWS, [])
+    with server.running():
+        runs(server)
+        with losing_answers(server.port, "/runs/create") as address:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+            with pytest.raises(UserError, match="1 of 1 runs are not uploaded"):
+                outbox.sync()
+        assert len(runs(server)) == 1
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+        outbox.sync()
+        (run,) = runs(server)
+        series = mlflow.MlflowClient().get_metric_history(run.info.run_id, "gpt/training/loss")
+        assert [point.step for point in series] == [row["step"] for row in ROWS]
+
+
+@contextmanager
+def losing_answers(port: int, path: str):
+    """The address of a proxy to a server on this machine that passes requests for `path` on, and
+    breaks the connection in place of the answer."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def answer(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            with closing(HTTPConnection("127.0.0.1", port)) as server:
+                server.request(self.command, self.path, body, dict(self.headers))
+                answer = server.getresponse()
+                content = answer.read()
+            if path in self.path:
+                self.connection.close()
+                return
+            self.send_response(answer.status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PATCH = answer
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        threading.Thread(target=proxy.serve_forever).start()
+        try:
+            yield f"http://127.0.0.1:{proxy.server_port}"
+        finally:
+            proxy.shutdown()
 
 
 def test_the_error_about_a_deleted_experiment_has_a_command_to_restore_it(small, project, capsys):

@@ -9,6 +9,8 @@ from functools import reduce
 
 import mlflow
 import pytest
+from sqlalchemy import event
+from sqlalchemy.orm import Session
 
 from pipeline.params import validate
 from pipeline.tracking import Tracker, mark_killed, store
@@ -208,3 +210,29 @@ def test_runs_are_kept_in_a_path_with_special_characters_of_urls(project, monkey
     assert mlflow.artifacts.load_text(f"{run.info.artifact_uri}/said.txt") == "said"
     assert sorted(path.name for path in root.iterdir()) == [".cache", "mlartifacts", "mlflow.db"]
     assert list(project.iterdir()) == [root.parent]  # and nothing outside
+
+
+def test_two_trainings_that_begin_with_new_data_at_once(small, capsys):
+    """MLflow looks for the data set, then creates it: here another training does, in between."""
+    meta = {"source": "a source", "title": "a title", "fingerprint": "f" * 64}
+    with Tracker("train", small, "gpt", 0) as one, Tracker("train", small, "gpt", 1) as other:
+        event.listen(Session, "before_flush", lambda *_: other.data(meta), once=True)
+        one.data(meta)
+    assert "warning" not in capsys.readouterr().err
+    for tracker in (one, other):
+        (used,) = mlflow.get_run(tracker.run_id).inputs.dataset_inputs
+        assert used.dataset.digest == "f" * 36
+
+
+def test_two_hosts_that_create_the_experiment_at_once(project, monkeypatch):
+    """Another host creates it between this one's look for it and its creation."""
+    look = mlflow.MlflowClient.get_experiment_by_name
+    answers = iter([None])
+    monkeypatch.setattr(
+        mlflow.MlflowClient,
+        "get_experiment_by_name",
+        lambda client, name: next(answers, look(client, name)),
+    )
+    other = store.experiment_id()
+    answers = iter([None])
+    assert store.experiment_id() == other

@@ -1,0 +1,63 @@
+"""The files in deploy/ that start a training on several hosts, as two hosts on this machine."""
+
+import shlex
+import shutil
+import subprocess
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests import repository
+from tests.interruption import STAGE, outputs
+from tests.pipeline.tracking.server import free_port
+from tests.test_run import clone
+
+SLURM = {
+    "scontrol": "echo 127.0.0.1; echo second",
+    "srun": 'shift; SLURM_NODEID=1 "$@" & SLURM_NODEID=0 "$@"; first=$?; wait $! && exit $first',
+}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A clone with the data of GPT, and the outputs of its training by one process."""
+
+    def change(params):
+        params["gpt"]["train"]["accumulate"] = 2
+
+    folder = clone(tmp_path_factory.mktemp("cluster") / "prepared", change)
+    repository.run(folder, "dvc", "repro", "prepare@gpt")
+    alone = shutil.copytree(folder, folder.with_name("alone"), symlinks=True)
+    repository.run(alone, "dvc", "repro", STAGE)
+    return folder, outputs(alone)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("scheduler", ["slurm", "kubernetes"])
+def test_two_hosts_train_what_one_process_trains(prepared, tmp_path, scheduler):
+    """SLURM's two commands are replaced by what they do here; its script runs as it is."""
+    folder, alone = prepared
+    here = shutil.copytree(folder, tmp_path / "clone", symlinks=True)
+    environment = repository.environment() | {"PORT": str(free_port())}
+    if scheduler == "slurm":
+        for name, text in SLURM.items():
+            (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+            (tmp_path / name).chmod(0o755)
+        environment |= {"SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "two"}
+        environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
+        hosts = [(["bash", "deploy/slurm.sh", "gpt"], {})]
+    else:
+        _, job = YAML(typ="safe").load_all(here / "deploy" / "kubernetes.yaml")
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        environment |= {each["name"]: each["value"] for each in container["env"]}
+        environment |= {"FIRST": "127.0.0.1", "PER_NODE": "1"}
+        hosts = [(container["command"], {"JOB_COMPLETION_INDEX": index}) for index in "01"]
+    started = [
+        subprocess.Popen(command, cwd=here, env=environment | own, text=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for command, own in hosts
+    ]  # fmt: skip
+    for process in started:
+        printed, _ = process.communicate()
+        assert process.returncode == 0, (shlex.join(process.args), printed)
+    assert outputs(here) == alone
