@@ -91,10 +91,8 @@ class SelfAttention(Attention):
 
     def forward(self, x: Tensor, shared: BlockInputs) -> Tensor:
         """(B, T, d_model) to (B, T, d_model)."""
-        B, T, _ = x.shape
-        # (B, T, 3 * d_model) to (3, B, n_head, T, d_head)
-        qkv = self.qkv(x).view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)
-        q, k, v = qkv.unbind()
+        # (B, T, 3 * d_model) to three of (B, n_head, T, d_head)
+        q, k, v = (_heads(part, self.n_head) for part in self.qkv(x).chunk(3, dim=-1))
         return self.self_attention(q, k, v, shared)
 
 
