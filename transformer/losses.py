@@ -93,9 +93,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         dloss/dz = softmax(z) - t = softmax(z) - s + (sum(s) - 1) * onehot(y)
         dloss/dh = W' dloss/dz;  dloss/dW = dloss/dz h';  dloss/db = dloss/dz
 
-    With m the index of the highest logit, logsumexp(z) = z_m - log softmax(z)_m, so that one
-    softmax gives the loss and the gradient. The backward pass only scales the gradients that the
-    forward pass has computed.
+    logsumexp(z) = max(z) - log max(softmax(z)), so that one softmax gives the loss and the
+    gradient. The backward pass only scales the gradients that the forward pass has computed.
     """
 
     # Full precision under autocast too: CPUs are slow at bfloat16.
@@ -119,13 +118,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
             label = labels[start : start + ROWS, None]  # (R, 1)
             logits = F.linear(rows, weight, bias)  # (R, V)
             label_logit = logits.gather(1, label)  # (R, 1)
-            highest, highest_index = logits.max(1, keepdim=True)  # (R, 1) both
+            highest = logits.amax(1, keepdim=True)  # (R, 1)
             target_logit = (1 - smoothed) * label_logit  # t . z
             if smoothing is not None:
                 target_logit += logits @ smoothing[:, None]
             probabilities = torch.softmax(logits, 1, out=logits)  # (R, V), in place of the logits
             # The highest probability is at least 1 / V, so its logarithm is finite.
-            log_sum_exp = highest - probabilities.gather(1, highest_index).log()  # (R, 1)
+            log_sum_exp = highest - probabilities.amax(1, keepdim=True).log()  # (R, 1)
             total += (log_sum_exp - target_logit).sum()
             # In place, from probabilities to dloss/dz.
             d_logits = probabilities  # (R, V)
