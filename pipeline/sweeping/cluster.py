@@ -48,8 +48,8 @@ class Cluster:
     def __init__(self, address: str, folder: Path, snapshot: Snapshot, plan: Plan, jobs: int):
         if ray is None:
             raise UserError(
-                "--on needs Ray: `./run python -m pip install -r environment/cluster.lock`, here and "
-                "on each node"
+                "--on needs Ray: `./run python -m pip install -r environment/cluster.lock`, here "
+                "and on each node"
             )
         self._folder, self._local = folder, Local(folder, snapshot, jobs, pull=True)
         self._config = remote_config()

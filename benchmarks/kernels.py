@@ -1,0 +1,169 @@
+"""Which library of products is faster for each product of a training step, MKL or oneDNN; and
+attention by such products beside torch's fused kernel.
+
+    ./run python -m benchmarks.kernels
+
+Writes kernels.md. `numerics: fast` leaves the choice to torch, which takes MKL and the fused
+kernel; on a processor for which this page says otherwise, a fixed rule for it would pay.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.peers import SIZES, Size
+from pipeline.running import records
+from transformer.losses import ROWS
+
+WARM_UP = 2
+LENGTHS = (17, 20, 32, 48, 64, 96, 128, 256)
+TOKENS, N_HEAD, D_HEAD = 2048, 4, 32  # of attention
+Calls = dict[str, Callable[[], object]]
+
+
+def main() -> None:
+    """Measure, print and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    products, attention = [], []
+    for (rows, inner, columns), names in shapes().items():
+        cells = [f"{rows:,} x {inner:,} x {columns:,}", ", ".join(names)]
+        for calls in linear(rows, inner, columns):
+            mkl, onednn, ratio = compared(calls, options.pairs)
+            speed = 2 * rows * inner * columns / mkl / 1e9
+            cells += [f"{1000 * mkl:.2f} ({speed:.0f})", f"{1000 * onednn:.2f}", f"{ratio:.2f}"]
+        products.append(f"| {' | '.join(cells)} |")
+        print(products[-1], flush=True)
+    for length in LENGTHS:
+        cells = [f"{TOKENS // length} x {length}"]
+        for causal in (False, True):
+            fused, composed, ratio = compared(attentions(length, causal), options.pairs)
+            cells += [f"{1000 * fused:.1f}", f"{1000 * composed:.1f}", f"{ratio:.2f}"]
+        attention.append(f"| {' | '.join(cells)} |")
+        print(attention[-1], flush=True)
+    text = report(products, attention, options)
+    Path(__file__).with_suffix(".md").write_text(text)
+
+
+def shapes() -> dict[tuple[int, int, int], list[str]]:
+    """Rows, inputs and outputs of each linear layer of the models in training.md, and where it is.
+
+    A vocabulary has the rows that the chunked cross entropy computes at a time.
+    """
+    found: dict[tuple[int, int, int], list[str]] = {}
+    for model, sizes in SIZES.items():
+        for name, size in sizes.items():
+            for layer, shape in layers(size):
+                found.setdefault(shape, []).append(f"{model} {name} {layer}")
+    return found
+
+
+def layers(size: Size) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    """The linear layers of a model."""
+    length = (size.length // size.patch) ** 2 + 1 if size.patch else size.length
+    rows, width = size.batch * length, size.d_model
+    yield "qkv", (rows, width, 3 * width)
+    yield "out", (rows, width, width)
+    yield "up", (rows, width, 4 * width)
+    yield "down", (rows, 4 * width, width)
+    if not size.patch:
+        yield "words", (ROWS, width, size.outputs)
+
+
+def linear(rows: int, inner: int, columns: int) -> Iterator[Calls]:
+    """The forward pass, the input's and the weight's gradient of a linear layer, by both."""
+    x, weight, bias = torch.randn(rows, inner), torch.randn(columns, inner), torch.randn(columns)
+    gradient = torch.randn(rows, columns)
+
+    def onednn(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+        """a @ b.T"""
+        return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
+
+    yield {"MKL": lambda: F.linear(x, weight, bias), "oneDNN": lambda: onednn(x, weight, bias)}
+    yield {"MKL": lambda: gradient @ weight, "oneDNN": lambda: onednn(gradient, weight.T)}
+    yield {"MKL": lambda: gradient.T @ x, "oneDNN": lambda: onednn(gradient.T, x.T)}
+
+
+def attentions(length: int, causal: bool) -> Calls:
+    """Self-attention with its backward pass, from queries, keys and values in one tensor."""
+    batch, width = TOKENS // length, N_HEAD * D_HEAD
+    qkv = torch.randn(batch, length, 3 * width, requires_grad=True)
+    gradient = torch.randn(batch, length, width)
+    mask = torch.full((length, length), -torch.inf).triu(1) if causal else torch.zeros(())
+
+    def heads() -> list[Tensor]:
+        """Three of (B, n_head, T, d_head)."""
+        return [p.unflatten(2, (N_HEAD, D_HEAD)).transpose(1, 2) for p in qkv.chunk(3, dim=2)]
+
+    def fused() -> Tensor:
+        return F.scaled_dot_product_attention(*heads(), is_causal=causal)
+
+    def composed() -> Tensor:
+        q, k, v = (part.flatten(0, 1) for part in heads())  # (B * n_head, T, d_head)
+        scores = torch.baddbmm(mask, q, k.mT, alpha=D_HEAD**-0.5)
+        return (scores.softmax(-1) @ v).unflatten(0, (batch, N_HEAD))
+
+    def both_passes(attention: Callable[[], Tensor]) -> None:
+        attention().transpose(1, 2).flatten(2).backward(gradient)
+        qkv.grad = None
+
+    return {"fused": lambda: both_passes(fused), "composed": lambda: both_passes(composed)}
+
+
+def compared(calls: Calls, pairs: int) -> tuple[float, float, float]:
+    """Median seconds of two calls in turns, and the median of the first over the second."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for pair in range(WARM_UP + pairs):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if pair >= WARM_UP:
+                seconds[name].append(time.perf_counter() - start)
+    first, second = seconds.values()
+    ratios = [a / b for a, b in zip(first, second, strict=True)]
+    return statistics.median(first), statistics.median(second), statistics.median(ratios)
+
+
+def report(products: list[str], attention: list[str], options: argparse.Namespace) -> str:
+    """The page."""
+    machine, load = records.machine(), os.getloadavg()[0]
+    return f"""# Kernels
+
+Written by `./run python -m benchmarks.kernels --pairs {options.pairs}`: medians in turns, on
+{options.threads} threads of {machine["cores"]} cores ({machine["cpu"]}), torch
+{torch.__version__}, float32, numerics: fast; load of the machine at the end: {load:.1f}.
+
+## Linear layers
+
+Rows x inputs x outputs: milliseconds of MKL (GFLOP/s) and of oneDNN, and MKL's time over oneDNN's;
+above 1 oneDNN is faster. The sizes are those of [training.md](training.md).
+
+| product | layers | forward: MKL | oneDNN | ratio | input's gradient: MKL | oneDNN | ratio \
+| weight's gradient: MKL | oneDNN | ratio |
+| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+{chr(10).join(products)}
+
+## Attention
+
+Forward and backward pass of {N_HEAD} heads of width {D_HEAD}, about {TOKENS:,} tokens: milliseconds
+of torch's fused kernel and of a composition of batched products and a softmax, and the first over
+the second; above 1 the composition is faster.
+
+| batch x length | fused | composed | ratio | causal: fused | composed | ratio |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: |
+{chr(10).join(attention)}
+"""
+
+
+if __name__ == "__main__":
+    main()

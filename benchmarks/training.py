@@ -1,0 +1,217 @@
+"""Speed of a training step beside other libraries, with fast and with portable numerics.
+
+    ./run pip install --group benchmarks
+    ./run python -m benchmarks.training
+
+Writes training.md. Each size is measured in a process for each kind of run, because torch takes
+its kernels once. In a process the libraries take turns.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.peers import MODELS, SIZES, Side
+from pipeline.running import records
+from pipeline.training import numerics
+from transformer import parameter_count
+
+PACKAGES = ("torch", "torchvision", "timm", "transformers", "x-transformers")
+WARM_UP = 2
+ORDER = 2048  # of the matrices whose product is the peak
+# The environment of each kind of run. `kept`: glibc keeps large blocks that are freed, which saves
+# page faults.
+KEPT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
+KINDS = {"fast": {}, "kept": KEPT, "portable": numerics.PORTABLE}
+Runs = dict[str, dict[str, Any]]  # what `measure` returns, by kind of run
+
+
+def main() -> None:
+    """Measure, print and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=0, help="of each size, in place of its own")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        print(json.dumps(measure(*arguments.worker, arguments.pairs, arguments.threads)))
+        return
+    found: dict[tuple[str, str], Runs] = {}
+    loads = []
+    for model, size in [(model, size) for model, sizes in SIZES.items() for size in sizes]:
+        runs = {kind: launch(model, size, kind, arguments) for kind in KINDS}
+        found[model, size] = runs
+        loads.append(os.getloadavg()[0])
+        print(own_row(model, size, runs), *peer_rows(size, runs), sep="\n", flush=True)
+    Path(__file__).with_suffix(".md").write_text(report(found, loads, arguments.threads))
+
+
+def launch(model: str, size: str, kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `measure` returns, in a process of its own."""
+    ours = {key for kind in KINDS.values() for key in kind}
+    environment = {key: value for key, value in os.environ.items() if key not in ours}
+    command = [sys.executable, "-m", "benchmarks.training", "--worker", model, size, kind]
+    command += ["--pairs", str(arguments.pairs), "--threads", str(arguments.threads)]
+    output = subprocess.check_output(command, text=True, env=environment | KINDS[kind])
+    return json.loads(output.splitlines()[-1])
+
+
+def measure(model: str, size: str, kind: str, pairs: int, threads: int) -> dict[str, Any]:
+    """Seconds of the steps of all libraries, and of products for the peak.
+
+    Raises:
+        AssertionError: the libraries do not compute the same.
+    """
+    numerics.use("portable" if kind == "portable" else "fast")
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    chosen = SIZES[model][size]
+    sides, flops = MODELS[model](chosen)
+    steps = {name: training_step(side) for name, side in sides.items()}
+    require_equal({name: step() for name, step in steps.items()})
+    calls: dict[str, Callable[[], object]] = {**steps, **products()}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for pair in range(WARM_UP + (pairs or chosen.pairs)):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if pair >= WARM_UP:
+                seconds[name].append(time.perf_counter() - start)
+    return {"seconds": seconds, "flops": flops, "parameters": parameter_count(sides["ours"].model)}
+
+
+def training_step(side: Side) -> Callable[[], tuple[float, float]]:
+    """A step in float32: forward, backward, clipping and AdamW. Returns the loss, and the norm of
+    the gradients."""
+    parameters = [p for p in side.model.train().parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, fused=True)
+
+    def step() -> tuple[float, float]:
+        loss = side.loss()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return loss.item(), norm.item()
+
+    return step
+
+
+def require_equal(first: dict[str, tuple[float, float]]) -> None:
+    """Require that the first losses and gradients are equal, up to rounding."""
+    loss, norm = first["ours"]
+    for name, (their_loss, their_norm) in first.items():
+        assert abs(their_loss / loss - 1) < 1e-5, f"{name}: another loss; {first}"
+        # x-transformers has no gradients of some biases.
+        limit = 0.1 if "x-transformers" in name else 1e-4
+        assert abs(their_norm / norm - 1) < limit, f"{name}: other gradients; {first}"
+
+
+def products() -> dict[str, Callable[[], Tensor]]:
+    """The product of two square matrices, by both libraries that torch has for it."""
+    a, b = torch.randn(2, ORDER, ORDER)
+    onednn = torch.ops.mkldnn._linear_pointwise
+    return {"MKL": lambda: a @ b, "oneDNN": lambda: onednn(a, b, None, "none", [], "")}
+
+
+def peak(run: dict[str, Any]) -> float:
+    """FLOP/s of the faster product."""
+    return 2 * ORDER**3 / min(statistics.median(run["seconds"][name]) for name in ("MKL", "oneDNN"))
+
+
+def own_row(model: str, size: str, runs: Runs) -> str:
+    """Our step, and its share of the peak."""
+    fast = runs["fast"]
+    cells = [f"{model} {size}", f"{fast['parameters']:,}", f"{fast['flops'] / 1e9:.1f}"]
+    for run in (fast, runs["portable"]):
+        seconds = statistics.median(run["seconds"]["ours"])
+        speed = run["flops"] / seconds
+        cells += [f"{1000 * seconds:.0f}", f"{speed / 1e9:.0f}", f"{speed / peak(fast):.0%}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def peer_rows(size: str, runs: Runs) -> list[str]:
+    """The steps of the others relative to ours."""
+    fast, kept, portable = (runs[kind]["seconds"] for kind in KINDS)
+    rows = []
+    for name in (name for name in fast if name not in ("ours", "MKL", "oneDNN")):
+        median = statistics.median(fast[name])
+        cells = [size, name, f"{1000 * median:.0f}"]
+        cells += [relative(seconds, name) for seconds in (fast, kept, portable)]
+        cells.append(f"{median / statistics.median(portable['ours']):.2f}")
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def relative(seconds: dict[str, list[float]], name: str) -> str:
+    """Median and range of the time of `name` over ours, in the same turn."""
+    found = sorted(a / b for a, b in zip(seconds[name], seconds["ours"], strict=True))
+    return f"{statistics.median(found):.2f} ({found[0]:.2f} to {found[-1]:.2f})"
+
+
+def report(found: dict[tuple[str, str], Runs], loads: list[float], threads: int) -> str:
+    """The page. loads: of the machine, after each size."""
+    machine = records.machine()
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    peaks = [peak(runs["fast"]) / 1e9 for runs in found.values()]
+    own = "\n".join(own_row(*key, runs) for key, runs in found.items())
+    shapes = "\n".join(f"- {model} {size}: {SIZES[model][size].words()}" for model, size in found)
+    tables = []
+    for model in MODELS:
+        rows = [
+            row for key, runs in found.items() if key[0] == model for row in peer_rows(key[1], runs)
+        ]
+        tables.append(f"## {model.upper()}\n\n{HEAD}\n" + "\n".join(rows))
+    return f"""# Training steps beside other libraries
+
+Written by `./run python -m benchmarks.training`: forward and backward pass, clipping and fused
+AdamW in float32, without dropout and without `torch.compile`, on {threads} threads of
+{machine["cores"]} cores ({machine["cpu"]}), with {versions} and nanoGPT's `model.py`. Load of the
+machine after each size: {min(loads):.1f} to {max(loads):.1f}.
+
+All models of a size have the same weights, the same batch and the same loss: the command requires
+that the first losses agree to 1e-5, and the first gradients to 1e-4. x-transformers has no biases
+in attention and norms, so it has less to do. Each library has its fused attention.
+
+{shapes}
+
+{OWN_HEAD}
+{own}
+
+Peak: the product of two float32 matrices of {ORDER} rows and columns by MKL or oneDNN, the faster
+of the two, between the steps with fast numerics: {min(peaks):.0f} to {max(peaks):.0f} GFLOP/s.
+Operations are those of matrix products and attention in our model. Portable numerics have no
+AVX-512.
+
+In the following tables a number above 1 says that the other library takes longer than ours: medians
+and ranges over the turns of a process. 'Memory kept' is with
+`{" ".join(f"{key}={value}" for key, value in KEPT.items())}`:
+glibc's malloc then keeps freed blocks, as other allocators do. It saves page faults, of which a
+library that stores all logits has most. The last column compares two processes: the other library
+with fast numerics, ours with portable ones.
+
+{chr(10).join(tables)}
+"""
+
+
+OWN_HEAD = """\
+| ours | parameters | GFLOP | fast, ms | GFLOP/s | of peak | portable, ms | GFLOP/s | of peak |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"""
+HEAD = """\
+| size | library | fast, ms | over ours, fast | memory kept | portable | its fast, our portable |
+| --- | --- | ---: | ---: | ---: | ---: | ---: |"""
+
+
+if __name__ == "__main__":
+    main()
