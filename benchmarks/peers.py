@@ -87,25 +87,24 @@ def bert(size: Size) -> tuple[dict[str, Side], int]:
         "ours": Side(ours, lambda: ours.head.loss(ours.encode(inputs), labels, indices=indices))
     }
 
-    def add(name: str, model: nn.Module, encode: Callable[[], Tensor], head: nn.Module) -> None:
+    def add(name: str, model: Any, encode: Callable[[Any], Tensor], head: str) -> None:
+        other = copy.deepcopy(model)
+
         def whole() -> Tensor:
-            return F.cross_entropy(head(encode().flatten(0, 1)), all_labels)
+            logits = getattr(model, head)(encode(model).flatten(0, 1))
+            return F.cross_entropy(logits, all_labels)
 
         def gathered() -> Tensor:
-            return F.cross_entropy(head(encode().flatten(0, 1)[indices]), labels)
+            logits = getattr(other, head)(encode(other).flatten(0, 1)[indices])
+            return F.cross_entropy(logits, labels)
 
         sides[name] = Side(model, whole)
-        sides[f"{name}, masked words alone"] = Side(model, gathered)
+        sides[f"{name}, masked words alone"] = Side(other, gathered)
 
-    theirs, encoder, wrapper = (
-        huggingface(ours),
-        TorchEncoder(ours, size),
-        x_transformer(ours, size),
-    )
-    add("transformers", theirs, lambda: theirs.bert(inputs).last_hidden_state, theirs.cls)
-    add("torch.nn", encoder, lambda: encoder(inputs), encoder.head)
-    embed = {"return_embeddings": True}
-    add("x-transformers", wrapper, lambda: wrapper(inputs, **embed), wrapper.to_logits)
+    add("transformers", huggingface(ours), lambda m: m.bert(inputs).last_hidden_state, "cls")
+    add("torch.nn", TorchEncoder(ours, size), lambda m: m(inputs), "head")
+    wrapper = x_transformer(ours, size)
+    add("x-transformers", wrapper, lambda m: m(inputs, return_embeddings=True), "to_logits")
     return sides, flops_per_step(ours, inputs, {"indices": indices})
 
 
