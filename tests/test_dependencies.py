@@ -33,8 +33,8 @@ ARROWS = {
     "pipeline.comparison": ("reporting", "tracking", "results", "deciding", "plots"),
     "pipeline.cli": (
         "stages", "views", "running", "reporting", "comparison", "sweeping", "tracking",
-        "verification", "params", "overrides", "reproduction", "repair", "lost_outputs", "plots", "ui",
-        "exporting", "training",
+        "verification", "params", "overrides", "reproduction", "repair", "lost_outputs", "plots",
+        "ui", "exporting", "training",
     ),
     "pipeline.sweeping": ("running", "params", "overrides"),
     "pipeline.stages": (
