@@ -33,7 +33,7 @@ ORDER = 2048  # of the matrices whose product is the peak
 # The environment of each kind of run. `kept`: glibc keeps large blocks that are freed, which saves
 # page faults.
 KEPT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
-KINDS = {"fast": {}, "kept": KEPT, "portable": numerics.PORTABLE}
+KINDS: dict[str, dict[str, str]] = {"fast": {}, "kept": KEPT, "portable": numerics.PORTABLE}
 Runs = dict[str, dict[str, Any]]  # what `measure` returns, by kind of run
 
 
@@ -54,7 +54,7 @@ def main() -> None:
         found[model, size] = runs
         loads.append(os.getloadavg()[0])
         print(own_row(model, size, runs), *peer_rows(size, runs), sep="\n", flush=True)
-    Path(__file__).with_suffix(".md").write_text(report(found, loads, arguments.threads))
+    Path(__file__).with_suffix(".md").write_text(report(found, loads, arguments))
 
 
 def launch(model: str, size: str, kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -160,9 +160,12 @@ def relative(seconds: dict[str, list[float]], name: str) -> str:
     return f"{statistics.median(found):.2f} ({found[0]:.2f} to {found[-1]:.2f})"
 
 
-def report(found: dict[tuple[str, str], Runs], loads: list[float], threads: int) -> str:
+def report(
+    found: dict[tuple[str, str], Runs], loads: list[float], arguments: argparse.Namespace
+) -> str:
     """The page. loads: of the machine, after each size."""
     machine = records.machine()
+    pairs = f" --pairs {arguments.pairs}" if arguments.pairs else ""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     peaks = [peak(runs["fast"]) / 1e9 for runs in found.values()]
     own = "\n".join(own_row(*key, runs) for key, runs in found.items())
@@ -175,10 +178,10 @@ def report(found: dict[tuple[str, str], Runs], loads: list[float], threads: int)
         tables.append(f"## {model.upper()}\n\n{HEAD}\n" + "\n".join(rows))
     return f"""# Training steps beside other libraries
 
-Written by `./run python -m benchmarks.training`: forward and backward pass, clipping and fused
-AdamW in float32, without dropout and without `torch.compile`, on {threads} threads of
-{machine["cores"]} cores ({machine["cpu"]}), with {versions} and nanoGPT's `model.py`. Load of the
-machine after each size: {min(loads):.1f} to {max(loads):.1f}.
+Written by `./run python -m benchmarks.training{pairs}`: forward and backward pass, clipping and
+fused AdamW in float32, without dropout and without `torch.compile`, on {arguments.threads} threads
+of {machine["cores"]} cores ({machine["cpu"]}), with {versions} and nanoGPT's `model.py`. Load of
+the machine after each size: {min(loads):.1f} to {max(loads):.1f}.
 
 All models of a size have the same weights, the same batch and the same loss: the command requires
 that the first losses agree to 1e-5, and the first gradients to 1e-4. x-transformers has no biases
