@@ -51,6 +51,10 @@ NOT_RUN = {
     "torchrun --nnodes 2 --node-rank 0 --master-addr HOST --master-port 29500 --nproc-per-node 8"
     "      -m pipeline train --model gpt --ahead":
         "needs two hosts; tests/pipeline/training/test_processes.py has two agents on one",
+    "dvc exp run -S 'seeds=[0,1,2,3,4]'": "trains all models five times",
+    "dvc exp run -n six-layers -S model.n_layer=6": "trains all models, as without a name",
+    "python -m pipeline compare main HEAD --fail-if-worse gpt.loss":
+        "needs several seeds; test_compare.py has one",
     "python -m pipeline sweep deeper -S model.n_layer=2,4,6":
         "trains all models three times; test_sweep.py has a smaller one",
     "python -m pipeline sweep deeper -S model.n_layer=2,4,6 --seeds 0,1,2 --on auto":
@@ -169,7 +173,7 @@ def test_every_command_runs_as_printed(project):
             repository.run(project, "git", "restore", "params.yaml")
         if command in NOT_RUN:
             if command.startswith(EXPERIMENT):
-                overrides = command.removeprefix(EXPERIMENT)
+                overrides = re.sub(r"^-n \S+ ", "", command.removeprefix(EXPERIMENT))
                 shell(project, f"python -m pipeline check {overrides}")
         elif example.language == "python":
             repository.run(project, sys.executable, "-c", filled_in(example.text, project))
@@ -179,6 +183,8 @@ def test_every_command_runs_as_printed(project):
             run_an_experiment_of_the_queue(project, command)
         else:
             shell(project, filled_in(example.text, project))
+        if command == "./run":  # what experiments are compared with
+            repository.save(project, "Our own results")
         print(f"{time.monotonic() - started:5.1f} s  {example.page}: {command}", flush=True)
 
 
