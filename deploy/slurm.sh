@@ -9,7 +9,8 @@
 # sbatch deploy/slurm.sh gpt, in a clone that all nodes see, after `./run dvc repro prepare@gpt`.
 set -euo pipefail
 NODES=$SLURM_NNODES
-FIRST=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+# All lines are read: `head` would end the pipe before scontrol has written, an error by pipefail.
+FIRST=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)
 PER_NODE=${SLURM_GPUS_ON_NODE:-1}
 export NODES FIRST PER_NODE
 # If one node fails, the others stop.
