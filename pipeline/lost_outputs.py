@@ -6,6 +6,7 @@ the committed dvc.lock back, and DVC, which then sees no change of inputs, would
 outputs that nobody has, instead of asking its run cache. Without the entry it does ask.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,19 @@ def forget() -> list[str]:
 
 def _has(cache: Path, entry: dict[str, Any]) -> bool:
     """Whether all outputs of an entry are in DVC's cache."""
-    sums = [out["md5"] for out in entry.get("outs", [])]
-    return all((cache / "files" / "md5" / md5[:2] / md5[2:]).exists() for md5 in sums)
+    sums = [out.get("md5", "") for out in entry.get("outs", [])]
+    return all((cache / "files" / "md5" / md5[:2] / md5[2:]).is_file() for md5 in sums)
 
 
 def _own(cache: Path, commands: set[str]) -> list[dict[str, Any]]:
     """The inputs of this machine's runs of some commands whose outputs are in DVC's cache."""
-    runs = [yaml_file.read(file) for file in (cache / "runs").glob("*/*/*")]
-    return [_inputs(run) for run in runs if run["cmd"] in commands and _has(cache, run)]
+    found = []
+    for file in (cache / "runs").glob("*/*/*"):
+        with suppress(UserError):  # a killed DVC may leave a part of a file
+            run = yaml_file.read(file) or {}
+            if run.get("cmd") in commands and _has(cache, run):
+                found.append(_inputs(run))
+    return found
 
 
 def _inputs(entry: dict[str, Any]) -> dict[str, Any]:

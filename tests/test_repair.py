@@ -67,6 +67,9 @@ def test_a_dvc_lock_of_a_machine_with_other_bits(clone):
     lock = loads_yaml(own.decode(), typ="safe")
     (model,) = lock["stages"][STAGE]["outs"]
     file.write_bytes(own.replace(model["md5"].encode(), b"0" * 32 + b".dir"))
+    part = clone / ".dvc" / "cache" / "runs" / "00" / "00" / "part"
+    part.parent.mkdir(parents=True)
+    part.write_text("cmd: python -m pi")  # of a DVC that was killed while writing
     assert f"left out {STAGE}, whose outputs" in repository.run(clone, *BEFORE, "repro", STAGE)
     assert stages_run(repository.run(clone, "dvc", "repro", STAGE)) == []
     assert file.read_bytes() == own
