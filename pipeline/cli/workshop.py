@@ -144,9 +144,9 @@ def sync() -> None:
 @click.command()
 @reports_errors
 def repair() -> None:
-    """Repair the files of a killed `dvc`, and leave out of dvc.lock what only others have.
+    """Repair files of a killed `dvc`, or a dvc.lock of others.
 
-    If DVC is killed while it writes, some of its files are incomplete. A dvc.lock of another
+    If DVC is killed while it writes, some of its files are incomplete. The dvc.lock of another
     machine, where bits differ, would make DVC train again. `./run` makes the same repairs before
     each `dvc`.
     """
