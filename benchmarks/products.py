@@ -91,9 +91,11 @@ def products() -> Iterator[tuple[str, str]]:
 
 
 def _range(inner: int) -> str:
-    if inner <= numerics.SHORT:
-        return f"at most {numerics.SHORT}"
-    return f"from {numerics.LONG}" if inner >= numerics.LONG else "between"
+    from pipeline.training.portable import LONG, SHORT
+
+    if inner <= SHORT:
+        return f"at most {SHORT}"
+    return f"from {LONG}" if inner >= LONG else "between"
 
 
 def computed(setting: str, processor: str | None) -> list[tuple[str, str]]:
@@ -157,7 +159,7 @@ Written by `./run python -m benchmarks.products`: float32 products of random num
 emulated processors ({", ".join(PROCESSORS)}; qemu-user). How many have other bits on
 any of them. `ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2` throughout. The first two columns
 are PyTorch's own products; the last one those of
-[`numerics.py`](../pipeline/training/numerics.py), whose rules for shapes follow from the second.
+[`portable.py`](../pipeline/training/portable.py), whose rules for shapes follow from the second.
 
 {chr(10).join(table)}
 """
