@@ -69,6 +69,7 @@ NOT_RUN = {
     "git push": TEAM,
     "git pull": TEAM,
     "PROCESSES=8 dvc exp run -S train.accumulate=8": "needs eight GPUs",
+    "./run python -m tests.bits --full": "needs the default data; test_numerics.py has others",
     "./run python -m tests.golden": "writes into tests/golden; test_golden.py draws the curves",
     "./run python -m tests.interruption --kills 50": "takes an hour; test_interruption.py has less",
 }  # fmt: skip
