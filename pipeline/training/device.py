@@ -1,5 +1,6 @@
 """Chooses the device and makes computation deterministic."""
 
+import ctypes
 import os
 
 import torch
@@ -7,6 +8,10 @@ import torch
 from pipeline.errors import UserError
 from pipeline.training import numerics as kernels
 from pipeline.training.numerics import Numerics
+
+# From glibc's malloc.h.
+M_TRIM_THRESHOLD = -1
+M_MMAP_MAX = -4
 
 
 def prepare(wanted: str, threads: int, numerics: Numerics) -> torch.device:
@@ -18,6 +23,7 @@ def prepare(wanted: str, threads: int, numerics: Numerics) -> torch.device:
         UserError: `device: cuda` on a machine without a GPU; or see `numerics.use`.
     """
     kernels.use(numerics)
+    keep_freed_memory()
     # The number of threads changes the last digits of sums.
     torch.set_num_threads(threads)
     # cuBLAS is deterministic only with a workspace of fixed size.
@@ -38,6 +44,18 @@ def prepare(wanted: str, threads: int, numerics: Numerics) -> torch.device:
     # Each process of a launcher has a GPU of its own, if there are enough.
     torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     return torch.device("cuda")
+
+
+def keep_freed_memory() -> None:
+    """Let glibc's malloc keep large blocks that are freed, as torch's own allocator does on a GPU.
+
+    Else every step gives its activations back, and the kernel fills new ones with zeros, page by
+    page: 4 to 10% of a step here. The peak of memory stays the same.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+    if mallopt:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def name(device: torch.device) -> str:

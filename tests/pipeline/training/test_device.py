@@ -1,5 +1,6 @@
 """The device of params.yaml."""
 
+import platform
 import subprocess
 import sys
 
@@ -43,3 +44,26 @@ def test_a_compiled_training_is_deterministic_too(monkeypatch):
     config.deterministic = False
     missing_compiler(torch.device("cpu"))
     assert torch.are_deterministic_algorithms_enabled() and config.deterministic
+
+
+def test_memory_that_a_step_frees_is_used_by_the_next_without_asking_the_kernel():
+    look = """
+import resource, sys, torch
+from pipeline.training import device as devices
+
+if sys.argv[1] == "kept":
+    devices.prepare("cpu", 1, "fast")
+faults = []
+for _ in range(3):
+    activations = [torch.ones(2**24) for _ in range(4)]
+    del activations
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print((faults[2] - faults[1]) * resource.getpagesize() / 2**20)
+"""
+    megabytes = {
+        kind: float(subprocess.check_output([sys.executable, "-c", look, kind], cwd=ROOT))
+        for kind in ("kept", "returned")
+    }
+    assert megabytes["kept"] < 1
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        assert megabytes["returned"] > 200  # of 256
