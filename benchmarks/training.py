@@ -4,7 +4,7 @@
     ./run python -m benchmarks.training
 
 Writes training.md. Each size is measured in a process for each kind of run, because torch takes
-its kernels once. In a process the libraries take turns.
+its kernels once. The processes take turns, and the libraries in a process.
 """
 
 import argparse
@@ -34,7 +34,7 @@ ORDER = 2048  # of the matrices whose product is the peak
 # plain: as anyone runs PyTorch. kept: malloc keeps what is freed (device.keep_freed_memory), as in
 # every training of this project. portable: kept too, with portable numerics, and only our step.
 KINDS: dict[str, dict[str, str]] = {"plain": {}, "kept": {}, "portable": numerics.PORTABLE}
-Runs = dict[str, dict[str, Any]]  # what `measure` returns, by kind of run
+Runs = dict[str, dict[str, Any]]  # by kind of run: flops, parameters, and seconds by library
 
 
 def main() -> None:
@@ -45,54 +45,80 @@ def main() -> None:
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        print(json.dumps(measure(*arguments.worker, arguments.pairs, arguments.threads)))
+        work(*arguments.worker, arguments.threads)
         return
     found: dict[tuple[str, str], Runs] = {}
     loads = []
     for model, size in [(model, size) for model, sizes in SIZES.items() for size in sizes]:
-        runs = {kind: launch(model, size, kind, arguments) for kind in KINDS}
-        found[model, size] = runs
+        found[model, size] = runs = measure(model, size, arguments)
         loads.append(os.getloadavg()[0])
         print(own_row(model, size, runs), *peer_rows(size, runs), sep="\n", flush=True)
     Path(__file__).with_suffix(".md").write_text(report(found, loads, arguments))
 
 
-def launch(model: str, size: str, kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """What `measure` returns, in a process of its own."""
+def measure(model: str, size: str, arguments: argparse.Namespace) -> Runs:
+    """Seconds of the steps of all libraries, and of products for the peak, in the same turns."""
     ours = {key for kind in KINDS.values() for key in kind}
     environment = {key: value for key, value in os.environ.items() if key not in ours}
-    command = [sys.executable, "-m", "benchmarks.training", "--worker", model, size, kind]
-    command += ["--pairs", str(arguments.pairs), "--threads", str(arguments.threads)]
-    output = subprocess.check_output(command, text=True, env=environment | KINDS[kind])
-    return json.loads(output.splitlines()[-1])
+    command = [sys.executable, "-m", "benchmarks.training", "--threads", str(arguments.threads)]
+    workers = {
+        kind: subprocess.Popen(
+            [*command, "--worker", model, size, kind],
+            env=environment | variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for kind, variables in KINDS.items()
+    }
+    runs = {kind: answer(worker) for kind, worker in workers.items()}
+    for turn in range(WARM_UP + (arguments.pairs or SIZES[model][size].pairs)):
+        for kind, worker in workers.items():
+            print(file=worker.stdin, flush=True)
+            seconds = answer(worker)
+            if turn >= WARM_UP:
+                for name, each in seconds.items():
+                    runs[kind].setdefault("seconds", {}).setdefault(name, []).append(each)
+    for worker in workers.values():
+        worker.communicate()
+    return runs
 
 
-def measure(model: str, size: str, kind: str, pairs: int, threads: int) -> dict[str, Any]:
-    """Seconds of the steps of all libraries, and of products for the peak.
+def answer(worker: "subprocess.Popen[str]") -> dict[str, Any]:
+    """The next line of a worker."""
+    assert worker.stdout
+    return json.loads(worker.stdout.readline())
+
+
+def work(model: str, size: str, kind: str, threads: int) -> None:
+    """Print the size of the model; then, for each line of the input, the seconds of a step of each
+    library, and of the products.
 
     Raises:
         AssertionError: the libraries do not compute the same.
     """
+    output = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries print there
     if kind != "plain":
         device.keep_freed_memory()
     numerics.use("portable" if kind == "portable" else "fast")
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    chosen = SIZES[model][size]
-    sides, flops = MODELS[model](chosen)
+    sides, flops = MODELS[model](SIZES[model][size])
     if kind == "portable":
         sides = {"ours": sides["ours"]}
     steps = {name: training_step(side) for name, side in sides.items()}
     require_equal({name: step() for name, step in steps.items()})
     calls: dict[str, Callable[[], object]] = {**steps, **products()}
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for pair in range(WARM_UP + (pairs or chosen.pairs)):
+    about = {"flops": flops, "parameters": parameter_count(sides["ours"].model)}
+    print(json.dumps(about), file=output, flush=True)
+    for _ in sys.stdin:
+        seconds = {}
         for name, call in calls.items():
             start = time.perf_counter()
             call()
-            if pair >= WARM_UP:
-                seconds[name].append(time.perf_counter() - start)
-    return {"seconds": seconds, "flops": flops, "parameters": parameter_count(sides["ours"].model)}
+            seconds[name] = time.perf_counter() - start
+        print(json.dumps(seconds), file=output, flush=True)
 
 
 def training_step(side: Side) -> Callable[[], tuple[float, float]]:
@@ -150,16 +176,16 @@ def peer_rows(size: str, runs: Runs) -> list[str]:
     plain, kept, portable = (runs[kind]["seconds"] for kind in KINDS)
     rows = []
     for name in (name for name in plain if name not in ("ours", "MKL", "oneDNN")):
-        median = statistics.median(plain[name])
-        cells = [size, name, f"{1000 * median:.0f}", relative(plain, name), relative(kept, name)]
-        cells += [f"{median / statistics.median(own['ours']):.2f}" for own in (kept, portable)]
+        cells = [size, name, f"{1000 * statistics.median(plain[name]):.0f}"]
+        pairs = ((plain, plain), (kept, kept), (plain, kept), (plain, portable))
+        cells += [relative(theirs[name], ours["ours"]) for theirs, ours in pairs]
         rows.append(f"| {' | '.join(cells)} |")
     return rows
 
 
-def relative(seconds: dict[str, list[float]], name: str) -> str:
-    """Median and range of the time of `name` over ours, in the same turn."""
-    found = sorted(a / b for a, b in zip(seconds[name], seconds["ours"], strict=True))
+def relative(theirs: list[float], ours: list[float]) -> str:
+    """Median and range of their time over ours, in the same turn."""
+    found = sorted(a / b for a, b in zip(theirs, ours, strict=True))
     return f"{statistics.median(found):.2f} ({found[0]:.2f} to {found[-1]:.2f})"
 
 
@@ -204,9 +230,9 @@ oneDNN, the faster of the two, between these steps: {min(peaks):.0f} to {max(pea
 Operations are those of matrix products and attention in our model.
 
 In the following tables a number above 1 says that the other library takes longer than ours. 'Both
-plain' is PyTorch as it comes, 'both kept' is with the memory kept for the others, too: medians and
-ranges over the turns of a process. The last two columns compare medians of two processes: the other
-library as it comes, ours as it trains here, with fast and with portable numerics.
+plain' is PyTorch as it comes, 'both kept' is with the memory kept for the others, too. The last two
+columns compare the other library as it comes with ours as it trains here, with fast and with
+portable numerics. Medians and ranges over the turns, in which all of a size take a step.
 
 {chr(10).join(tables)}
 """

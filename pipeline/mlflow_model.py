@@ -1,10 +1,12 @@
-"""The model in MLflow's format: this file, the two packages, and the weights as safetensors.
+"""The model in MLflow's format: this file, the two packages in a zip file, and the weights as
+safetensors.
 
 model = mlflow.pyfunc.load_model("runs:/<run id>/bert")
 model.predict(["to be or not to [MASK]"])
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ class TrainedTransformer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # my
     """
 
     def load_context(self, context: Any) -> None:
-        """Build the model from the artifacts of the run."""
+        """Build the model from the artifacts of the run, with their code."""
+        sys.path.insert(0, context.artifacts["code"])
         from pipeline.paths import CONFIG
         from pipeline.views import view
 

@@ -248,7 +248,7 @@ def test_a_cluster_gives_the_same_bytes_whatever_is_killed(prepared, by_hand, tm
         process.stdin.write("\n")
         process.stdin.flush()
         assert process.stdout.readline() == "replaced\n"
-        time.sleep(20)
+        time.sleep(60)
         mount.unlink()
         away.rename(mount)
         for each in (driver, other):

@@ -5,11 +5,13 @@ found by the id of its training, and its steps and its model are logged only onc
 """
 
 import json
+import tempfile
 import time
 import warnings
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from pipeline.curves import COUNTED
 from pipeline.paths import read_json
@@ -182,14 +184,13 @@ class Run:
         versions = records.versions()
         # Its run has a model of which an upload broke off: MLflow would add it again, and fail.
         active = nullcontext() if begun else mlflow.start_run(self.run_id)
-        with warnings.catch_warnings(), active:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), active:
             # MLflow advises type hints, but the signature has the same information.
             warnings.simplefilter("ignore", UserWarning)
             mlflow.pyfunc.log_model(
                 name=name,
                 python_model=str(Path(packages[0]) / "mlflow_model.py"),
-                artifacts=artifacts,
-                code_paths=packages,
+                artifacts=artifacts | {"code": _archive(packages, Path(folder) / "code.zip")},
                 params=run.data.params,
                 signature=_signature(read_json(Path(artifacts["meta"]))),
                 model_id=begun[0] if begun else None,
@@ -208,6 +209,19 @@ def find(query: str, experiment_id: str) -> str | None:
 
     found = mlflow.MlflowClient().search_runs([experiment_id], query, max_results=1)
     return found[0].info.run_id if found else None
+
+
+def _archive(packages: list[str], target: Path) -> str:
+    """Write packages to a zip file, from which Python imports them; returns its path.
+
+    MLflow would upload their files one by one, which takes longer than the weights.
+    """
+    with ZipFile(target, "w", ZIP_DEFLATED) as archive:
+        for package in map(Path, packages):
+            for file in sorted(package.rglob("*")):
+                if file.is_file() and file.parent.name != "__pycache__":
+                    archive.write(file, file.relative_to(package.parent))
+    return str(target)
 
 
 def _signature(meta: dict[str, Any]) -> Any:

@@ -9,7 +9,7 @@ import torch
 from pipeline.paths import data_dir
 from pipeline.stages.prepare import prepare
 from pipeline.training import models
-from tests.conftest import build
+from tests.conftest import ROOT, build
 
 UNSEEN = ["ZORBLAX 🍕 数 [MASK]", "\x00 \ufeff [MASK] \u202e", "[MASK]" * 8]
 
@@ -29,6 +29,7 @@ def predictor(small, project):
             "model": project / "model",
             "meta": data_dir(name) / "meta.json",
             "tokenizer": data_dir(name) / "tokenizer.json",
+            "code": ROOT,
         }
         loaded = TrainedTransformer()
         loaded.load_context(SimpleNamespace(artifacts={k: str(v) for k, v in kept.items()}))

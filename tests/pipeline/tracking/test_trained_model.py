@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import mlflow
 import pytest
@@ -76,6 +78,28 @@ def test_a_run_that_mlflow_lacks_is_restored_from_the_outputs(evaluated, project
         same_as(before[name], run)
         assert run.info.status == "FINISHED"
         assert run.data.tags["restored"]
+
+
+def test_a_model_brings_its_own_code(evaluated, tmp_path):
+    """In a process that has another `pipeline`, as that of a later commit."""
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "__init__.py").write_text("")
+    (model,) = runs()["gpt"].outputs.model_outputs
+    look = f"""
+import mlflow
+model = mlflow.pyfunc.load_model("models:/{model.model_id}")
+import pipeline, transformer
+print(pipeline.__file__, transformer.__file__, len(model.predict(["the king and"])), sep="\\n")
+"""
+    variables = os.environ | {"MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()}
+    answer = subprocess.check_output(
+        [sys.executable, "-W", "ignore", "-c", look], cwd=tmp_path, env=variables, text=True
+    )
+    *files, answers = answer.splitlines()
+    assert [file.partition("/artifacts/code.zip/")[2] for file in files] == [
+        "pipeline/__init__.py", "transformer/__init__.py",
+    ]  # fmt: skip
+    assert answers == "1"
 
 
 def same_as(before, after) -> None:
