@@ -146,7 +146,7 @@ Written by `./run python -m benchmarks.kernels --pairs {options.pairs}`: medians
 ## Linear layers
 
 Rows x inputs x outputs: milliseconds of MKL (GFLOP/s) and of oneDNN, and MKL's time over oneDNN's;
-above 1 oneDNN is faster. The sizes are those of [training.py](training.py).
+above 1 oneDNN is faster. The sizes are those of [training.md](training.md).
 
 | product | layers | forward: MKL | oneDNN | ratio | input's gradient: MKL | oneDNN | ratio \
 | weight's gradient: MKL | oneDNN | ratio |

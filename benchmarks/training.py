@@ -28,6 +28,7 @@ from pipeline.training import device, numerics
 from transformer import parameter_count
 
 PACKAGES = ("torch", "torchvision", "timm", "transformers", "x-transformers")
+TITLES = {"bert": "BERT", "gpt": "GPT", "vit": "ViT"}
 WARM_UP = 2
 ORDER = 2048  # of the matrices whose product is the peak
 # The environment of each kind of run.
@@ -204,13 +205,14 @@ def report(
         rows = [
             row for key, runs in found.items() if key[0] == model for row in peer_rows(key[1], runs)
         ]
-        tables.append(f"## {model.upper()}\n\n{HEAD}\n" + "\n".join(rows))
+        tables.append(f"## {TITLES[model]}\n\n{HEAD}\n" + "\n".join(rows) + "\n")
     return f"""# Training steps beside other libraries
 
 Written by `./run python -m benchmarks.training{pairs}`: forward and backward pass, clipping and
 fused AdamW in float32, without `torch.compile`, on {arguments.threads} threads of
-{machine["cores"]} cores ({machine["cpu"]}), with {versions} and nanoGPT's `model.py`. Load of the
-machine after each size: {min(loads):.1f} to {max(loads):.1f}.
+{machine["cores"]} cores ({machine["cpu"]}), with
+{versions}
+and nanoGPT's `model.py`. Load of the machine after each size: {min(loads):.1f} to {max(loads):.1f}.
 
 All models of a size have the same weights, the same batch and the same loss: the command requires
 that the first losses agree to 1e-5, and the first gradients to 1e-4. x-transformers has no biases
@@ -234,8 +236,7 @@ plain' is PyTorch as it comes, 'both kept' is with the memory kept for the other
 columns compare the other library as it comes with ours as it trains here, with fast and with
 portable numerics. Medians and ranges over the turns, in which all of a size take a step.
 
-{chr(10).join(tables)}
-"""
+{chr(10).join(tables)}"""
 
 
 OWN_HEAD = """\
