@@ -217,7 +217,7 @@ Seconds of one call: median (longest). Values a second: of one process, while it
 The share is all seconds in MLflow over the {training:.0f} s of BERT's training and evaluations
 in `reports/metrics.json`: median (largest). The import of MLflow is not in it: {imports:.1f} s of a
 process. `begin` and `end` are two calls each. A model goes to the server with the code that loads
-it, file by file.
+it, which is one file.
 
 | | waited for `sync` | runs | values | repeated | models |
 | --- | ---: | ---: | ---: | ---: | ---: |
