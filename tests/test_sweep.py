@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +84,16 @@ def when_saved(driver: subprocess.Popen, *roots: Path) -> list[psutil.Process]:
     roots: the folders in which they keep checkpoints.
     """
     moment = time.time()
+    places = (".checkpoints", "sweeps-*/*/.checkpoints")  # of a repository, of a node
     while True:
         assert driver.poll() is None, driver.communicate()[0]
-        files = [file for root in roots for file in root.rglob(".checkpoints/*/state.pt")]
-        if len(saved := [file for file in files if file.stat().st_mtime > moment]) == 2:
-            trainings = [file.with_name("training.json") for file in saved]
-            return [psutil.Process(json.loads(file.read_text())["pid"]) for file in trainings]
+        with suppress(FileNotFoundError):  # a training has ended meanwhile
+            files = [
+                f for root in roots for place in places for f in root.glob(f"{place}/*/state.pt")
+            ]
+            if len(saved := [file for file in files if file.stat().st_mtime > moment]) == 2:
+                trainings = [file.with_name("training.json") for file in saved]
+                return [psutil.Process(json.loads(each.read_text())["pid"]) for each in trainings]
         time.sleep(0.1)
 
 
