@@ -30,5 +30,5 @@ def test_unequal_work_is_refused():
 
 
 def test_the_ratio_is_of_the_same_turn():
-    seconds = {"ours": [1.0, 2.0, 4.0], "theirs": [2.0, 2.0, 12.0]}
-    assert training.relative(seconds, "theirs") == "2.00 (1.00 to 3.00)"
+    theirs, ours = [2.0, 2.0, 12.0], [1.0, 2.0, 4.0]
+    assert training.relative(theirs, ours) == "2.00 (1.00 to 3.00)"
