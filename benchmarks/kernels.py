@@ -3,8 +3,8 @@ attention by such products beside torch's fused kernel.
 
     ./run python -m benchmarks.kernels
 
-Writes kernels.md. `numerics: fast` leaves the choice to torch, which takes MKL and the fused
-kernel; on a processor for which this page says otherwise, a fixed rule for it would pay.
+Writes the page of this processor's vendor, such as kernels-amd.md. Torch takes MKL and the fused
+kernel; where a page says otherwise, a fixed rule pays: see pipeline/training/fast.py.
 """
 
 import argparse
@@ -12,12 +12,12 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.pages import page
 from benchmarks.peers import SIZES, Size
 from pipeline.running import records
 from transformer.losses import ROWS
@@ -52,11 +52,11 @@ def main() -> None:
         attention.append(f"| {' | '.join(cells)} |")
         print(attention[-1], flush=True)
     text = report(products, attention, options)
-    Path(__file__).with_suffix(".md").write_text(text)
+    page(__file__).write_text(text)
 
 
 def shapes() -> dict[tuple[int, int, int], list[str]]:
-    """Rows, inputs and outputs of each linear layer of the models in training.md, and where it is.
+    """Rows, inputs and outputs of each linear layer of the models of training.py, and where it is.
 
     A vocabulary has the rows that the chunked cross entropy computes at a time.
     """
@@ -141,12 +141,12 @@ def report(products: list[str], attention: list[str], options: argparse.Namespac
 
 Written by `./run python -m benchmarks.kernels --pairs {options.pairs}`: medians in turns, on
 {options.threads} threads of {machine["cores"]} cores ({machine["cpu"]}), torch
-{torch.__version__}, float32, numerics: fast; load of the machine at the end: {load:.1f}.
+{torch.__version__}, float32; load of the machine at the end: {load:.1f}.
 
 ## Linear layers
 
 Rows x inputs x outputs: milliseconds of MKL (GFLOP/s) and of oneDNN, and MKL's time over oneDNN's;
-above 1 oneDNN is faster. The sizes are those of [training.md](training.md).
+above 1 oneDNN is faster. The sizes are those of [training.py](training.py).
 
 | product | layers | forward: MKL | oneDNN | ratio | input's gradient: MKL | oneDNN | ratio \
 | weight's gradient: MKL | oneDNN | ratio |

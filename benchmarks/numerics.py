@@ -2,9 +2,9 @@
 
     ./run python -m benchmarks.numerics --pairs 5
 
-Writes numerics.md. The steps are those of params.yaml, on the data in data/. Every measurement is
-a process of its own, because torch takes its kernels once; the two of a pair run one after the
-other, in changing order.
+Writes the page of this processor's vendor, such as numerics-amd.md. The steps are those of
+params.yaml, on the data in data/. Every measurement is a process of its own, because torch takes
+its kernels once; the two of a pair run one after the other, in changing order.
 """
 
 import argparse
@@ -13,8 +13,8 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+from benchmarks.pages import page
 from pipeline.params import load
 from pipeline.training import numerics
 
@@ -84,7 +84,7 @@ AVX-512 where a processor has it, portable does not.
 | --- | ---: | ---: | ---: |
 {chr(10).join(rows)}
 """
-    Path(__file__).with_suffix(".md").write_text(text)
+    page(__file__).write_text(text)
 
 
 if __name__ == "__main__":

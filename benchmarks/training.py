@@ -3,8 +3,9 @@
     ./run pip install --group benchmarks
     ./run python -m benchmarks.training
 
-Writes training.md. Each size is measured in a process for each kind of run, because torch takes
-its kernels once. The processes take turns, and the libraries in a process.
+Writes the page of this processor's vendor, such as training-amd.md. Each size is measured in a
+process for each kind of run, because torch takes its kernels once. The processes take turns, and
+the libraries in a process.
 """
 
 import argparse
@@ -16,12 +17,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.pages import page
 from benchmarks.peers import MODELS, SIZES, Side
 from pipeline.running import records
 from pipeline.training import device, numerics
@@ -32,9 +33,9 @@ TITLES = {"bert": "BERT", "gpt": "GPT", "vit": "ViT"}
 WARM_UP = 2
 ORDER = 2048  # of the matrices whose product is the peak
 # The environment of each kind of run.
-# plain: as anyone runs PyTorch. kept: malloc keeps what is freed (device.keep_freed_memory), as in
-# every training of this project. portable: kept too, with portable numerics, and only our step.
-KINDS: dict[str, dict[str, str]] = {"plain": {}, "kept": {}, "portable": numerics.PORTABLE}
+# plain: as anyone runs PyTorch. fast, portable: as a training of this project, with the numerics of
+# that name, and malloc keeps what is freed (device.keep_freed_memory); portable runs our step only.
+KINDS: dict[str, dict[str, str]] = {"plain": {}, "fast": {}, "portable": numerics.PORTABLE}
 Runs = dict[str, dict[str, Any]]  # by kind of run: flops, parameters, and seconds by library
 
 
@@ -54,7 +55,7 @@ def main() -> None:
         found[model, size] = runs = measure(model, size, arguments)
         loads.append(os.getloadavg()[0])
         print(own_row(model, size, runs), *peer_rows(size, runs), sep="\n", flush=True)
-    Path(__file__).with_suffix(".md").write_text(report(found, loads, arguments))
+    page(__file__).write_text(report(found, loads, arguments))
 
 
 def measure(model: str, size: str, arguments: argparse.Namespace) -> Runs:
@@ -91,7 +92,7 @@ def answer(worker: "subprocess.Popen[str]") -> dict[str, Any]:
     return json.loads(worker.stdout.readline())
 
 
-def work(model: str, size: str, kind: str, threads: int) -> None:
+def work(model: str, size: str, kind: Any, threads: int) -> None:
     """Print the size of the model; then, for each line of the input, the seconds of a step of each
     library, and of the products.
 
@@ -102,7 +103,7 @@ def work(model: str, size: str, kind: str, threads: int) -> None:
     os.dup2(2, 1)  # libraries print there
     if kind != "plain":
         device.keep_freed_memory()
-    numerics.use("portable" if kind == "portable" else "fast")
+        numerics.use(kind)
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     sides, flops = MODELS[model](SIZES[model][size])
@@ -113,11 +114,15 @@ def work(model: str, size: str, kind: str, threads: int) -> None:
     calls: dict[str, Callable[[], object]] = {**steps, **products()}
     about = {"flops": flops, "parameters": parameter_count(sides["ours"].model)}
     print(json.dumps(about), file=output, flush=True)
-    for _ in sys.stdin:
-        seconds = {}
-        for name, call in calls.items():
+    for turn, _ in enumerate(sys.stdin):
+        seconds = dict.fromkeys(calls, 0.0)
+        # Each has its turn to be first. None is measured with the caches of another process.
+        first = turn % len(calls)
+        order = [*calls][first:] + [*calls][:first]
+        calls[order[-1]]()
+        for name in order:
             start = time.perf_counter()
-            call()
+            calls[name]()
             seconds[name] = time.perf_counter() - start
         print(json.dumps(seconds), file=output, flush=True)
 
@@ -162,23 +167,23 @@ def peak(run: dict[str, Any]) -> float:
 
 
 def own_row(model: str, size: str, runs: Runs) -> str:
-    """Our step as the project trains, and its share of the peak."""
-    kept = runs["kept"]
-    cells = [f"{model} {size}", f"{kept['parameters']:,}", f"{kept['flops'] / 1e9:.1f}"]
-    for run in (kept, runs["portable"]):
-        seconds = statistics.median(run["seconds"]["ours"])
-        speed = run["flops"] / seconds
-        cells += [f"{1000 * seconds:.0f}", f"{speed / 1e9:.0f}", f"{speed / peak(kept):.0%}"]
+    """Our step of each kind, and the share of the peak."""
+    about = runs["plain"]
+    cells = [f"{model} {size}", f"{about['parameters']:,}", f"{about['flops'] / 1e9:.1f}"]
+    for kind in KINDS:
+        seconds = statistics.median(runs[kind]["seconds"]["ours"])
+        speed = about["flops"] / seconds
+        cells += [f"{1000 * seconds:.0f}", f"{speed / 1e9:.0f}", f"{speed / peak(about):.0%}"]
     return f"| {' | '.join(cells)} |"
 
 
 def peer_rows(size: str, runs: Runs) -> list[str]:
     """The steps of the others relative to ours."""
-    plain, kept, portable = (runs[kind]["seconds"] for kind in KINDS)
+    plain, fast, portable = (runs[kind]["seconds"] for kind in KINDS)
     rows = []
     for name in (name for name in plain if name not in ("ours", "MKL", "oneDNN")):
         cells = [size, name, f"{1000 * statistics.median(plain[name]):.0f}"]
-        pairs = ((plain, plain), (kept, kept), (plain, kept), (plain, portable))
+        pairs = ((plain, plain), (fast, fast), (plain, fast), (plain, portable))
         cells += [relative(theirs[name], ours["ours"]) for theirs, ours in pairs]
         rows.append(f"| {' | '.join(cells)} |")
     return rows
@@ -197,7 +202,7 @@ def report(
     machine = records.machine()
     pairs = f" --pairs {arguments.pairs}" if arguments.pairs else ""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
-    peaks = [peak(runs["kept"]) / 1e9 for runs in found.values()]
+    peaks = [peak(runs["plain"]) / 1e9 for runs in found.values()]
     own = "\n".join(own_row(*key, runs) for key, runs in found.items())
     shapes = "\n".join(f"- {model} {size}: {SIZES[model][size].words()}" for model, size in found)
     tables = []
@@ -225,25 +230,28 @@ convolutions before ViT; and dropout.
 {OWN_HEAD}
 {own}
 
-These are the steps of a training in this project: malloc keeps the memory that a step frees
-(`keep_freed_memory` in pipeline/training/device.py), which saves page faults. Portable numerics
-have no AVX-512. Peak: the product of two float32 matrices of {ORDER} rows and columns by MKL or
-oneDNN, the faster of the two, between these steps: {min(peaks):.0f} to {max(peaks):.0f} GFLOP/s.
-Operations are those of matrix products and attention in our model.
+Plain is PyTorch as it comes. Fast and portable are the steps of a training in this project, with
+the numerics of that name: malloc keeps the memory that a step frees (`keep_freed_memory` in
+pipeline/training/device.py), which saves page faults; fast has other kernels on an AMD
+(pipeline/training/fast.py), portable has no AVX-512. Peak: the product of two float32 matrices of
+{ORDER} rows and columns by MKL or oneDNN, the faster of the two, between these steps:
+{min(peaks):.0f} to {max(peaks):.0f} GFLOP/s. Operations are those of matrix products and attention
+in our model.
 
-In the following tables a number above 1 says that the other library takes longer than ours. 'Both
-plain' is PyTorch as it comes, 'both kept' is with the memory kept for the others, too. The last two
-columns compare the other library as it comes with ours as it trains here, with fast and with
-portable numerics. Medians and ranges over the turns, in which all of a size take a step.
+In the following tables a number above 1 says that the other library takes longer than ours. In
+'both fast', the other library has this project's memory and kernels, too. The last two columns
+compare the other library as it comes with ours as it trains here. Medians and ranges over the
+turns, in which all of a size take a step.
 
 {chr(10).join(tables)}"""
 
 
 OWN_HEAD = """\
-| ours | parameters | GFLOP | fast, ms | GFLOP/s | of peak | portable, ms | GFLOP/s | of peak |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"""
+| ours | parameters | GFLOP | plain, ms | GFLOP/s | of peak | fast, ms | GFLOP/s | of peak \
+| portable, ms | GFLOP/s | of peak |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"""
 HEAD = """\
-| size | library | plain, ms | both plain | both kept | its plain, our fast | our portable |
+| size | library | plain, ms | both plain | both fast | its plain, our fast | our portable |
 | --- | --- | ---: | ---: | ---: | ---: | ---: |"""
 
 

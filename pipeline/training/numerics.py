@@ -1,6 +1,7 @@
 """Which kernels compute on the CPU: `numerics` in params.yaml.
 
-fast: those that PyTorch chooses for the processor. Another processor gives other last digits.
+fast: those that PyTorch chooses for the processor; on an AMD with AVX-512 faster ones, see fast.py.
+Another processor gives other last digits.
 
 portable: the same bits on every x86-64 processor with AVX2, of any vendor. Its parts:
 
@@ -11,7 +12,8 @@ portable: the same bits on every x86-64 processor with AVX2, of any vendor. Its 
 - Torch's own vector code, and oneDNN's convolutions, with AVX2 on every processor.
 - exp, log and sqrt from others of torch's functions, because MKL's differ between vendors.
 
-The environment chooses kernels of torch, MKL and oneDNN; portable.py has those of our own.
+The environment chooses kernels of torch, MKL and oneDNN; portable.py has those of our own, and
+kernels.py puts them in place.
 
 Not portable are products of float64 and bfloat16, compiled code, and MKL's erf, erfc, erfinv,
 log10, tan and inverse trigonometric functions; nothing here needs them, and GELU does not.
@@ -21,8 +23,11 @@ This module imports torch only where it has been loaded, since `choose` must com
 
 import getpass
 import os
+import re
 import sys
 import tempfile
+from functools import cache
+from pathlib import Path
 from typing import Literal
 
 from pipeline.errors import UserError
@@ -65,20 +70,38 @@ def use(numerics: Numerics) -> None:
     Raises:
         UserError: portable numerics were not chosen in time, or this processor has none.
     """
-    if numerics == "fast":
-        return
     import torch
 
-    from pipeline.training import portable
+    if numerics == "portable":
+        choose(numerics)
+        # The capability that torch names is only the one that `choose` asked for.
+        if not (torch.cpu._is_avx2_supported() and torch.backends.mkl.is_available()):
+            raise UserError(
+                "params.yaml: numerics: portable needs an x86-64 processor with AVX2, and a torch "
+                "with MKL; take fast"
+            )
+    _replace_kernels(numerics)
 
-    choose(numerics)
-    # The capability that torch names is only the one that `choose` asked for.
-    if not (torch.cpu._is_avx2_supported() and torch.backends.mkl.is_available()):
-        raise UserError(
-            "params.yaml: numerics: portable needs an x86-64 processor with AVX2, and a torch with "
-            "MKL; take fast"
-        )
-    portable.replace_kernels()
+
+@cache
+def _replace_kernels(numerics: Numerics) -> None:
+    import torch
+
+    from pipeline.training import fast, kernels, portable
+
+    if numerics == "portable":
+        kernels.replace(portable.kernels())
+    # Not where the environment keeps to AVX2.
+    elif vendor() == "AuthenticAMD" and torch.backends.cpu.get_cpu_capability() == "AVX512":
+        kernels.replace(fast.kernels())
+
+
+def vendor() -> str:
+    """The processor's: GenuineIntel, AuthenticAMD, another, or nothing where it is not known."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    found = re.search(r"^vendor_id\s*: (\w+)", text, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _chosen() -> bool:

@@ -4,51 +4,42 @@ Importing this loads torch, so the environment must have been chosen before.
 """
 
 import math
-import warnings
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._C import DispatchKey, DispatchKeySet
-from torch.library import Library, get_kernel
+
+from pipeline.training import composed_attention
+from pipeline.training.kernels import Kernel, torch_kernel
 
 # A product of matrices is summed in the same order on all processors if it has at least so many
 # rows and columns, and its inner dimension is at most the first number or at least the second.
 # Found by comparing 4,000 products on a processor of Intel with an emulated one of AMD.
 ROWS, COLUMNS = 4, 12
 SHORT, LONG = 192, 384
-FUSED = "_scaled_dot_product_flash_attention_for_cpu"
 
 
-@cache
-def replace_kernels() -> None:
-    """Replace torch's kernels on the CPU, whoever calls them."""
-    # The library is kept, since its end would bring the old kernels back.
-    library = replace_kernels.library = Library("aten", "IMPL")  # type: ignore[attr-defined]
-    kernels: dict[str, Callable[..., Any]] = {
+def kernels() -> dict[str, Kernel]:
+    """By operator, the kernels in place of torch's."""
+    found: dict[str, Kernel] = {
         **_products("mm", "addmm"),
         **_products("bmm", "baddbmm"),
+        **composed_attention.kernels(),
         "mv": _matrix_vector,
         "dot": lambda a, b: (a * b).sum(),
     }
-    for name, own, first in ((FUSED, _attention, 0), (f"{FUSED}_backward", _d_attention, 1)):
-        kernels[name] = _unfused(own, _kernel(name), first)
     for function in (exp, log, sqrt):
         for form in ("", ".out", "_"):
             name = f"{function.__name__}{form}"
-            kernels[name] = _elementwise(function, _kernel(name), in_place=form == "_")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Warning only once for all operators")
-        for name, kernel in kernels.items():
-            library.impl(name, kernel, "CPU")
+            found[name] = _elementwise(function, torch_kernel(name), in_place=form == "_")
+    return found
 
 
 def _elementwise(
     own: Callable[..., Tensor], kernel: Callable[..., Tensor], in_place: bool
-) -> Callable[..., Any]:
+) -> Kernel:
     """`own` for float32 and float64, else torch's kernel."""
 
     def function(x: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -61,29 +52,9 @@ def _elementwise(
     return function
 
 
-def _unfused(own: Callable[..., Any], fused: Callable[..., Any], first: int) -> Callable[..., Any]:
-    """`own` for as many heads of queries as of keys, in float32; else torch's fused kernel.
-
-    first: which argument has the queries, before the keys.
-    """
-
-    def kernel(*args: Any, **kwargs: Any) -> Any:
-        q, k = args[first : first + 2]
-        same = q.shape[1] == k.shape[1] and q.dtype == torch.float32
-        return (own if same else fused)(*args, **kwargs)
-
-    return kernel
-
-
-def _kernel(name: str) -> Callable[..., Any]:
-    """Torch's own kernel of an operator on the CPU."""
-    kernel, keys = get_kernel(f"aten::{name}", "CPU"), DispatchKeySet(DispatchKey.CPU)
-    return lambda *args, **kwargs: kernel.call_boxed(keys, *args, **kwargs)
-
-
-def _products(name: str, added: str) -> dict[str, Callable[..., Any]]:
+def _products(name: str, added: str) -> dict[str, Kernel]:
     """Kernels of a product, of a product that is added to a tensor, and of their other forms."""
-    multiply, add_ = _kernel(name), _kernel(f"{added}_")
+    multiply, add_ = torch_kernel(name), torch_kernel(f"{added}_")
 
     def product(a: Tensor, b: Tensor) -> Tensor:
         """a @ b, in shapes that are summed in the same order everywhere."""
@@ -101,8 +72,8 @@ def _products(name: str, added: str) -> dict[str, Callable[..., Any]]:
             result = multiply(a, b)
         return result[..., :rows, :columns].contiguous()
 
-    def form(name: str) -> Callable[..., Any]:
-        kernel = _kernel(name)
+    def form(name: str) -> Kernel:
+        kernel = torch_kernel(name)
 
         def portable(
             *args: Any, beta: float = 1, alpha: float = 1, out: Tensor | None = None
@@ -156,70 +127,3 @@ def log(x: Tensor) -> Tensor:
 def sqrt(x: Tensor) -> Tensor:
     """The square root."""
     return x.rsqrt().reciprocal()
-
-
-def _attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    *,
-    attn_mask: Tensor | None = None,
-    scale: float | None = None,
-) -> tuple[Tensor, Tensor]:
-    """In place of the fused kernel, with its layout: attention, and an unused tensor.
-
-    q: (B, n_head, T, d_head); k, v: (B, n_head, S, d_head). attn_mask: added to the scores,
-    broadcast to (B, n_head, T, S). Torch does not take the fused kernel for dropout.
-    """
-    B, H, T, _ = q.shape
-    out = _weights(q, k, is_causal, attn_mask, scale) @ v.flatten(0, 1)
-    return _like_fused(out, q), q.new_empty((B, T, H)).transpose(1, 2)
-
-
-def _d_attention(
-    d_out: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    out: Tensor,
-    unused: Tensor,
-    dropout_p: float,
-    is_causal: bool,
-    *,
-    attn_mask: Tensor | None = None,
-    scale: float | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of `_attention` for q, k and v."""
-    weights = _weights(q, k, is_causal, attn_mask, scale)  # (B * n_head, T, S), like the next two
-    d_out = d_out.flatten(0, 1)
-    d_weights = d_out @ v.flatten(0, 1).mT
-    d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
-    d_scores = d_scores * (scale or q.shape[-1] ** -0.5)
-    return (
-        _like_fused(d_scores @ k.flatten(0, 1), q),
-        _like_fused(d_scores.mT @ q.flatten(0, 1), k),
-        _like_fused(weights.mT @ d_out, v),
-    )
-
-
-def _weights(
-    q: Tensor, k: Tensor, is_causal: bool, attn_mask: Tensor | None, scale: float | None
-) -> Tensor:
-    """The weights of attention: (B * n_head, T, S)."""
-    (B, H, T, d), S = q.shape, k.shape[2]
-    mask = q.new_zeros(())
-    if is_causal:
-        mask = q.new_full((T, S), -torch.inf).triu(1)
-    elif attn_mask is not None:
-        mask = attn_mask.expand(B, H, T, S).flatten(0, 1)
-    factors = q.flatten(0, 1), k.flatten(0, 1).mT
-    scores = torch.baddbmm(mask, *factors, alpha=scale or d**-0.5)
-    # Safe where all of a row is masked.
-    return scores.softmax(-1) if attn_mask is None else torch._safe_softmax(scores, -1)
-
-
-def _like_fused(x: Tensor, like: Tensor) -> Tensor:
-    """(B * n_head, T, d_head) to (B, n_head, T, d_head), in memory as (B, T, n_head, d_head)."""
-    return x.unflatten(0, like.shape[:2]).transpose(1, 2).contiguous().transpose(1, 2)

@@ -1,0 +1,99 @@
+"""Attention as products of matrices and a softmax, in place of torch's fused kernel on the CPU."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.training.kernels import Kernel, torch_kernel
+
+FUSED = "_scaled_dot_product_flash_attention_for_cpu"
+
+
+def kernels(longest: float = float("inf")) -> dict[str, Kernel]:
+    """Its kernels of the forward and the backward pass.
+
+    They take as many heads of queries as of keys, in float32, and at most `longest` keys; torch's
+    fused kernel takes all else.
+    """
+
+    def composed(own: Kernel, name: str, first: int) -> Kernel:
+        """first: which argument has the queries, before the keys."""
+        fused = torch_kernel(name)
+
+        def kernel(*args: Any, **kwargs: Any) -> Any:
+            q, k = args[first : first + 2]
+            taken = q.shape[1] == k.shape[1] and k.shape[2] <= longest and q.dtype == torch.float32
+            return (own if taken else fused)(*args, **kwargs)
+
+        return kernel
+
+    backward = f"{FUSED}_backward"
+    return {FUSED: composed(_attention, FUSED, 0), backward: composed(_d_attention, backward, 1)}
+
+
+def _attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    attn_mask: Tensor | None = None,
+    scale: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """In place of the fused kernel, with its layout: attention, and an unused tensor.
+
+    q: (B, n_head, T, d_head); k, v: (B, n_head, S, d_head). attn_mask: added to the scores,
+    broadcast to (B, n_head, T, S). Torch does not take the fused kernel for dropout.
+    """
+    B, H, T, _ = q.shape
+    out = _weights(q, k, is_causal, attn_mask, scale) @ v.flatten(0, 1)
+    return _like_fused(out, q), q.new_empty((B, T, H)).transpose(1, 2)
+
+
+def _d_attention(
+    d_out: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    unused: Tensor,
+    dropout_p: float,
+    is_causal: bool,
+    *,
+    attn_mask: Tensor | None = None,
+    scale: float | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of `_attention` for q, k and v."""
+    weights = _weights(q, k, is_causal, attn_mask, scale)  # (B * n_head, T, S), like the next two
+    d_out = d_out.flatten(0, 1)
+    d_weights = d_out @ v.flatten(0, 1).mT
+    d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
+    d_scores = d_scores * (scale or q.shape[-1] ** -0.5)
+    return (
+        _like_fused(d_scores @ k.flatten(0, 1), q),
+        _like_fused(d_scores.mT @ q.flatten(0, 1), k),
+        _like_fused(weights.mT @ d_out, v),
+    )
+
+
+def _weights(
+    q: Tensor, k: Tensor, is_causal: bool, attn_mask: Tensor | None, scale: float | None
+) -> Tensor:
+    """The weights of attention: (B * n_head, T, S)."""
+    (B, H, T, d), S = q.shape, k.shape[2]
+    mask = q.new_zeros(())
+    if is_causal:
+        mask = q.new_full((T, S), -torch.inf).triu(1)
+    elif attn_mask is not None:
+        mask = attn_mask.expand(B, H, T, S).flatten(0, 1)
+    factors = q.flatten(0, 1), k.flatten(0, 1).mT
+    scores = torch.baddbmm(mask, *factors, alpha=scale or d**-0.5)
+    # Safe where all of a row is masked.
+    return scores.softmax(-1) if attn_mask is None else torch._safe_softmax(scores, -1)
+
+
+def _like_fused(x: Tensor, like: Tensor) -> Tensor:
+    """(B * n_head, T, d_head) to (B, n_head, T, d_head), in memory as (B, T, n_head, d_head)."""
+    return x.unflatten(0, like.shape[:2]).transpose(1, 2).contiguous().transpose(1, 2)

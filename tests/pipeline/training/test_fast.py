@@ -1,0 +1,112 @@
+"""Fast numerics: which products oneDNN takes, and that they are the products."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from pipeline.training import fast, kernels, numerics
+from tests.conftest import ROOT
+
+ROWS, INNER, COLUMNS = 70, 96, 80
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """The shapes of the products that oneDNN takes."""
+    shapes, linear = [], fast._linear
+    monkeypatch.setattr(
+        fast, "_linear", lambda a, b, *rest: shapes.append(a.shape) or linear(a, b, *rest)
+    )
+    return shapes
+
+
+def factors(rows=ROWS, inner=INNER, columns=COLUMNS, dtype=torch.float32):
+    random = torch.Generator().manual_seed(0)
+    shapes = (columns,), (rows, inner), (columns, inner)  # of a linear layer
+    bias, x, weight = (torch.randn(shape, generator=random, dtype=dtype) for shape in shapes)
+    return bias, x, weight
+
+
+def assert_product(made, a, b, bias=0.0):
+    torch.testing.assert_close(made.double(), a.double() @ b.double() + bias, rtol=0, atol=1e-4)
+
+
+def test_onednn_computes_outputs_and_gradients_of_inputs(taken):
+    bias, x, weight = factors()
+    d_out, own = torch.ones(ROWS, COLUMNS), fast.kernels()
+    assert_product(own["addmm"](bias, x, weight.T), x, weight.T, bias)
+    assert_product(own["mm"](x, weight.T), x, weight.T)
+    assert_product(own["mm"](d_out, weight), d_out, weight)
+    out = torch.empty(ROWS, INNER)
+    assert own["mm.out"](d_out, weight, out=out) is out
+    assert_product(out, d_out, weight)
+    assert taken == [(ROWS, INNER), (ROWS, INNER), (ROWS, COLUMNS), (ROWS, COLUMNS)]
+
+
+def test_gradients_of_weights_are_left_to_torch(taken):
+    _, x, _ = factors()
+    d_out = torch.ones(ROWS, COLUMNS)
+    assert_product(fast.kernels()["mm"](d_out.T, x), d_out.T, x)
+    assert not taken
+
+
+@pytest.mark.parametrize("small", ["rows", "inner", "columns"])
+def test_small_products_are_left_to_torch(small, taken):
+    bias, x, weight = factors(**{small: fast.LEAST - 1})
+    assert_product(fast.kernels()["addmm"](bias, x, weight.T), x, weight.T, bias)
+    assert not taken
+
+
+def test_other_sums_and_other_numbers_are_left_to_torch(taken):
+    bias, x, weight = factors()
+    own = fast.kernels()
+    made = own["addmm"](bias, x, weight.T, beta=2, alpha=0.5)
+    assert_product(made, x / 2, weight.T, 2 * bias)
+    assert_product(own["addmm"](made, x, weight.T), x, weight.T, made)
+    bias, x, weight = factors(dtype=torch.float64)
+    assert_product(own["mm"](x, weight.T), x, weight.T)
+    assert not taken
+
+
+@pytest.mark.parametrize(
+    ("vendor", "capability", "replaced"),
+    [
+        ("AuthenticAMD", "AVX512", True),
+        ("AuthenticAMD", "AVX2", False),
+        ("GenuineIntel", "AVX512", False),
+    ],
+)
+def test_only_an_amd_with_avx512_has_them(vendor, capability, replaced, monkeypatch):
+    found = []
+    monkeypatch.setattr(numerics, "vendor", lambda: vendor)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(kernels, "replace", found.append)
+    numerics._replace_kernels.__wrapped__("fast")
+    assert bool(found) == replaced
+
+
+def test_a_model_learns_with_them_as_with_torch():
+    code = """
+import sys, torch, transformer
+from pipeline.training import fast, kernels
+if sys.argv[1] == "fast":
+    kernels.replace(fast.kernels())
+torch.manual_seed(0)
+model = transformer.gpt(transformer.Architecture(2, 2, 64, 256), 300, 32)
+tokens = torch.randint(300, (4, 33))
+optimizer = torch.optim.AdamW(model.parameters())
+for _ in range(5):
+    loss = model.head.loss(model.encode(tokens[:, :-1]), tokens[:, 1:])
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+print(loss.item())
+"""
+    losses = [
+        float(subprocess.check_output([sys.executable, "-c", code, kind], cwd=ROOT))
+        for kind in ("torch", "fast", "fast")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert losses[1] == losses[2]

@@ -1,0 +1,57 @@
+"""The kernels of portable numerics compute what torch's own do."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pipeline.training import numerics
+
+
+@pytest.fixture(autouse=True)
+def portable():
+    numerics.use("portable")
+
+
+@pytest.mark.parametrize("inner", [192, 193, 256, 383, 384])
+def test_products_in_two_parts_are_the_products(inner):
+    random = torch.Generator().manual_seed(inner)
+    a, b, c = (torch.randn(shape, generator=random) for shape in ((3, 5, inner), (3, inner, 6), 6))
+
+    def products(a, b, c):
+        added = c.expand(3, 5, 6)
+        return [
+            a[0] @ b[0],
+            a @ b,
+            F.linear(a, b[0].T, c),
+            torch.addmm(c, a[0], b[0], beta=2, alpha=3),
+            added[0].clone().addmm_(a[0], b[0], alpha=0.5),
+            torch.baddbmm(c, a, b, beta=0.5, alpha=-1),
+            added.clone().baddbmm_(a, b),
+            torch.mm(a[0], b[0], out=torch.empty(5, 6, dtype=a.dtype)),
+            torch.bmm(a, b, out=torch.empty(3, 5, 6, dtype=a.dtype)),
+        ]
+
+    exact = products(a.double(), b.double(), c.double())
+    for made, wanted in zip(products(a, b, c), exact, strict=True):
+        torch.testing.assert_close(made.double(), wanted, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "sqrt"])
+def test_functions_are_accurate_to_the_last_digits(name):
+    x = torch.cat((torch.rand(1000) * 20, torch.tensor([0.0, torch.inf])))
+    function = getattr(torch, name)
+    wanted = getattr(x.double(), name)()
+    for made in (function(x), getattr(x.clone(), name + "_")(), function(x, out=x.clone())):
+        torch.testing.assert_close(made.double(), wanted, rtol=2e-6, atol=3e-7)
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "sqrt"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.int64])
+def test_functions_of_other_types_are_torchs(name, dtype):
+    x = torch.arange(1, 9).to(dtype)
+    function = getattr(torch, name)
+    wanted = function(x.double()).to(function(x).dtype)
+    torch.testing.assert_close(function(x), wanted)
+    if dtype == torch.int64:
+        with pytest.raises(RuntimeError, match="can't be cast"):
+            getattr(x, f"{name}_")()
