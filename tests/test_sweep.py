@@ -33,7 +33,7 @@ def seconds_of_gpt(params: dict[str, Any]) -> None:
     """Trainings that last long enough to be killed."""
     params["model_names"] = ["gpt"]
     params["gpt"]["train"] |= {
-        "steps": 200, "batch_size": 4, "evaluate_every": 200, "checkpoint_every": 10, "log_every": 5
+        "steps": 400, "batch_size": 4, "evaluate_every": 400, "checkpoint_every": 10, "log_every": 5
     }  # fmt: skip
 
 
@@ -226,14 +226,23 @@ def cluster(*folders: Path) -> Iterator[tuple[str, subprocess.Popen]]:
 
 
 def test_a_cluster_gives_the_same_bytes_whatever_is_killed(prepared, by_hand, tmp_path):
-    """A worker and the driver are killed; then two sweeps run at once, a node is lost, and the
-    remote is away for some time."""
+    """A sweep is interrupted; a worker and the driver of another are killed; then two run at once,
+    a node is lost, and the remote is away for some time."""
     folder = shutil.copytree(prepared, tmp_path / "benchmark")
     nodes = [tmp_path / name for name in ("one", "two", "three")]
     with cluster(*nodes) as (address, process):
         again = (*RATES, "--on", address)
         large = run(folder, *SWEEP, "large", "-S", "threads=2", "--on", address, code=1)
         assert "a training takes 2 CPUs; no node of the cluster has so many" in large
+        driver = start(folder, "ended", "-S", "gpt.train.lr=0.003,0.004", "--on", address)
+        trainers = when_saved(driver, *nodes)
+        driver.send_signal(signal.SIGINT)
+        assert driver.communicate()[0].endswith("interrupted\n") and driver.returncode == 130
+        assert psutil.wait_procs(trainers, timeout=0)[1] == []
+        # A training that has run to its end leaves no checkpoint.
+        kept = [f for node in nodes for f in node.glob("sweeps-*/*/.checkpoints/*/state.pt")]
+        assert len(kept) == 2
+
         driver = start(folder, *again)
         trainers = when_saved(driver, *nodes)
         worker = next(each for each in trainers[0].parents() if "ray::" in each.cmdline()[0])
