@@ -20,18 +20,18 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.pages import page
 from benchmarks.peers import MODELS, SIZES, Side
 from pipeline.running import records
+from pipeline.running.peak import ORDER, products
 from pipeline.training import device, numerics
 from transformer import parameter_count
 
 PACKAGES = ("torch", "torchvision", "timm", "transformers", "x-transformers")
 TITLES = {"bert": "BERT", "gpt": "GPT", "vit": "ViT"}
 WARM_UP = 2
-ORDER = 2048  # of the matrices whose product is the peak
 # The environment of each kind of run.
 # plain: as anyone runs PyTorch. fast, portable: as a training of this project, with the numerics of
 # that name, and malloc keeps what is freed (device.keep_freed_memory); portable runs our step only.
@@ -152,13 +152,6 @@ def require_equal(first: dict[str, tuple[float, float]]) -> None:
         # x-transformers has no gradients of some biases.
         limit = 0.1 if "x-transformers" in name else 1e-4
         assert abs(their_norm / norm - 1) < limit, f"{name}: other gradients; {first}"
-
-
-def products() -> dict[str, Callable[[], Tensor]]:
-    """The product of two square matrices, by both libraries that torch has for it."""
-    a, b = torch.randn(2, ORDER, ORDER)
-    onednn = torch.ops.mkldnn._linear_pointwise
-    return {"MKL": lambda: a @ b, "oneDNN": lambda: onednn(a, b, None, "none", [], "")}
 
 
 def peak(run: dict[str, Any]) -> float:

@@ -47,12 +47,16 @@ def _metrics(result: Result) -> list[tuple[str, str]]:
             seconds = record["seconds"]
             split = ", ".join(f"{key} {value:,.1f} s" for key, value in seconds.items())
             which = f", seed {training.seed}" if len(result.trainings) > 1 else ""
+            speed = metrics["flops"] / seconds["train"]
+            share = ""
+            if peak := record.get("peak"):  # not on a GPU, nor for several processes
+                share = f", {speed / peak:.0%} of a large product's {prefixed(peak)}FLOP/s"
             rows += [
                 (f"time{which}", f"{sum(seconds.values()):,.0f} s: {split}"),
                 (
                     f"throughput while training{which}",
                     f"{record['throughput']:,.0f} {record['unit']}/s, "
-                    f"{prefixed(metrics['flops'] / seconds['train'])}FLOP/s",
+                    f"{prefixed(speed)}FLOP/s{share}",
                 ),
             ]
     return rows

@@ -13,6 +13,7 @@ from pipeline.running.agreement import in_all, require_agreement
 from pipeline.running.checkpoint import Checkpoint, identity
 from pipeline.running.lifetime import unbroken
 from pipeline.running.outlook import after
+from pipeline.running.peak import peak
 from pipeline.running.watch import Follower, Watch
 from pipeline.tasks.assembly import Assembly, Trained, assemble
 from pipeline.tracking import Tracker, TrainedModel, mark_killed
@@ -121,6 +122,7 @@ def _write(
             # Seconds of training until each evaluation, for the time to target.
             "marks": {step: round(seconds, 3) for step, seconds in clock.marks.items()},
             "throughput": rate,
+            "peak": peak() if device == "cpu" and task.processes.size == 1 else None,
             "unit": task.unit,
             "device": device,
             "threads": model.params.threads,

@@ -73,6 +73,20 @@ def test_one_core_and_one_seed_are_singular(render):
     assert not re.search(r"\b1 (seeds|cores|epochs|steps|verdicts|targets|test images)\b", report)
 
 
+RECORD = {
+    "finished": "2026-01-01", "device": "a GPU", "git_commit": None, "dvc_process": None,
+    "this_repro": False, "mlflow_run_id": None, "seconds": {"train": 1.0}, "throughput": 1.0,
+    "unit": "tokens", "marks": {},
+}  # fmt: skip
+
+
+def recorded(**content):
+    """A result with a record of its training."""
+    made = result("gpt")
+    made.trainings[0] = dataclasses.replace(made.trainings[0], record=RECORD | content)
+    return made
+
+
 @pytest.mark.parametrize(
     ("dvc_process", "this_repro", "said"),
     [
@@ -82,18 +96,23 @@ def test_one_core_and_one_seed_are_singular(render):
     ],
 )
 def test_the_report_says_where_a_model_comes_from(render, dvc_process, this_repro, said):
-    made = result("gpt")
-    record = {
-        "finished": "2026-01-01",
-        "device": "a GPU",
-        "git_commit": None,
-        "seconds": {"train": 1.0},
-    }
-    record |= {"dvc_process": dvc_process, "this_repro": this_repro, "mlflow_run_id": None}
-    record |= {"throughput": 1.0, "unit": "tokens", "marks": {}}
-    made.trainings[0] = dataclasses.replace(made.trainings[0], record=record)
+    made = recorded(dvc_process=dvc_process, this_repro=this_repro)
     report = render(result("bert"), made, result("vit"))
     assert f"Seed 0: {said} on a GPU; no MLflow run." in report
+
+
+@pytest.mark.parametrize(
+    ("peak", "said"),
+    [
+        ({}, "FLOP/s"),  # of a run before it was measured
+        ({"peak": None}, "FLOP/s"),
+        ({"peak": 4.0}, "FLOP/s, 50% of a large product's 4 FLOP/s"),
+    ],
+)
+def test_the_throughput_is_a_share_of_what_the_machine_can(render, peak, said):
+    made = change(recorded(seconds={"train": 10.0}, **peak), flops=20)
+    shown = row(render(result("bert"), made, result("vit")), "throughput while training")
+    assert shown == f"1 tokens/s, 2 {said}"
 
 
 def test_a_count_that_differs_between_seeds_is_a_range_and_no_fraction(render):
