@@ -92,10 +92,6 @@ class Cluster:
         log = self._folder / f"{what.experiment}-{what.model}-{what.seed}.log"
         return RemoteJob(what, task.remote(order, self._bundle, self._board), self, log)
 
-    def stop(self, recipe: str) -> None:
-        """Tell the node of a training to stop it."""
-        self._board.stop.remote(recipe)
-
     def told(self, recipe: str) -> dict[str, Any]:
         """What the node of a training has last told: where, and its progress."""
         if time.monotonic() - self._looked > 1:
@@ -131,10 +127,7 @@ class RemoteJob:
 
     def stop(self) -> None:
         """As Ctrl-C does: the training saves a checkpoint on its node."""
-        # Ray's cancel ends one that is queued; it did not reach one that runs.
-        self._cluster.stop(self.what.recipe)
-        if self.where == "queued":
-            ray.cancel(self._reference)
+        ray.cancel(self._reference)
 
     def finish(self) -> None:
         """Nothing is left to do."""

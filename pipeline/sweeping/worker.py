@@ -1,7 +1,6 @@
 """Runs commands of DVC in a copy, and the trainings of a cluster on its nodes.
 
-It imports the standard library and Ray alone: on a node, the project's code arrives with it, as a
-bundle.
+It imports the standard library alone: on a node, the project's code arrives with it, as a bundle.
 
 A node keeps checkpoints, downloads and DVC's cache in a folder of its own, so that a training
 continues there after its process was killed.
@@ -56,20 +55,14 @@ class Done:
 
 
 class Board:
-    """An actor of Ray: what the nodes tell of their trainings, by recipe, and which are to stop."""
+    """An actor of Ray: what the nodes tell of their trainings, by recipe."""
 
     def __init__(self) -> None:
         self._told: dict[str, dict[str, object]] = {}
-        self._stopped: set[str] = set()
 
-    def tell(self, recipe: str, content: dict[str, object]) -> bool:
-        """Replace what was told of a training. Returns whether it is to stop."""
+    def tell(self, recipe: str, content: dict[str, object]) -> None:
+        """Replace what was told of a training."""
         self._told[recipe] = content
-        return recipe in self._stopped
-
-    def stop(self, recipe: str) -> None:
-        """Stop a training, as Ctrl-C does."""
-        self._stopped.add(recipe)
 
     def all(self) -> dict[str, dict[str, object]]:
         """What was told last."""
@@ -101,10 +94,9 @@ def fulfil(order: Order, bundle: bytes, board: Any) -> Done:
                           order.experiment, log)  # fmt: skip
             try:
                 while process.poll() is None:
-                    if _told(board, order.recipe, {"where": where, **progress(folder)}):
-                        raise InterruptedError
+                    board.tell.remote(order.recipe, {"where": where, **progress(folder)})
                     time.sleep(INTERVAL)
-            except BaseException:  # also Ray's own
+            except BaseException:  # Ray's interruption
                 os.killpg(process.pid, signal.SIGINT)
                 process.wait()
                 raise
@@ -117,8 +109,6 @@ def fulfil(order: Order, bundle: bytes, board: Any) -> Done:
             succeeded = time.monotonic() < end
             time.sleep(PAUSE)
         return Done(succeeded, log.read_text(errors="replace"), _records(order, root))
-    except InterruptedError:
-        return Done(False, "interrupted\n", {})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -134,15 +124,20 @@ def dvc(
     # The stages' `python` is this one. The other variables are those of `pipeline.paths`.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     told = {"SWEEP_ROOT": str(root), "SWEEP_PROCESS": str(os.getpid())}
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "dvc", *command],
-            cwd=folder,
-            env=os.environ | told | {"PATH": path, "DVC_EXP_NAME": experiment},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches it only from us
-        )
+    # Ray blocks SIGINT in its workers, and a new process inherits that.
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    try:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "dvc", *command],
+                cwd=folder,
+                env=os.environ | told | {"PATH": path, "DVC_EXP_NAME": experiment},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches it only from us
+            )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def progress(folder: Path) -> dict[str, float]:
@@ -152,16 +147,6 @@ def progress(folder: Path) -> dict[str, float]:
         return json.loads((folder / ".dvc" / "tmp" / "progress.json").read_text())
     except (OSError, ValueError):
         return {}
-
-
-def _told(board: Any, recipe: str, content: dict[str, object]) -> bool:
-    """Tell the board of a training; whether it is to stop."""
-    import ray
-
-    try:
-        return ray.get(board.tell.remote(recipe, content), timeout=60)
-    except ray.exceptions.RayError:  # the board is being started again
-        return False
 
 
 def _runs(process: int) -> bool:
