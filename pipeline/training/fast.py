@@ -23,11 +23,12 @@ def kernels() -> dict[str, Kernel]:
         return _linear(a, b) if _suits(a, b) else mm(a, b)
 
     def product_into(a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
-        return out.copy_(_linear(a, b)) if _suits(a, b) else mm_out(a, b, out=out)
+        if _suits(a, b) and out.shape == (len(a), b.shape[1]):
+            return out.copy_(_linear(a, b))
+        return mm_out(a, b, out=out)
 
     def added(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        # A linear layer's bias.
-        if c.ndim == 1 and beta == alpha == 1 and _suits(a, b):
+        if beta == alpha == 1 and _suits(a, b) and _is_bias(c, b.shape[1]):
             return _linear(a, b, c)
         return addmm(c, a, b, beta=beta, alpha=alpha)
 
@@ -47,4 +48,14 @@ def _linear(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
 def _suits(a: Tensor, b: Tensor) -> bool:
     """Whether oneDNN is the faster one for a @ b: for the output and the input's gradient of a
     linear layer, but not for the weight's gradient, whose transposed factors it copies."""
-    return a.dtype == torch.float32 and a.is_contiguous() and min(*a.shape, b.shape[1]) >= LEAST
+    return (
+        a.dtype == b.dtype == torch.float32
+        and a.is_contiguous()
+        and a.shape[1] == b.shape[0]
+        and min(*a.shape, b.shape[1]) >= LEAST
+    )
+
+
+def _is_bias(c: Tensor, columns: int) -> bool:
+    """Whether oneDNN takes c as a bias. It reads another stride as 1."""
+    return c.dtype == torch.float32 and c.shape == (columns,) and c.is_contiguous()

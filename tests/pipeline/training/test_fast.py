@@ -70,6 +70,33 @@ def test_other_sums_and_other_numbers_are_left_to_torch(taken):
     assert not taken
 
 
+def test_unusual_biases_and_outputs_are_left_to_torch(taken):
+    bias, x, weight = factors()
+    own = fast.kernels()
+    assert_product(own["addmm"](bias[:1], x, weight.T), x, weight.T, bias[0])
+    strided = torch.stack((bias, bias), dim=1)[:, 0]
+    assert_product(own["addmm"](strided, x, weight.T), x, weight.T, bias)
+    assert_product(own["mm.out"](x, weight.T, out=torch.empty(0)), x, weight.T)
+    assert not taken
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_strides_of_the_second_factor_and_of_the_output_are_kept(step, taken):
+    _, x, weight = factors()
+    strided = torch.empty(COLUMNS, step * INNER)[:, ::step].copy_(weight)
+    out = torch.empty(COLUMNS, ROWS).T
+    assert_product(fast.kernels()["mm.out"](x, strided.T, out=out), x, weight.T)
+    assert taken
+
+
+@pytest.mark.parametrize("factor", [torch.ones(ROWS, COLUMNS), torch.ones(INNER, COLUMNS).double()])
+def test_products_that_do_not_fit_have_torchs_errors(factor, taken):
+    _, x, _ = factors()
+    with pytest.raises(RuntimeError, match=r"shapes cannot be multiplied|same dtype"):
+        fast.kernels()["mm"](x, factor)
+    assert not taken
+
+
 @pytest.mark.parametrize(
     ("vendor", "capability", "replaced"),
     [
