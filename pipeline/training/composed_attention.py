@@ -49,7 +49,8 @@ def _attention(
     """
     B, H, T, _ = q.shape
     out = _weights(q, k, is_causal, attn_mask, scale) @ v.flatten(0, 1)
-    return _like_fused(out, q), q.new_empty((B, T, H)).transpose(1, 2)
+    out = torch.empty_like(q).copy_(out.unflatten(0, (B, H)))  # compiled code relies on the layout
+    return out, q.new_empty((B, T, H)).transpose(1, 2)
 
 
 def _d_attention(
@@ -70,7 +71,7 @@ def _d_attention(
     d_out = d_out.flatten(0, 1)
     d_weights = d_out @ v.flatten(0, 1).mT
     d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
-    d_scores = d_scores * (scale or q.shape[-1] ** -0.5)
+    d_scores = d_scores * (q.shape[-1] ** -0.5 if scale is None else scale)
     return (
         _like_fused(d_scores @ k.flatten(0, 1), q),
         _like_fused(d_scores.mT @ q.flatten(0, 1), k),
@@ -89,7 +90,7 @@ def _weights(
     elif attn_mask is not None:
         mask = attn_mask.expand(B, H, T, S).flatten(0, 1)
     factors = q.flatten(0, 1), k.flatten(0, 1).mT
-    scores = torch.baddbmm(mask, *factors, alpha=scale or d**-0.5)
+    scores = torch.baddbmm(mask, *factors, alpha=d**-0.5 if scale is None else scale)
     # Safe where all of a row is masked.
     return scores.softmax(-1) if attn_mask is None else torch._safe_softmax(scores, -1)
 

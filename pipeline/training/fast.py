@@ -23,7 +23,7 @@ def kernels() -> dict[str, Kernel]:
         return _linear(a, b) if _suits(a, b) else mm(a, b)
 
     def product_into(a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
-        if _suits(a, b) and out.shape == (len(a), b.shape[1]):
+        if _suits(a, b) and out.shape == (len(a), b.shape[1]) and out.dtype == a.dtype:
             return out.copy_(_linear(a, b))
         return mm_out(a, b, out=out)
 
@@ -49,7 +49,8 @@ def _suits(a: Tensor, b: Tensor) -> bool:
     """Whether oneDNN is the faster one for a @ b: for the output and the input's gradient of a
     linear layer, but not for the weight's gradient, whose transposed factors it copies."""
     return (
-        a.dtype == b.dtype == torch.float32
+        a.ndim == b.ndim == 2
+        and a.dtype == b.dtype == torch.float32
         and a.is_contiguous()
         and a.shape[1] == b.shape[0]
         and min(*a.shape, b.shape[1]) >= LEAST

@@ -45,6 +45,18 @@ def test_rows_without_anything_to_attend_to_are_zero():
     assert out[0, 0].tolist() == [[1.0] * 4, [0.0] * 4]
 
 
+@pytest.mark.parametrize("heads_first", [True, False])
+def test_the_output_has_the_layout_of_the_queries(heads_first):
+    q = torch.randn(2, 3, 5, 8) if heads_first else torch.randn(2, 5, 3, 8).transpose(1, 2)
+    assert F.scaled_dot_product_attention(q, q, q).stride() == q.stride()
+
+
+def test_a_scale_of_zero_weighs_all_alike():
+    q = torch.randn(1, 2, 5, 8)
+    made = F.scaled_dot_product_attention(q, q, q, scale=0.0)
+    torch.testing.assert_close(made, q.mean(2, keepdim=True).expand_as(q))
+
+
 def test_grouped_heads_are_left_to_torch():
     q, k = torch.randn(2, 4, 5, 8), torch.randn(2, 2, 5, 8)
     grouped = F.scaled_dot_product_attention(q, k, k, enable_gqa=True)

@@ -47,7 +47,7 @@ def python(code: str, **environment: str) -> str:
     return subprocess.check_output(command, cwd=ROOT, env=own | environment, text=True)
 
 
-def test_fast_numerics_leave_the_choice_to_torch():
+def test_fast_numerics_leave_the_environment_alone():
     found = python(
         "from pipeline.training import numerics; numerics.choose('fast'); numerics.use('fast'); "
         "import os; print([key for key in numerics.PORTABLE if key in os.environ])"
