@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -75,6 +76,8 @@ def fulfil(order: Order, bundle: bytes, board: Any) -> Done:
     bundle: of git, with the branches `head` and `tree`; see `copies.Snapshot`.
     board: the actor that is told where the training runs, and its progress.
     """
+    # A node that was started in the background of a script ignores SIGINT, and so would `dvc`.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     host = socket.gethostname()
     if wrong := _differences(order.versions):
         return Done(False, f"{host} has other versions: {wrong}\n", {})
@@ -97,7 +100,8 @@ def fulfil(order: Order, bundle: bytes, board: Any) -> Done:
                     board.tell.remote(order.recipe, {"where": where, **progress(folder)})
                     time.sleep(INTERVAL)
             except BaseException:  # Ray's interruption
-                os.killpg(process.pid, signal.SIGINT)
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGINT)
                 process.wait()
                 raise
             return process.returncode == 0

@@ -11,7 +11,7 @@ from torch import Tensor
 from pipeline.training import composed_attention
 from pipeline.training.kernels import Kernel, torch_kernel
 
-LEAST = 64  # rows, columns and inner dimension of a product for oneDNN
+LEAST = 128  # rows, columns and inner dimension of a product for oneDNN
 LONGEST = 128  # keys of an attention that is composed of products
 
 
@@ -47,11 +47,12 @@ def _linear(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def _suits(a: Tensor, b: Tensor) -> bool:
     """Whether oneDNN is the faster one for a @ b: for the output and the input's gradient of a
-    linear layer, but not for the weight's gradient, whose transposed factors it copies."""
+    linear layer, but not for the weight's gradient, whose transposed first factor it copies."""
     return (
         a.ndim == b.ndim == 2
         and a.dtype == b.dtype == torch.float32
         and a.is_contiguous()
+        and (b.is_contiguous() or b.T.is_contiguous())
         and a.shape[1] == b.shape[0]
         and min(*a.shape, b.shape[1]) >= LEAST
     )

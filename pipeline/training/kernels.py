@@ -11,7 +11,10 @@ Kernel = Callable[..., Any]
 
 
 def torch_kernel(name: str) -> Kernel:
-    """The kernel that an operator, such as `mm.out`, has now, even if it is replaced later."""
+    """The kernel that an operator, such as `mm.out`, has now, even if it is replaced later.
+
+    It holds Python's lock while it computes, so that other threads of Python wait.
+    """
     kernel, keys = get_kernel(f"aten::{name}", "CPU"), DispatchKeySet(DispatchKey.CPU)
     return lambda *args, **kwargs: kernel.call_boxed(keys, *args, **kwargs)
 

@@ -1,6 +1,7 @@
-"""`compile: true` without a compiler."""
+"""`compile: true` without a compiler, and with the kernels of this project."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ from ruamel.yaml import YAML
 
 from pipeline.params import validate
 from pipeline.stages.prepare import prepare
+from pipeline.training.numerics import PORTABLE
 from tests.conftest import ROOT
 
 
@@ -38,3 +40,32 @@ def test_without_a_compiler_a_training_ends_before_it_begins(compiled):
     assert done.stderr.startswith("error: params.yaml: bert.train.compile: true, but torch cannot")
     assert "No working C++ compiler found" in done.stderr and "g++" in done.stderr
     assert not (compiled / "mlflow.db").exists()  # there is no failed run
+
+
+COMPILED = """
+import sys
+from pipeline.training import numerics
+numerics.choose(sys.argv[1])
+import torch, transformer
+from pipeline.training import fast, kernels
+numerics.use("portable") if sys.argv[1] == "portable" else kernels.replace(fast.kernels())
+torch.manual_seed(0)
+shape = transformer.Architecture(2, 2, 128, 256, qk_norm=True, positions="rotary")
+model = transformer.gpt(shape, 300, 40)
+tokens = torch.randint(300, (4, 41))
+def step(encode):
+    loss = model.head.loss(encode(tokens[:, :-1]), tokens[:, 1:])
+    return [loss, *torch.autograd.grad(loss, model.parameters())]
+for eager, compiled in zip(step(model.encode), step(torch.compile(model.encode)), strict=True):
+    torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
+@pytest.mark.parametrize("numerics", ["portable", "fast"])
+def test_a_compiled_model_computes_what_it_computes_uncompiled(numerics, tmp_path):
+    own = {key: value for key, value in os.environ.items() if key not in PORTABLE}
+    environment = own | {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", COMPILED, numerics]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)

@@ -57,6 +57,16 @@ def test_a_scale_of_zero_weighs_all_alike():
     torch.testing.assert_close(made, q.mean(2, keepdim=True).expand_as(q))
 
 
+def test_a_backward_pass_within_autocast_keeps_float32():
+    q, k, v, d_out = (torch.randn(2, 3, 5, 8) for _ in range(4))
+    q.requires_grad_()
+    (wanted,) = torch.autograd.grad(F.scaled_dot_product_attention(q, k, v), q, d_out)
+    out = F.scaled_dot_product_attention(q, k, v)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (made,) = torch.autograd.grad(out, q, d_out)
+    assert torch.equal(made, wanted)
+
+
 def test_grouped_heads_are_left_to_torch():
     q, k = torch.randn(2, 4, 5, 8), torch.randn(2, 2, 5, 8)
     grouped = F.scaled_dot_product_attention(q, k, k, enable_gqa=True)
