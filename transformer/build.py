@@ -10,7 +10,7 @@ from typing import ParamSpec
 from torch import Generator, nn
 
 from transformer.attention import Attention, CrossAttention, GroupedQueryAttention, SelfAttention
-from transformer.config import Architecture
+from transformer.config import Architecture, check_patches
 from transformer.embeddings import PatchEmbedding, TokenEmbedding
 from transformer.heads import (
     ClassificationHead,
@@ -119,8 +119,7 @@ def vit(
     Raises:
         ValueError: the patches do not divide the image, or the stem does not allow their size.
     """
-    if image_size % patch_size:
-        raise ValueError(f"image_size {image_size} is not divisible by patch_size {patch_size}")
+    check_patches(image_size, patch_size, stem, architecture.d_model)
     class_token = pooling == "cls"
     length = (image_size // patch_size) ** 2 + class_token
     embedding = PatchEmbedding(

@@ -1,4 +1,4 @@
-"""The architecture: settings that all models share."""
+"""The architecture: settings that all models share, and which patches an image can have."""
 
 import operator
 from dataclasses import dataclass
@@ -99,6 +99,34 @@ class Architecture:
     def d_head(self) -> int:
         """Width of a head."""
         return self.d_model // self.n_head
+
+
+def check_patches(image_size: int, patch_size: int, stem: str, d_model: int) -> None:
+    """Require that patches divide an image, and that a stem, a key of `stems.STEMS`, makes them.
+
+    Raises:
+        ValueError: they do not; the message has the names of the arguments in backticks.
+    """
+    if image_size % patch_size:
+        raise ValueError(
+            f"`image_size`: {image_size} is not divisible by `patch_size`, {patch_size}"
+        )
+    if stem == "convolutional":
+        check_convolutions(patch_size, d_model)
+
+
+def check_convolutions(patch_size: int, d_model: int) -> None:
+    """The part of `check_patches` for a convolutional stem."""
+    needs = f"`patch_size`: {patch_size}, but `stem` 'convolutional' needs"
+    if patch_size < 2 or patch_size & (patch_size - 1):
+        raise ValueError(
+            f"{needs} a power of two from 2 on: each of its convolutions halves the image"
+        )
+    if d_model % (patch_size // 2):
+        raise ValueError(
+            f"{needs} `d_model` divisible by {patch_size // 2}, not {d_model}: the channels double "
+            "with each convolution"
+        )
 
 
 _HINTS = get_type_hints(Architecture, include_extras=True)

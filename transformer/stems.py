@@ -6,6 +6,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from transformer.config import check_convolutions
+
 
 def patch_projection(
     channels: int, patch_size: int | tuple[int, int], d_model: int, bias: bool = True
@@ -37,7 +39,7 @@ class ConvolutionalStem(nn.Sequential):
     norm: the norm for a number of channels.
 
     Raises:
-        ValueError: patch_size or d_model does not fit.
+        ValueError: they are not.
     """
 
     def __init__(
@@ -47,16 +49,8 @@ class ConvolutionalStem(nn.Sequential):
         d_model: int,
         norm: Callable[[int], nn.Module] = image_norm,
     ):
+        check_convolutions(patch_size, d_model)
         halvings = patch_size.bit_length() - 1
-        if halvings < 1 or patch_size != 2**halvings:
-            raise ValueError(
-                f"a convolutional stem needs a patch_size of 2, 4, 8, 16, ..., not {patch_size}"
-            )
-        if d_model % (patch_size // 2):
-            raise ValueError(
-                f"a convolutional stem for patch_size {patch_size} needs a d_model "
-                f"divisible by {patch_size // 2}, not {d_model}"
-            )
         widths = [channels, *(d_model >> left for left in reversed(range(halvings)))]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):

@@ -161,5 +161,14 @@ class ModelSection(Section):
         try:
             _ = self.architecture
         except ValueError as error:
-            yield re.sub(r"`(\w+)`", r"`model.\1`", str(error))
+            yield self.paths(error)
         yield from self.train.inconsistencies()
+
+    def paths(self, error: ValueError) -> str:
+        """An error of the library, with the paths of keys in place of its names of arguments."""
+
+        def path(name: re.Match[str]) -> str:
+            part = "data" if name[1] in type(self.data).model_fields else "model"
+            return f"`{part}.{name[1]}`"
+
+        return re.sub(r"`(\w+)`", path, str(error))

@@ -15,6 +15,7 @@ from pipeline.parameters.base import (
     Section,
     Seed,
 )
+from transformer.config import check_patches
 
 
 def _drawable(concentration: float) -> float:
@@ -63,20 +64,11 @@ class ImageClassificationSection(ModelSection):
 
     def inconsistencies(self) -> Iterator[str]:
         yield from super().inconsistencies()
-        size, patch = self.data.image_size, self.model.patch_size
-        if size % patch:
-            yield f"`data.image_size`: {size} is not divisible by `model.patch_size`, {patch}"
-        if self.model.stem != "convolutional":
-            return
-        line = f"`model.patch_size`: {patch}, but `model.stem` 'convolutional' needs "
-        width = self.model.d_model
-        if patch == 1 or patch & (patch - 1):
-            yield line + "a power of two from 2 on: each of its convolutions halves the image"
-        elif width % (patch // 2):
-            yield line + (
-                f"`model.d_model` divisible by {patch // 2}, not {width}: the channels double with "
-                "each convolution"
-            )
+        size, model = self.data.image_size, self.model
+        try:
+            check_patches(size, model.patch_size, model.stem, model.d_model)
+        except ValueError as error:
+            yield self.paths(error)
 
 
 SECTION = ImageClassificationSection

@@ -163,10 +163,10 @@ def test_tied_weights_are_one_tensor():
             "1 should be less than 1",
         ),
         (lambda: Architecture(1, 4, 8, 16, norm="none"), "'none' should be one of layernorm, rms"),
-        (lambda: transformer.vit(SMALL, 10, 4, 1, 2), "10 is not divisible by patch_size 4"),
+        (lambda: transformer.vit(SMALL, 10, 4, 1, 2), "10 is not divisible by `patch_size`, 4"),
         (
             lambda: transformer.vit(SMALL, 12, 6, 1, 2, stem="convolutional"),
-            "convolutional stem needs a patch_size of 2, 4, 8, 16, ..., not 6",
+            "`patch_size`: 6, but `stem` 'convolutional' needs a power of two",
         ),
     ],
 )
