@@ -33,9 +33,12 @@ PACKAGES = ("torch", "torchvision", "timm", "transformers", "x-transformers")
 TITLES = {"bert": "BERT", "gpt": "GPT", "vit": "ViT"}
 WARM_UP = 2
 # The environment of each kind of run.
-# plain: as anyone runs PyTorch. fast, portable: as a training of this project, with the numerics of
-# that name, and malloc keeps what is freed (device.keep_freed_memory); portable runs our step only.
-KINDS: dict[str, dict[str, str]] = {"plain": {}, "fast": {}, "portable": numerics.PORTABLE}
+# plain: as anyone runs PyTorch. kept: malloc keeps what is freed (device.keep_freed_memory). fast,
+# portable: as a training of this project, with the numerics of that name, and memory kept. kept and
+# portable run our step only.
+KINDS: dict[str, dict[str, str]] = {
+    "plain": {}, "kept": {}, "fast": {}, "portable": numerics.PORTABLE,
+}  # fmt: skip
 Runs = dict[str, dict[str, Any]]  # by kind of run: flops, parameters, and seconds by library
 
 
@@ -103,11 +106,12 @@ def work(model: str, size: str, kind: Any, threads: int) -> None:
     os.dup2(2, 1)  # libraries print there
     if kind != "plain":
         device.keep_freed_memory()
+    if kind in ("fast", "portable"):
         numerics.use(kind)
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     sides, flops = MODELS[model](SIZES[model][size])
-    if kind == "portable":
+    if kind in ("kept", "portable"):
         sides = {"ours": sides["ours"]}
     steps = {name: training_step(side) for name, side in sides.items()}
     require_equal({name: step() for name, step in steps.items()})
@@ -160,19 +164,21 @@ def peak(run: dict[str, Any]) -> float:
 
 
 def own_row(model: str, size: str, runs: Runs) -> str:
-    """Our step of each kind, and the share of the peak."""
+    """Our step of each kind, the share of the peak, and what kept memory alone changes."""
     about = runs["plain"]
+    ours = {kind: run["seconds"]["ours"] for kind, run in runs.items()}
     cells = [f"{model} {size}", f"{about['parameters']:,}", f"{about['flops'] / 1e9:.1f}"]
-    for kind in KINDS:
-        seconds = statistics.median(runs[kind]["seconds"]["ours"])
+    for kind in ("plain", "fast", "portable"):
+        seconds = statistics.median(ours[kind])
         speed = about["flops"] / seconds
         cells += [f"{1000 * seconds:.0f}", f"{speed / 1e9:.0f}", f"{speed / peak(about):.0%}"]
+    cells.append(relative(ours["kept"], ours["plain"]))
     return f"| {' | '.join(cells)} |"
 
 
 def peer_rows(size: str, runs: Runs) -> list[str]:
     """The steps of the others relative to ours."""
-    plain, fast, portable = (runs[kind]["seconds"] for kind in KINDS)
+    plain, fast, portable = (runs[kind]["seconds"] for kind in ("plain", "fast", "portable"))
     rows = []
     for name in (name for name in plain if name not in ("ours", "MKL", "oneDNN")):
         cells = [size, name, f"{1000 * statistics.median(plain[name]):.0f}"]
@@ -183,7 +189,7 @@ def peer_rows(size: str, runs: Runs) -> list[str]:
 
 
 def relative(theirs: list[float], ours: list[float]) -> str:
-    """Median and range of their time over ours, in the same turn."""
+    """Median and range of their time over ours, or of one kind over another, in the same turn."""
     found = sorted(a / b for a, b in zip(theirs, ours, strict=True))
     return f"{statistics.median(found):.2f} ({found[0]:.2f} to {found[-1]:.2f})"
 
@@ -226,10 +232,10 @@ convolutions before ViT; and dropout.
 Plain is PyTorch as it comes. Fast and portable are the steps of a training in this project, with
 the numerics of that name: malloc keeps the memory that a step frees (`keep_freed_memory` in
 pipeline/training/device.py), which saves page faults; fast has other kernels on an AMD
-(pipeline/training/fast.py), portable has no AVX-512. Peak: the product of two float32 matrices of
-{ORDER} rows and columns by MKL or oneDNN, the faster of the two, between these steps:
-{min(peaks):.0f} to {max(peaks):.0f} GFLOP/s. Operations are those of matrix products and attention
-in our model.
+(pipeline/training/fast.py), portable has no AVX-512. The last column is the time of a plain step
+with kept memory over that without. Peak: the product of two float32 matrices of {ORDER} rows and
+columns by MKL or oneDNN, the faster of the two, between these steps: {min(peaks):.0f} to
+{max(peaks):.0f} GFLOP/s. Operations are those of matrix products and attention in our model.
 
 In the following tables a number above 1 says that the other library takes longer than ours. In
 'both fast', the other library has this project's memory and kernels, too. The last two columns
@@ -241,8 +247,8 @@ turns, in which all of a size take a step.
 
 OWN_HEAD = """\
 | ours | parameters | GFLOP | plain, ms | GFLOP/s | of peak | fast, ms | GFLOP/s | of peak \
-| portable, ms | GFLOP/s | of peak |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"""
+| portable, ms | GFLOP/s | of peak | kept memory alone |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"""
 HEAD = """\
 | size | library | plain, ms | both plain | both fast | its plain, our fast | our portable |
 | --- | --- | ---: | ---: | ---: | ---: | ---: |"""
