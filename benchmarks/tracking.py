@@ -4,9 +4,9 @@
 
 Writes tracking.md. Each process logs what a training of BERT by the default recipe logs, with the
 real tracker and the curves in reports/: data, curves at each evaluation, the model, final metrics.
-In place of the training it sleeps, for a part of its time. On sqlite they share the project's
-database; the server is that of deploy/, with PostgreSQL and S3, and each process is a host of its
-own.
+In place of the training it sleeps, for as long or for a part of its time. On sqlite they share the
+project's database; the server is that of deploy/, with PostgreSQL and S3, and each process is a
+host of its own.
 """
 
 import argparse
@@ -40,7 +40,6 @@ from tests import team
 from tests.pipeline.tracking.server import ROOT
 
 MODEL = "bert"
-PACE = 0.25  # of the training's time, so that the servers have four times the load
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -50,6 +49,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--trainers", type=int, default=10)
+    parser.add_argument(
+        "--pace",
+        type=float,
+        default=1,
+        help="part of the training's time: 0.25 is 4 times the load",
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes of MLflow's server")
     arguments = parser.parse_args()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -57,12 +62,12 @@ def main() -> None:
         project = Path(temporary) / "project"
         make_project(project)
         count = arguments.trainers
-        found = {"sqlite": measure(project, [project] * count)}
+        found = {"sqlite": measure(project, [project] * count, arguments.pace)}
         with team.running(Path(temporary), arguments.workers) as servers:
             os.environ |= servers.variables
             hosts = [Path(temporary) / f"host-{number}" for number in range(count)]
-            found["PostgreSQL and S3"] = measure(project, hosts)
-        text = report(found, arguments.workers, import_seconds())
+            found["PostgreSQL and S3"] = measure(project, hosts, arguments.pace)
+        text = report(found, arguments, import_seconds())
     Path(__file__).with_name("tracking.md").write_text(text, "utf-8")
     print(text)
 
@@ -80,12 +85,12 @@ def make_project(project: Path) -> None:
     models.save(task.build_model(), {"task": section.task}, model_dir(MODEL, 0))
 
 
-def measure(project: Path, roots: list[Path]) -> dict[str, Any]:
+def measure(project: Path, roots: list[Path], pace: float) -> dict[str, Any]:
     """What trainers did that wrote at once, each with its root; and what MLflow has of it."""
     store.experiment_id()  # the first training of all creates the tables, which takes seconds
     barrier, results = SPAWN.Barrier(len(roots)), SPAWN.Queue()
     trainers = [
-        SPAWN.Process(target=train, args=(project, root, number, barrier, results))
+        SPAWN.Process(target=train, args=(project, root, number, pace, barrier, results))
         for number, root in enumerate(roots)
     ]
     for trainer in trainers:
@@ -103,7 +108,12 @@ def measure(project: Path, roots: list[Path]) -> dict[str, Any]:
 
 
 def train(
-    project: Path, root: Path, number: int, barrier: Barrier, results: "multiprocessing.Queue[Any]"
+    project: Path,
+    root: Path,
+    number: int,
+    pace: float,
+    barrier: Barrier,
+    results: "multiprocessing.Queue[Any]",
 ) -> None:
     """Log one training; puts the seconds of each call into `results`, by kind."""
     root.mkdir(exist_ok=True)
@@ -112,7 +122,7 @@ def train(
     steps, evaluations = curves()
     params = parameters.load()
     # No two processes of a machine are equally fast.
-    interval = PACE * training_seconds() / len(evaluations) * Random(number).uniform(0.8, 1.2)
+    interval = pace * training_seconds() / len(evaluations) * Random(number).uniform(0.8, 1.2)
     seconds: dict[str, list[float]] = {}
 
     def timed(what: str, call: Callable[..., object], *values: Any) -> None:
@@ -178,8 +188,15 @@ def stored() -> dict[str, int]:
     }
 
 
-def report(found: dict[str, dict[str, Any]], workers: int, imports: float) -> str:
+def report(found: dict[str, dict[str, Any]], arguments: argparse.Namespace, imports: float) -> str:
     """The page."""
+    pace = arguments.pace
+    given = "" if pace == 1 else f" --pace {pace:g}"
+    slept = (
+        "as long"
+        if pace == 1
+        else (f"{pace:g} of its time, so that the servers have {1 / pace:g} times the load")
+    )
     machine, count = records.machine(), len(found["sqlite"]["seconds"])
     training = training_seconds()
     size = (model_dir(MODEL, 0) / WEIGHTS).stat().st_size / 1e6
@@ -200,14 +217,14 @@ def report(found: dict[str, dict[str, Any]], workers: int, imports: float) -> st
     loads = " and ".join(f"{each['load']:.1f}" for each in found.values())
     return f"""# {count} trainings that write to MLflow at once
 
-Written by `./run python -m benchmarks.tracking --trainers {count}`. {count} processes log what a
-training of BERT by the default recipe logs, with the real tracker: its data, the curves at each of
-{len(curves()[1])} evaluations ({values():,} values in all), a model of {size:.1f} MB, final
-metrics. All begin at once. In place of the training they sleep, {PACE:g} of its time, so that the
-servers have {1 / PACE:g} times the load of {count} trainings. Everything ran on one machine of
-{machine["cores"]} cores ({machine["cpu"]}), with the servers and others' work: load {loads}.
-On sqlite the processes share one file. The server is that of `deploy/`: MLflow
-{mlflow.__version__} with {workers} processes, PostgreSQL, and moto's server in place of S3.
+Written by `./run python -m benchmarks.tracking --trainers {count}{given}`. {count} processes log
+what a training of BERT by the default recipe logs, with the real tracker: its data, the curves at
+each of {len(curves()[1])} evaluations ({values():,} values in all), a model of {size:.1f} MB, final
+metrics. All begin at once. In place of the training they sleep {slept}.
+Everything ran on one machine of {machine["cores"]} cores ({machine["cpu"]}),
+with the servers and others' work: load {loads}. On sqlite the processes share one file. The server
+is that of `deploy/`: MLflow {mlflow.__version__} with {arguments.workers} processes, PostgreSQL,
+and moto's server in place of S3.
 
 | | begin, s | curves, s | model, s | end, s | values a second | share of the training |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: |

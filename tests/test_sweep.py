@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 from tests import repository
 from tests.interruption import runs
+from tests.pipeline.tracking.server import free_port
 from tests.repository import run
 
 pytestmark = pytest.mark.long
@@ -194,31 +195,34 @@ def test_two_sweeps_at_once_train_what_they_share_once(swept):
     assert len(runs(folder)) == before + 1
 
 
-# A cluster of two nodes with one CPU each; a line on its input takes the second one away, and adds
-# a third. Each keeps its files in a folder of its own.
+# A cluster of nodes with one CPU each; a line on its input takes the second one away, and adds a
+# third. Each keeps its files in a folder of its own.
 CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+client_port = int(sys.argv[1])  # for those who do not belong to the cluster
+cluster = Cluster(
+    initialize_head=True, head_node_args={"num_cpus": 0, "ray_client_server_port": client_port}
+)
 add = lambda folder: cluster.add_node(num_cpus=1, env_vars={"TMPDIR": folder})
-nodes = [add(folder) for folder in sys.argv[1:3]]
+nodes = [add(folder) for folder in sys.argv[2:4]]
 print(cluster.address, flush=True)
 for line in sys.stdin:
     cluster.remove_node(nodes[1], allow_graceful=False)
-    add(sys.argv[3])
+    add(sys.argv[4])
     print("replaced", flush=True)
 cluster.shutdown()
 """
 
 
 @contextmanager
-def cluster(*folders: Path) -> Iterator[tuple[str, subprocess.Popen]]:
+def cluster(*folders: Path, client_port: int = 0) -> Iterator[tuple[str, subprocess.Popen]]:
     """The address of a cluster, and its process."""
     pytest.importorskip("ray", reason="the extra `cluster` is not installed")
     for folder in folders:
         folder.mkdir()
     with subprocess.Popen(
-        [sys.executable, "-c", CLUSTER, *map(str, folders)], env=repository.environment(),
+        [sys.executable, "-c", CLUSTER, str(client_port), *map(str, folders)], env=repository.environment(),
         text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         yield process.stdout.readline().strip(), process
@@ -274,3 +278,11 @@ def test_a_cluster_gives_the_same_bytes_whatever_is_killed(prepared, by_hand, tm
         require_same((folder, found[name]), by_hand)
     require_same((folder, found["lr-2"]), (folder, found["other-2"]))
     assert not list(folder.glob(".checkpoints/*/"))  # the driver trains nothing
+
+
+def test_a_machine_outside_a_cluster_gets_the_same_bytes(prepared, by_hand, tmp_path):
+    folder = shutil.copytree(prepared, tmp_path / "benchmark")
+    port = free_port()
+    with cluster(tmp_path / "one", client_port=port):
+        run(folder, *SWEEP, "lr", "-S", "gpt.train.lr=0.001", "--on", f"ray://127.0.0.1:{port}")
+    require_same((folder, commits(folder)["lr-1"]), by_hand)
