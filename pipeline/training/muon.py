@@ -22,7 +22,7 @@ A, B, C = 3.4445, -4.7750, 2.0315
 def orthogonalize(matrices: Tensor, steps: int) -> Tensor:
     """Approximately the nearest semi-orthogonal matrices, by a Newton-Schulz iteration.
 
-    matrices: (..., rows, columns). Singular values of the result are between about 0.7 and 1.2.
+    matrices: (N, rows, columns). Singular values of the result are between about 0.7 and 1.2.
     """
     x = matrices.bfloat16() if matrices.is_cuda else matrices
     tall = x.shape[-2] > x.shape[-1]
@@ -30,7 +30,8 @@ def orthogonalize(matrices: Tensor, steps: int) -> Tensor:
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     for _ in range(steps):
         gram = x @ x.mT
-        x = A * x + (B * gram + C * gram @ gram) @ x
+        # A * x + (B * gram + C * gram @ gram) @ x, with the sums within the products.
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=B, alpha=C), x, beta=A)
     return (x.mT if tall else x).to(matrices.dtype)
 
 

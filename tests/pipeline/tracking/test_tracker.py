@@ -120,7 +120,7 @@ CHANGES = {
     "gpt.train.lr": (0.5, {"gpt"}),
     "vit.model.patch_size": (14, {"vit"}),
     "vit.model.pooling": ("mean", {"vit"}),
-    "g2p.objective.label_smoothing": (0.1, {"g2p"}),
+    "g2p.objective.label_smoothing": (0.2, {"g2p"}),
 }
 
 
