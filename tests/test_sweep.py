@@ -222,8 +222,9 @@ def cluster(*folders: Path, client_port: int = 0) -> Iterator[tuple[str, subproc
     for folder in folders:
         folder.mkdir()
     with subprocess.Popen(
-        [sys.executable, "-c", CLUSTER, str(client_port), *map(str, folders)], env=repository.environment(),
-        text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        [sys.executable, "-c", CLUSTER, str(client_port), *map(str, folders)],
+        env=repository.environment(), text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         yield process.stdout.readline().strip(), process
         process.stdin.close()

@@ -116,7 +116,11 @@ def check_patches(image_size: int, patch_size: int, stem: str, d_model: int) -> 
 
 
 def check_convolutions(patch_size: int, d_model: int) -> None:
-    """The part of `check_patches` for a convolutional stem."""
+    """The part of `check_patches` for a convolutional stem.
+
+    Raises:
+        ValueError: see there.
+    """
     needs = f"`patch_size`: {patch_size}, but `stem` 'convolutional' needs"
     if patch_size < 2 or patch_size & (patch_size - 1):
         raise ValueError(

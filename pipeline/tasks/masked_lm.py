@@ -30,7 +30,7 @@ class MaskedLM(Task[MaskedLMSection]):
     final = ("loss", "delta_w")
     # The reference's result is the loss of a training step, with dropout.
     measures: ClassVar = {
-        "train_loss": Measure("training", dropout=True, mean_over="masked tokens")
+        "train_loss": Measure("training", dropout=True, mean_over="hidden tokens")
     }
 
     def __init__(self, section: MaskedLMSection, seed: int, data: Path, device: torch.device):

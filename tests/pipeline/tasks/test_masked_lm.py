@@ -84,7 +84,7 @@ def test_dropout_in_the_evaluation_is_on_where_the_measure_says_so(small, projec
     model = objective.build_model().eval()
     noisy, again = (objective.evaluate(model)["train_loss"] for _ in range(2))
     assert noisy == again
-    off = Measure("training", dropout=False, mean_over="masked tokens")
+    off = Measure("training", dropout=False, mean_over="hidden tokens")
     monkeypatch.setattr(type(objective), "measures", {"train_loss": off})
     assert objective.evaluate(model)["train_loss"] != noisy
     assert not model.training
