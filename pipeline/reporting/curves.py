@@ -62,7 +62,7 @@ def _panel(
     unit, drawn = result.metrics["unit"], []
     if panel.minimised:
         steps = [training.history for training in result.trainings]
-        label = "training batches: the minimised loss"
+        label = "training batches: the minimised loss, with any label smoothing"
         smoothed = _smooth([rows[panel.minimised] for rows in steps])
         drawn += _line(axes, steps[0][unit], smoothed, color=MINIMISED, label=label, linewidth=1)
     margin = []
