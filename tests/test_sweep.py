@@ -200,10 +200,9 @@ def test_two_sweeps_at_once_train_what_they_share_once(swept):
 CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
-client_port = int(sys.argv[1])  # for those who do not belong to the cluster
-cluster = Cluster(
-    initialize_head=True, head_node_args={"num_cpus": 0, "ray_client_server_port": client_port}
-)
+client_port = int(sys.argv[1])  # for those who do not belong to the cluster; 0: none
+client = {"ray_client_server_port": client_port} if client_port else {}
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0} | client)
 add = lambda folder: cluster.add_node(num_cpus=1, env_vars={"TMPDIR": folder})
 nodes = [add(folder) for folder in sys.argv[2:4]]
 print(cluster.address, flush=True)
@@ -226,7 +225,9 @@ def cluster(*folders: Path, client_port: int = 0) -> Iterator[tuple[str, subproc
         env=repository.environment(), text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
-        yield process.stdout.readline().strip(), process
+        address = process.stdout.readline().strip()
+        assert address, "the cluster has not started"
+        yield address, process
         process.stdin.close()
 
 

@@ -30,7 +30,7 @@ from pipeline.wording import counted, listed
 )  # fmt: skip
 @click.option(
     "--on", "address",
-    help="A cluster of Ray: `auto` for the one this machine belongs to, or ray://HOST:PORT.",
+    help="A cluster of Ray: `auto` for the one of this machine, HOST:PORT or ray://HOST:PORT.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only print what would be run.")
 @reports_errors
@@ -86,8 +86,8 @@ def _run(
         taken = snapshot()
         made = plan(name, chosen, taken)
         place: schedule.Place
-        cores = None if address else len(os.sched_getaffinity(0))
-        if address:
+        cores = len(os.sched_getaffinity(0)) if address is None else None
+        if address is not None:
             from pipeline.sweeping.cluster import Cluster
 
             place = Cluster(address, folder, taken, made, jobs)

@@ -202,6 +202,8 @@ def _require_data(trainings: list[Training]) -> None:
 
 def _connect(address: str) -> None:
     """Join a cluster."""
+    if not address:  # Ray would start a cluster of its own
+        raise UserError("--on is empty: expected auto, HOST:6379 or ray://HOST:10001")
     try:
         if place := re.fullmatch(r"(?:ray://)?(.+):(\d+)", address):
             # Ray would go on trying for minutes, and print that.

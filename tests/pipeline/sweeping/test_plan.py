@@ -147,14 +147,16 @@ def test_a_cluster_that_cannot_be_used_is_told_before_anything_starts(clone):
     own = clone / "data" / "own" / "novel.txt"
     own.parent.mkdir(parents=True)
     own.write_text("To be")
-    for remote, override, said in (
-        ("mount/remote", "threads=1", "the DVC remote does not answer: "),
-        ("remote", "gpt.data.text=data/own/novel.txt", "nodes get only data that is in git"),
-        ("remote", "threads=1", "no cluster of Ray at 127.0.0.1:1: [Errno 111]"),
+    here = "127.0.0.1:1"
+    for remote, override, address, said in (
+        ("mount/remote", "threads=1", here, "the DVC remote does not answer: "),
+        ("remote", "gpt.data.text=data/own/novel.txt", here, "nodes get only data that is in git"),
+        ("remote", "threads=1", here, "no cluster of Ray at 127.0.0.1:1: [Errno 111]"),
+        ("remote", "threads=1", "", "--on is empty: expected auto, HOST:6379 or ray://"),
     ):
         settings = f"[core]\n remote = disk\n['remote \"disk\"']\n url = {clone / remote}\n"
         (clone / ".dvc" / "config.local").write_text(settings)
-        code, output = sweep("-S", override, "--on", "127.0.0.1:1")
+        code, output = sweep("-S", override, "--on", address)
         assert (code, said in output) == (1, True), output
 
 
