@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 
 from pipeline.paths import read_json, write_json
 from pipeline.wording import WIDTH
@@ -195,13 +196,21 @@ def filled_in(text: str, project: Path) -> str:
     values = {}
     if "{experiment}" in text:
         names = repository.run(project, "dvc", "exp", "list", "--name-only").split()
-        values["experiment"] = names[0]
+        values["experiment"] = next(name for name in names if has_bert(project, name))
     if "{port}" in text:
         with socket.create_server(("127.0.0.1", 0)) as free:
             values["port"] = str(free.getsockname()[1])
     for name, value in values.items():
         text = text.replace(f"{{{name}}}", value)
     return text
+
+
+def has_bert(project: Path, experiment: str) -> bool:
+    """Whether an experiment, if it is applied, leaves the model that later commands ask."""
+    refs = f"refs/exps/*/*/{experiment}"
+    commit = repository.run(project, "git", "for-each-ref", "--format=%(objectname)", refs)
+    params = repository.run(project, "git", "show", f"{commit.strip()}:params.yaml")
+    return "bert" in YAML(typ="safe", pure=True).load(params)["model_names"]
 
 
 def shell(project: Path, command: str) -> str:
