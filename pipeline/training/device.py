@@ -50,9 +50,7 @@ def keep_freed_memory() -> None:
     """Let glibc's malloc keep large blocks that are freed, as torch's own allocator does on a GPU.
 
     Else every step gives its activations back, and the kernel fills new ones with zeros, page by
-    page: 4 to 12% of a step on an AMD EPYC, at the default and the larger sizes of
-    benchmarks/training.py; 4 to 11% on an Intel Xeon, at the default ones. The peak of memory stays
-    the same.
+    page. benchmarks/training.py measures what that takes. The peak of memory stays the same.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
     if mallopt:
