@@ -64,10 +64,12 @@ def record(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.long
-def test_a_training_killed_with_four_processes_goes_on_with_one_and_with_two(tmp_path):
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_training_killed_with_four_processes_goes_on_with_one_and_with_two(tmp_path, sharded):
     """To the same bytes, of dvc.lock too. The number of processes stands in the record alone."""
+    recipe = RECIPE | {"fully_shard": sharded}
     killed = repository.make_small(
-        tmp_path / "killed", lambda params: params["gpt"]["train"].update(RECIPE)
+        tmp_path / "killed", lambda params: params["gpt"]["train"].update(recipe)
     )
     repository.run(killed, "dvc", "repro", "prepare@gpt")
     whole = shutil.copytree(killed, tmp_path / "whole", symlinks=True)

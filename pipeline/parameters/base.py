@@ -72,6 +72,7 @@ class Training(Section):
     clip_norm: float = Field(ge=0, le=10**6)
     precision: Literal["fp32", "bf16"]
     compile: bool
+    fully_shard: bool
     log_every: int = Field(gt=0, le=10**7)
     evaluate_every: int = Field(gt=0, le=10**7)
     checkpoint_every: int = Field(gt=0, le=10**7)
@@ -82,6 +83,13 @@ class Training(Section):
             yield (
                 f"`train.batch_size`: {self.batch_size} is not divisible by `train.accumulate`, "
                 f"{self.accumulate}"
+            )
+        if self.fully_shard and self.compile:
+            yield "`train.fully_shard` and `train.compile`: only one of them can be true"
+        if self.fully_shard and self.accumulate & (self.accumulate - 1):
+            yield (
+                f"`train.accumulate`: {self.accumulate} is not a power of two, which "
+                "`train.fully_shard` needs"
             )
 
 

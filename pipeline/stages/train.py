@@ -48,7 +48,7 @@ def train(params: Params, name: str, seed: int, ahead: bool = False) -> None:
         meta = in_all(processes, lambda: provenance.check_data(name, params.section(name)))
         data = data_dir(name)
         training = in_all(processes, lambda: assemble(params, name, seed, data, processes))
-        processes.use(training.device)
+        training.task.processes.use(training.device)
         if processes.first:
             _train(params, name, seed, ahead, meta, training)
         else:

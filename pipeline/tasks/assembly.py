@@ -46,8 +46,8 @@ class Assembly:
         """Train a new model; see `loop.train`."""
         model = self.task.build_model()
         cost = flops_per_step(model, self.task, self.settings)
-        model.to(self.device)
         history, clock = loop.train(model, self.task, self.settings, checkpoint, observer, until)
+        model = self.task.processes.undivided(model, self.task.build_model)
         return Trained(self, model, cost, history, clock)
 
 
@@ -119,4 +119,8 @@ def assemble(
         require_compiler(name, device)
     task = task_class(section.task)(section, seed, data, device)
     task.processes = processes
+    if section.train.fully_shard and processes.size > 1:
+        from pipeline.training.sharding import Sharded  # takes a second to import
+
+        task.processes = Sharded(processes)
     return Assembly(device, task, section.train)

@@ -5,12 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.training.slices import whole
+
 LEGEND = "Δw: sum of the absolute gradients of the embedding, before clipping"
 
 
 def delta_w(model: Any) -> dict[str, Tensor]:
     """The reference's measure of a step: the sum of the absolute gradients of the embedding."""
-    return {"delta_w": model.embedding.weight.grad.abs().sum()}
+    return {"delta_w": whole(model.embedding.weight.grad).abs().sum()}
 
 
 def mean_of_batch_means(values: Tensor) -> Tensor:

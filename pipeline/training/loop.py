@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from pipeline.parameters.base import EpochTraining, StepTraining
 from pipeline.training import optimizers as optim
@@ -14,7 +15,7 @@ from pipeline.training.plan import Plan
 from pipeline.training.randomness import derive
 from pipeline.training.schedules import factor
 from pipeline.training.task import Task
-from pipeline.training.tree import Leaf, tree
+from pipeline.training.tree import Leaf
 from transformer import Transformer
 
 
@@ -56,12 +57,14 @@ def train(
         UserError: the training has diverged; the last checkpoint is kept.
     """
     plan, processes = Plan.of(settings, task), task.processes
-    optimizers = optim.build(model, settings)
     state = processes.shared(checkpoint.load() if processes.first else None)
     if state:
         model.load_state_dict(state["model"])
+    processes.place(model, task.device)
+    parameters, optimizers = list(model.parameters()), optim.build(model, settings)
+    if state:
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            optimizer.load_state_dict(processes.divided_state(saved, optimizer))
     start = state["step"] if state else 0
     history = History(**state["history"]) if state else History()
     clock = Clock(state["seconds"], state["marks"]) if state else Clock()
@@ -73,7 +76,8 @@ def train(
     logged = start - start % plan.log_every
     for step in range(start + 1, (until or plan.steps) + 1):
         # The first step of a compiled model is mostly compilation.
-        with clock.measure("compile" if settings.compile and step == start + 1 else "train"):
+        kind = "compile" if settings.compile and step == start + 1 else "train"
+        with clock.measure(kind), processes.exchange():
             lr_factor = factor(
                 step - 1,
                 plan.steps,
@@ -82,14 +86,14 @@ def train(
                 settings.decay_fraction,
             )
             optim.set_lr(optimizers, lr_factor)
-            metrics = _step(model, task, optimizers, settings, step)
+            metrics = _step(model, parameters, task, optimizers, settings, step)
             seen = task.examples_seen(step) * task.units_per_example
             history.append({"step": step, task.unit: seen, "lr": settings.lr * lr_factor}, metrics)
             log, evaluate, save = plan.due(step)
             if log or evaluate or save:
                 history.flush()
         if evaluate:
-            with clock.measure("evaluate"):
+            with clock.measure("evaluate"), processes.exchange():
                 model.eval()
                 closing = history.closing(task.step_metrics, task.closing_steps)
                 measured = task.validate(model)
@@ -106,9 +110,10 @@ def train(
             stop = processes.any_of(observer.stopping())
             if save or stop:
                 history.flush()
-                processes.require_equal(list(model.parameters()), step)
+                processes.require_equal(parameters, step)
+                state = processes.gathered_state(_state(model, optimizers))
                 if processes.first:
-                    checkpoint.save(_state(step, model, optimizers, history, clock))
+                    checkpoint.save({"step": step, **state, **_record(history, clock)})
         if stop:
             observer.stopped(step)
             break
@@ -118,6 +123,7 @@ def train(
 
 def _step(
     model: Transformer,
+    parameters: list[Parameter],
     task: Task[Any],
     optimizers: list[torch.optim.Optimizer],
     settings: StepTraining | EpochTraining,
@@ -126,16 +132,19 @@ def _step(
     """Forward, backward, update; returns metrics on the device."""
     parts = list(task.micro_batches(step - 1, settings.accumulate))
     weights = [task.weight(part) for part in parts]
-    parameters, processes = list(model.parameters()), task.processes
+    processes = task.processes
 
     def micro_batch(index: int) -> Leaf:
         """Gradients and metrics of a micro-batch, times its share of the step."""
         # A small last batch has fewer parts; a part may have no masked tokens.
-        if index >= len(parts) or weights[index] == 0:
-            return None
+        weight = weights[index] if index < len(parts) else 0
+        if weight == 0:
+            if not (processes.together and any(weights)):
+                return None
+            index = weights.index(max(weights))  # the others need this process: it adds zeros
         # Each micro-batch has its own dropout, whatever the others drew.
         torch.manual_seed(derive(task.seed, "dropout", step, *([index] if index else [])))
-        share = weights[index] / sum(weights)
+        share = weight / sum(weights)
         with torch.autocast(task.device.type, torch.bfloat16, settings.precision == "bf16"):
             loss, extra = task.loss(model, parts[index])
         (loss * share).backward()
@@ -143,17 +152,13 @@ def _step(
         found = [*map(_take_gradient, parameters), *(metrics[k] * share for k in task.step_metrics)]
         return found
 
-    total = tree(*processes.own(settings.accumulate), micro_batch)
-    if total is None:  # minus zero plus x is x, also for zeros
-        scalars = [torch.zeros((), device=task.device)] * len(task.step_metrics)
-        total = [torch.full_like(each, -0.0) for each in (*parameters, *scalars)]
-    total = processes.summed(total)
+    scalars = [torch.zeros((), device=task.device)] * len(task.step_metrics)
+    total = processes.sum(settings.accumulate, micro_batch, [*parameters, *scalars])
     for parameter, gradient in zip(parameters, total, strict=False):  # then come the metrics
         parameter.grad = gradient
     metrics = dict(zip(task.step_metrics, total[len(parameters) :], strict=True))
     of_gradients = task.gradient_metrics(model)
-    limit = settings.clip_norm or float("inf")
-    grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), limit)
+    grad_norm = processes.clip(parameters, settings.clip_norm or float("inf"))
     for optimizer in optimizers:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -167,18 +172,17 @@ def _take_gradient(parameter: Tensor) -> Tensor:
     return gradient
 
 
-def _state(
-    step: int,
-    model: Transformer,
-    optimizers: list[torch.optim.Optimizer],
-    history: History,
-    clock: Clock,
-) -> dict[str, Any]:
-    """All that a training needs to continue after `step`."""
+def _state(model: Transformer, optimizers: list[torch.optim.Optimizer]) -> dict[str, Any]:
+    """Of what a training computes with."""
     return {
-        "step": step,
         "model": model.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+    }
+
+
+def _record(history: History, clock: Clock) -> dict[str, Any]:
+    """What a training that continues remembers."""
+    return {
         "history": {"steps": history.steps, "evaluations": history.evaluations},
         "seconds": dict(clock.seconds),
         "marks": clock.marks,

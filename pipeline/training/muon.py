@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from pipeline.training.slices import sliced, whole
+
 # Coefficients of the quintic iteration (Jordan et al. 2024, "Muon: An optimizer for hidden layers
 # in neural networks"): the steepest slope at zero with which singular values converge near one.
 A, B, C = 3.4445, -4.7750, 2.0315
@@ -75,16 +77,15 @@ class Muon(torch.optim.Muon):
             buffers.append(state["momentum_buffer"])
         momentum = group["momentum"]
         torch._foreach_lerp_(buffers, gradients, 1 - momentum)
-        directions = torch._foreach_lerp(gradients, buffers, momentum)
+        directions = [whole(each) for each in torch._foreach_lerp(gradients, buffers, momentum)]
         rows, columns = parameters[0].shape
         rows //= group["parts"]
         stacked = torch.stack(directions).view(-1, rows, columns)
         updates = orthogonalize(stacked, group["ns_steps"]).view(-1, *parameters[0].shape)
         lr = group["lr"]
         torch._foreach_mul_(parameters, 1 - lr * group["weight_decay"])
-        torch._foreach_add_(
-            parameters, list(updates.unbind()), alpha=-lr * math.sqrt(max(1.0, rows / columns))
-        )
+        own = [sliced(update, parameters[0]) for update in updates.unbind()]
+        torch._foreach_add_(parameters, own, alpha=-lr * math.sqrt(max(1.0, rows / columns)))
 
 
 def _by_shape(group: dict[str, Any]) -> Iterable[list[Tensor]]:

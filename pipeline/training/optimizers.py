@@ -1,6 +1,7 @@
 """Builds the optimizers and assigns parameters to them."""
 
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from pipeline.parameters.base import Training
 from pipeline.training.muon import Muon
+from pipeline.training.slices import is_slice
 from transformer import Transformer
 from transformer.attention import StackedLinear
 
@@ -67,8 +69,10 @@ def set_lr(optimizers: list[torch.optim.Optimizer], factor: float) -> None:
 
 
 def _adam(kind: type, parameters: list[nn.Parameter], settings: Training) -> Any:
+    # torch updates the tensors of a group at once, and does not mix slices with whole ones.
+    groups = [{"params": list(group)} for _, group in groupby(parameters, is_slice)]
     return kind(
-        parameters,
+        groups,
         lr=settings.lr,
         betas=tuple(settings.betas),
         weight_decay=settings.weight_decay,

@@ -22,9 +22,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.distributed_c10d import Store
+from torch.nn import Parameter
 
 from pipeline.errors import UserError, print_error
-from pipeline.training.tree import require_size, tree
+from pipeline.training.tree import Leaf, require_size, tree
+from transformer import Transformer
 
 REPORTED = "reported"  # key of the store: the first process has ended with an error of the user
 SILENCE = 5.0  # seconds in which a process on another host reports that it still runs
@@ -38,7 +40,11 @@ class Processes:
     """The processes of one training, seen from one of them; by default there is no other.
 
     rank: the number of this process, from 0; the first one alone writes. size: how many there are.
+    together: whether all compute at the same time, each a micro-batch or a batch of an evaluation,
+        because each needs what the others have of the weights; see `sharding`.
     """
+
+    together = False
 
     def __init__(self, rank: int = 0, size: int = 1, store: Store | None = None):
         self.rank, self.size = rank, size
@@ -80,7 +86,41 @@ class Processes:
         if self.size > 1 and device.type == "cuda" and len(set(found)) == self.size:
             self._devices = dist.new_group(backend="nccl")
 
-    def summed(self, parts: list[Tensor]) -> list[Tensor]:
+    def place(self, model: Transformer, device: torch.device) -> None:
+        """Move a new model to its device."""
+        model.to(device)
+
+    def sum(
+        self, accumulate: int, leaf: Callable[[int], Leaf], like: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """The sum over all micro-batches, in the order of the tree.
+
+        leaf: the tensors of a micro-batch, computed by one of the processes; overwritten.
+        like: tensors of their shapes.
+        """
+        total = tree(*self.own(accumulate), leaf)
+        if total is None:  # minus zero plus x is x, also for zeros
+            total = [torch.full_like(each, -0.0) for each in like]
+        return self._exchanged(total)
+
+    def clip(self, parameters: Sequence[Parameter], limit: float) -> Tensor:
+        """Scale the gradients so that the norm of all together is at most `limit`; returns what it
+        was."""
+        return torch.nn.utils.clip_grad_norm_(parameters, limit)
+
+    def gathered_state(self, state: Any) -> Any:
+        """A state of this training as a single process would have it; all have to ask for it."""
+        return state
+
+    def divided_state(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> Any:
+        """What this process has of an optimizer's state that `gathered_state` has returned."""
+        return state | {"param_groups": optimizer.state_dict()["param_groups"]}
+
+    def undivided(self, model: Transformer, build: Callable[[], Transformer]) -> Transformer:
+        """The whole model; all have to ask for it. build: makes one of the same shape."""
+        return model
+
+    def _exchanged(self, parts: list[Tensor]) -> list[Tensor]:
         """The sum of the `parts` of all processes, in the order of the tree; written into `parts`.
 
         parts: the sum over this process's leaves.
@@ -97,7 +137,7 @@ class Processes:
         pieces = sent[: sum(sizes)].split(sizes)
         views = [piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)]
         torch._foreach_copy_(views, parts)
-        with self._exchange():
+        with self.exchange():
             # Slice `rank` of each process.
             dist.all_to_all_single(received, sent, group=self._devices)
             slices = received.chunk(self.size)
@@ -140,7 +180,7 @@ class Processes:
         if self.size == 1:
             return flag
         found = torch.tensor(int(flag))
-        with self._exchange():
+        with self.exchange():
             dist.all_reduce(found, dist.ReduceOp.MAX)
         return bool(found)
 
@@ -148,7 +188,7 @@ class Processes:
         """The `value` of each process, by rank."""
         values = [value] * self.size
         if self.size > 1:
-            with self._exchange():
+            with self.exchange():
                 dist.all_gather_object(values, value)
         return values
 
@@ -160,7 +200,7 @@ class Processes:
         if self.first:
             torch.save(state, content)
         sent = [content.getvalue()]
-        with self._exchange():
+        with self.exchange():
             dist.broadcast_object_list(sent)
         if self.first:
             return state
@@ -201,8 +241,8 @@ class Processes:
             self._store.set(REPORTED, "")
 
     @contextmanager
-    def _exchange(self) -> Iterator[None]:
-        """If an exchange fails, report the process that has ended.
+    def exchange(self) -> Iterator[None]:
+        """Of what the processes send one another: if it fails, report the process that has ended.
 
         Raises:
             ProcessLost: one has ended.

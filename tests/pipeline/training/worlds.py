@@ -40,21 +40,23 @@ RECIPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def trainings(params: Params, accumulate: int) -> Iterator[tuple[str, str, Params]]:
+def trainings(params: Params, accumulate: int, sharded: bool) -> Iterator[tuple[str, str, Params]]:
     """Recipe, model and parameters of each training."""
     for recipe, changes in RECIPES.items():
         for name in MODELS:
             content = merge(params.content(), SHARED)
             content["gpt"]["model"] |= SHARED["model"]
             content = merge(content, changes)
-            content["train"]["accumulate"] = accumulate
+            content["train"] |= {"accumulate": accumulate, "fully_shard": sharded}
             yield recipe, name, validate(content)
 
 
-def checksums(params: Params, accumulate: int, processes: Processes) -> dict[str, str]:
+def checksums(
+    params: Params, accumulate: int, processes: Processes, sharded: bool = False
+) -> dict[str, str]:
     """SHA-256 of the weights, rows of all steps and evaluations of each training."""
     found = {}
-    for recipe, name, changed in trainings(params, accumulate):
+    for recipe, name, changed in trainings(params, accumulate, sharded):
         training = assemble(changed, name, 0, data_dir(name), processes)
         trained = training.train(NoCheckpoint(), Observer())
         digest = hashlib.sha256()
@@ -68,6 +70,6 @@ def checksums(params: Params, accumulate: int, processes: Processes) -> dict[str
 
 if __name__ == "__main__":
     with joined() as together:
-        result = checksums(load(), int(sys.argv[1]), together)
+        result = checksums(load(), int(sys.argv[1]), together, "sharded" in sys.argv)
         if together.first:
             Path(sys.argv[2]).write_text(json.dumps(result))
