@@ -16,23 +16,27 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.nn.parallel import DistributedDataParallel
 
 import transformer
 from pipeline.running import records
+from pipeline.training import optimizers
 from pipeline.training.joining import joined
 from pipeline.training.processes import Processes
-from pipeline.training.tree import tree
+from pipeline.training.sharding import Sharded
 from transformer import Architecture, Transformer, parameter_count
 
 VOCABULARY, LENGTH, BATCH = 8192, 64, 8  # sequences in a micro-batch
 ARCHITECTURE = Architecture(n_layer=4, n_head=4, d_model=256, d_mlp=1024)
 STEPS, WARM_UP = 6, 2
+SETTINGS: Any = SimpleNamespace(optimizer="adamw", lr=1e-3, betas=[0.9, 0.999], weight_decay=0.01)
 Step = Callable[[], object]
 
 
@@ -80,8 +84,11 @@ def worker(accumulate: int, result: Path) -> None:
     torch.set_num_threads(1)
     with joined() as processes:
         torch.manual_seed(0)
-        ours, theirs = (transformer.gpt(ARCHITECTURE, VOCABULARY, LENGTH) for _ in range(2))
-        theirs.load_state_dict(ours.state_dict())
+        ours, theirs, divided, torchs = (
+            transformer.gpt(ARCHITECTURE, VOCABULARY, LENGTH) for _ in range(4)
+        )
+        for other in (theirs, divided, torchs):
+            other.load_state_dict(ours.state_dict())
         tokens = torch.randint(VOCABULARY, (accumulate, BATCH, LENGTH + 1))
         first, count = processes.own(accumulate)
         own = tokens[first : first + count]
@@ -89,6 +96,8 @@ def worker(accumulate: int, result: Path) -> None:
         steps: dict[str, Step] = {"ours": our_step(ours, tokens, processes)}
         if processes.size > 1:
             steps["theirs"] = their_step(theirs, own)
+            steps["divided"] = our_step(divided, tokens, Sharded(processes))
+            steps["fully_shard"] = sharded_step(torchs, own)
             steps["exchange"] = lambda: processes.summed(gradients)
             steps["all_reduce"] = lambda: dist.all_reduce(flat)
             flat = torch.cat([gradient.flatten() for gradient in gradients])
@@ -113,8 +122,9 @@ def loss_of(model: Transformer, tokens: Tensor) -> Tensor:
 
 def our_step(model: Transformer, tokens: Tensor, processes: Processes) -> Step:
     """A step as in the training loop. tokens: all micro-batches, (accumulate, B, T + 1)."""
+    processes.place(model, torch.device("cpu"))
     parameters = list(model.parameters())
-    optimizer = torch.optim.AdamW(parameters, fused=True)
+    (optimizer,) = optimizers.build(model, SETTINGS)
     accumulate = len(tokens)
 
     def micro_batch(index: int) -> list[Tensor]:
@@ -125,10 +135,12 @@ def our_step(model: Transformer, tokens: Tensor, processes: Processes) -> Step:
         return found
 
     def step() -> None:
-        total = processes.summed(tree(*processes.own(accumulate), micro_batch))
+        total = processes.sum(accumulate, micro_batch, parameters)
         for parameter, gradient in zip(parameters, total, strict=True):
             parameter.grad = gradient
-        finish(parameters, optimizer)
+        processes.clip(parameters, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
     return step
 
@@ -153,6 +165,24 @@ def their_step(model: Transformer, own: Tensor) -> Step:
             for tokens in own[:-1]:
                 (parallel(tokens) / len(own)).backward()
         (parallel(own[-1]) / len(own)).backward()
+        finish(parameters, optimizer)
+
+    return step
+
+
+def sharded_step(model: Transformer, own: Tensor) -> Step:
+    """The same step by torch's fully_shard alone. own: this process's micro-batches."""
+    for part in (*model.blocks, model):
+        fully_shard(part)
+        part.set_force_sum_reduction_for_comms(True)  # gloo has no means
+    register_fsdp_forward_method(model, "encode")
+    parameters = list(model.parameters())
+    optimizer = torch.optim.AdamW(parameters, fused=True)
+
+    def step() -> None:
+        for number, tokens in enumerate(own, 1):
+            model.set_requires_gradient_sync(number == len(own))
+            (loss_of(model, tokens) / len(own)).backward()
         finish(parameters, optimizer)
 
     return step
@@ -210,6 +240,7 @@ def report(pairs: list[dict[str, dict[str, float]]], loads: list[float]) -> str:
     strong = ratio(("strong", "ours"), ("two", "ours"))
     weak = ratio(("one", "ours"), ("two", "ours"))
     overhead = ratio(("two", "ours"), ("two", "theirs"))
+    divided = ratio(("two", "divided"), ("two", "fully_shard"))
     rows = "\n".join(map(paper, (8, 64, 256, 1024)))
     return f"""# Training on several processes
 
@@ -228,12 +259,15 @@ runs: {min(loads):.1f} to {max(loads):.1f}.
 | the same, DistributedDataParallel | {milliseconds("two", "theirs")} |
 | the exchange of it alone | {milliseconds("two", "exchange")} |
 | `all_reduce` of as many numbers | {milliseconds("two", "all_reduce")} |
+| 2 processes that divide the model (`train.fully_shard`) | {milliseconds("two", "divided")} |
+| the same, by torch's `fully_shard` alone | {milliseconds("two", "fully_shard")} |
 
 | | in the same pair |
 | --- | ---: |
 | strong scaling: 1 process over 2, the same batch (ideal: 2) | {strong} |
 | weak scaling: 1 process over 2, twice the batch (ideal: 1) | {weak} |
 | our step over that of DistributedDataParallel, 2 processes | {overhead} |
+| with the model divided, over that of torch's `fully_shard` | {divided} |
 
 ## On paper
 

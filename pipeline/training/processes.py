@@ -101,7 +101,7 @@ class Processes:
         total = tree(*self.own(accumulate), leaf)
         if total is None:  # minus zero plus x is x, also for zeros
             total = [torch.full_like(each, -0.0) for each in like]
-        return self._exchanged(total)
+        return self.summed(total)
 
     def clip(self, parameters: Sequence[Parameter], limit: float) -> Tensor:
         """Scale the gradients so that the norm of all together is at most `limit`; returns what it
@@ -120,7 +120,7 @@ class Processes:
         """The whole model; all have to ask for it. build: makes one of the same shape."""
         return model
 
-    def _exchanged(self, parts: list[Tensor]) -> list[Tensor]:
+    def summed(self, parts: list[Tensor]) -> list[Tensor]:
         """The sum of the `parts` of all processes, in the order of the tree; written into `parts`.
 
         parts: the sum over this process's leaves.

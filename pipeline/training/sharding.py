@@ -65,7 +65,7 @@ class Sharded(Processes):
             if found is None:
                 return None
             # The backward pass has summed the gradients.
-            self._exchanged([each for each in found if not is_slice(each)])
+            self.summed([each for each in found if not is_slice(each)])
             return [_own(each) for each in found]
 
         total = tree(0, accumulate // self.size, of_all)
