@@ -8,6 +8,7 @@ import json
 import tempfile
 import time
 import warnings
+from collections import ChainMap
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -51,14 +52,18 @@ class Run:
             rows.add(self._client, self._client.get_run(self.run_id), identity.experiment)
 
     def _create(self, identity: Identity) -> str:
-        from mlflow.tracking.context.registry import resolve_tags
+        from mlflow.tracking.context.default_context import DefaultRunContext
+        from mlflow.tracking.context.git_context import GitRunContext
 
-        tags = identity.tags | {"training_id": identity.training_id}
+        # MLflow's other contexts are notebooks, for which it would import IPython.
+        contexts = [DefaultRunContext(), GitRunContext()]
+        known = [context.tags() for context in contexts if context.in_context()]
+        tags = dict(ChainMap(identity.tags, {"training_id": identity.training_id}, *known))
         run = self._client.create_run(
             self.experiment_id,
             start_time=identity.started,
             run_name=self._unused_name(identity.name),
-            tags=resolve_tags(tags),
+            tags=tags,
         )
         return run.info.run_id
 

@@ -18,6 +18,7 @@ from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.fsdp._fully_shard._fsdp_api import ReduceScatter
 from torch.distributed.tensor import DTensor
 from torch.nn import Parameter
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.utils._pytree import tree_map_only
 
 from pipeline.errors import UserError
@@ -75,10 +76,10 @@ class Sharded(Processes):
 
     def clip(self, parameters: Sequence[Parameter], limit: float) -> Tensor:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm([whole(each).norm() for each in gradients])
+        norm = get_total_norm([get_total_norm([whole(each)]) for each in gradients])
         for divided in (True, False):
             part = [parameter for parameter in parameters if is_slice(parameter) == divided]
-            torch.nn.utils.clip_grads_with_norm_(part, limit, norm)
+            clip_grads_with_norm_(part, limit, norm)
         return norm
 
     def each(self, count: int, compute: Callable[[int], Tensor]) -> list[Tensor]:
