@@ -94,17 +94,24 @@ def running(folder: Path, workers: int = 1) -> Iterator[Team]:
     with ExitStack() as stack:
         database = Postgres()
         stack.callback(database.remove)
-        port, s3_port = str(free_port()), str(free_port())
-        team = Team(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{s3_port}", database)
-        s3 = ["moto.server", "-H", "127.0.0.1", "-p", s3_port]
-        stack.enter_context(_server(s3, {}, folder / "s3.log"))
-        wait_for(team.s3)
-        create = urllib.request.Request(f"{team.s3}/{BUCKET}", method="PUT")
-        urllib.request.urlopen(create).close()
+        port, bucket = str(free_port()), stack.enter_context(s3("127.0.0.1", folder))
+        team = Team(f"http://127.0.0.1:{port}", bucket, database)
         variables = _composed(team) | {"MLFLOW_PORT": port, "MLFLOW_WORKERS": str(workers)}
         stack.enter_context(_server(["mlflow", "server"], variables, folder / "mlflow.log"))
         wait_for(f"{team.address}/health")
         yield team
+
+
+@contextmanager
+def s3(host: str, folder: Path) -> Iterator[str]:
+    """The address of a server like S3's, with the bucket BUCKET. folder: for its log."""
+    port = str(free_port())
+    address = f"http://{host}:{port}"
+    with _server(["moto.server", "-H", host, "-p", port], {}, folder / "s3.log"):
+        wait_for(address)
+        create = urllib.request.Request(f"{address}/{BUCKET}", method="PUT")
+        urllib.request.urlopen(create).close()
+        yield address
 
 
 def _composed(team: Team) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The files in deploy/ that start a training on several hosts, as two hosts on this machine."""
+"""The files in deploy/ that start a training on several hosts."""
 
 import shlex
 import shutil
@@ -8,6 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests import repository
+from tests.hosts import hosts
 from tests.interruption import STAGE, outputs
 from tests.pipeline.tracking.server import free_port
 from tests.test_run import clone
@@ -45,19 +46,42 @@ def test_two_hosts_train_what_one_process_trains(prepared, tmp_path, scheduler):
             (tmp_path / name).chmod(0o755)
         environment |= {"SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "two"}
         environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
-        hosts = [(["bash", "deploy/slurm.sh", "gpt"], {})]
+        commands = [(["bash", "deploy/slurm.sh", "gpt"], {})]
     else:
         _, job = YAML(typ="safe").load_all(here / "deploy" / "kubernetes.yaml")
         (container,) = job["spec"]["template"]["spec"]["containers"]
         environment |= {each["name"]: each["value"] for each in container["env"]}
         environment |= {"FIRST": "127.0.0.1", "PER_NODE": "1"}
-        hosts = [(container["command"], {"JOB_COMPLETION_INDEX": index}) for index in "01"]
+        commands = [(container["command"], {"JOB_COMPLETION_INDEX": index}) for index in "01"]
     started = [
         subprocess.Popen(command, cwd=here, env=environment | own, text=True,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        for command, own in hosts
+        for command, own in commands
     ]  # fmt: skip
     for process in started:
         printed, _ = process.communicate()
         assert process.returncode == 0, (shlex.join(process.args), printed)
     assert outputs(here) == alone
+
+
+@pytest.mark.long
+def test_two_hosts_that_share_only_a_network(prepared, tmp_path):
+    """Each has a clone of its own, and knows the other by its name."""
+    folder, alone = prepared
+    settings = repository.environment() | {"NODES": "2", "FIRST": "host-0", "PER_NODE": "1"}
+    with hosts(tmp_path, "host-0", "host-1") as found:
+        started = [
+            subprocess.Popen(
+                host.command("deploy/node.sh", "gpt"),
+                cwd=shutil.copytree(folder, tmp_path / host.name, symlinks=True),
+                env=settings | {"NODE": str(number)},
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            for number, host in enumerate(found)
+        ]
+        for process in started:
+            printed, _ = process.communicate()
+            assert process.returncode == 0, printed
+    assert outputs(tmp_path / "host-0") == alone

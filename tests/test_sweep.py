@@ -18,7 +18,8 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from tests import repository
+from tests import repository, team
+from tests.hosts import GATEWAY, Host, hosts
 from tests.interruption import runs
 from tests.pipeline.tracking.server import free_port
 from tests.repository import run
@@ -288,3 +289,36 @@ def test_a_machine_outside_a_cluster_gets_the_same_bytes(prepared, by_hand, tmp_
     with cluster(tmp_path / "one", client_port=port):
         run(folder, *SWEEP, "lr", "-S", "gpt.train.lr=0.001", "--on", f"ray://127.0.0.1:{port}")
     require_same((folder, commits(folder)["lr-1"]), by_hand)
+
+
+def has_checkpoint(host: Host) -> bool:
+    look = host.command("sh", "-c", "ls /tmp/sweeps-*/*/.checkpoints/*/state.pt")
+    return subprocess.run(look, capture_output=True).returncode == 0
+
+
+def test_a_host_that_loses_power_costs_nothing(prepared, by_hand, tmp_path):
+    """Two hosts that share only a network; the remote is on S3, and the command on a third one."""
+    pytest.importorskip("ray", reason="the extra `cluster` is not installed")
+    folder = shutil.copytree(prepared, tmp_path / "benchmark")
+    with hosts(tmp_path, "one", "two") as (one, two), team.s3(GATEWAY, tmp_path) as address:
+        run(folder, "dvc", "remote", "add", "--local", "--default", "s3", f"s3://{team.BUCKET}/dvc")
+        keys = ("access_key_id", "secret_access_key")
+        known = {"endpointurl": address} | dict(zip(keys, team.KEYS.values(), strict=True))
+        for key, value in known.items():
+            run(folder, "dvc", "remote", "modify", "--local", "s3", key, value)
+        run(folder, "dvc", "repro", "prepare@gpt")  # the hosts reach no package index
+        run(folder, "dvc", "push", "--run-cache")
+        head = ("--head", "--port=6379", "--ray-client-server-port=10001")
+        for host, role in ((one, head), (two, ("--address=one:6379",))):
+            node = ("ray", "start", f"--node-ip-address={host.address}", "--num-cpus=1", *role)
+            run(tmp_path, *host.command(*node))
+        driver = start(folder, *RATES, "--on", f"ray://{one.address}:10001")
+        while not (has_checkpoint(one) and has_checkpoint(two)):
+            assert driver.poll() is None, driver.communicate()[0]
+            time.sleep(0.5)
+        two.lose_power()
+        output = driver.communicate()[0]
+        assert driver.returncode == 0, output
+    require_same((folder, commits(folder)["lr-1"]), by_hand)
+    assert set(commits(folder)) == {"lr-1", "lr-2"}
+    assert not list(folder.glob(".checkpoints/*/"))  # nothing was trained on this machine

@@ -4,7 +4,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
 from pipeline.parameters.base import EpochTraining, StepTraining
 from pipeline.training import optimizers as optim
@@ -61,7 +60,7 @@ def train(
     if state:
         model.load_state_dict(state["model"])
     processes.place(model, task.device)
-    parameters, optimizers = list(model.parameters()), optim.build(model, settings)
+    optimizers = optim.build(model, settings)
     if state:
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(processes.divided_state(saved, optimizer))
@@ -86,7 +85,7 @@ def train(
                 settings.decay_fraction,
             )
             optim.set_lr(optimizers, lr_factor)
-            metrics = _step(model, parameters, task, optimizers, settings, step)
+            metrics = _step(model, task, optimizers, settings, step)
             seen = task.examples_seen(step) * task.units_per_example
             history.append({"step": step, task.unit: seen, "lr": settings.lr * lr_factor}, metrics)
             log, evaluate, save = plan.due(step)
@@ -110,7 +109,7 @@ def train(
             stop = processes.any_of(observer.stopping())
             if save or stop:
                 history.flush()
-                processes.require_equal(parameters, step)
+                processes.require_equal(list(model.parameters()), step)
                 state = processes.gathered_state(_state(model, optimizers))
                 if processes.first:
                     checkpoint.save({"step": step, **state, **_record(history, clock)})
@@ -123,7 +122,6 @@ def train(
 
 def _step(
     model: Transformer,
-    parameters: list[Parameter],
     task: Task[Any],
     optimizers: list[torch.optim.Optimizer],
     settings: StepTraining | EpochTraining,
@@ -133,6 +131,7 @@ def _step(
     parts = list(task.micro_batches(step - 1, settings.accumulate))
     weights = [task.weight(part) for part in parts]
     processes = task.processes
+    parameters = processes.parameters(model)
 
     def micro_batch(index: int) -> Leaf:
         """Gradients and metrics of a micro-batch, times its share of the step."""

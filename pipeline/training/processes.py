@@ -90,6 +90,10 @@ class Processes:
         """Move a new model to its device."""
         model.to(device)
 
+    def parameters(self, model: Transformer) -> list[Parameter]:
+        """The parameters of the model, the same ones in each step."""
+        return list(model.parameters())
+
     def sum(
         self, accumulate: int, leaf: Callable[[int], Leaf], like: Sequence[Tensor]
     ) -> list[Tensor]:
@@ -250,7 +254,8 @@ class Processes:
         try:
             yield
         except RuntimeError:
-            assert self._store
+            if self._store is None:  # there is no other process
+                raise
             try:
                 lost, reported = self._lost(self._store), self._store.check([REPORTED])
             except RuntimeError:  # the store is lost, with the host of process 0

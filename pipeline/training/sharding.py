@@ -58,6 +58,10 @@ class Sharded(Processes):
         # Tasks call this and the head's loss, before which torch keeps the head's weights whole.
         register_fsdp_forward_method(model, "encode")
 
+    def parameters(self, model: Any) -> list[Parameter]:
+        model.reshard()  # after an evaluation, torch has kept the weights outside the blocks whole
+        return super().parameters(model)
+
     def sum(
         self, accumulate: int, leaf: Callable[[int], Leaf], like: Sequence[Tensor]
     ) -> list[Tensor]:

@@ -208,6 +208,17 @@ def test_a_diverged_training_stops_at_once_and_keeps_its_last_good_state(small, 
     assert run.info.status == "FAILED"
 
 
+def test_an_error_of_torch_in_a_step_is_the_one_that_is_raised(small, project, monkeypatch):
+    prepare(small, "gpt")
+
+    def fails(*_):
+        raise torch.OutOfMemoryError("tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("pipeline.tasks.causal_lm.CausalLM.loss", fails)
+    with pytest.raises(torch.OutOfMemoryError, match="tried to allocate"):
+        train(small, "gpt", 0)
+
+
 def test_a_loss_is_watched_between_flushes():
     """A NaN loss is detected soon, even with rare logging."""
     history = History()
