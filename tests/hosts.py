@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import psutil
 import pytest
@@ -59,7 +60,10 @@ def hosts(shared: Path, *names: str) -> Iterator[list[Host]]:
     lines = [
         f"{address} {name}\\n" for name, address in {"localhost": "127.0.0.1", **addresses}.items()
     ]
-    with ExitStack() as stack:
+    # No proxy of this machine leads to them.
+    direct = ",".join([GATEWAY, *addresses, *addresses.values()])
+    environment = mock.patch.dict(os.environ, {"no_proxy": direct, "NO_PROXY": direct})
+    with ExitStack() as stack, environment:
         if subprocess.run(["ip", "link", "add", BRIDGE, "type", "bridge"]).returncode:
             pytest.skip("networks cannot be made here")
         stack.callback(_ip, "link", "delete", BRIDGE)

@@ -296,9 +296,12 @@ def has_checkpoint(host: Host) -> bool:
     return subprocess.run(look, capture_output=True).returncode == 0
 
 
-def test_a_host_that_loses_power_costs_nothing(prepared, by_hand, tmp_path):
-    """Two hosts that share only a network; the remote is on S3, and the command on a third one."""
+def test_a_host_that_loses_power_costs_nothing(prepared, by_hand, tmp_path, monkeypatch):
+    """Two hosts that share only a network and Ray's token; the remote is on S3, the command runs on
+    a third one."""
     pytest.importorskip("ray", reason="the extra `cluster` is not installed")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0123456789abcdef0123456789abcdef")
     folder = shutil.copytree(prepared, tmp_path / "benchmark")
     with hosts(tmp_path, "one", "two") as (one, two), team.s3(GATEWAY, tmp_path) as address:
         run(folder, "dvc", "remote", "add", "--local", "--default", "s3", f"s3://{team.BUCKET}/dvc")
