@@ -123,8 +123,7 @@ def loss_of(model: Transformer, tokens: Tensor) -> Tensor:
 def our_step(model: Transformer, tokens: Tensor, processes: Processes) -> Step:
     """A step as in the training loop. tokens: all micro-batches, (accumulate, B, T + 1)."""
     processes.place(model, torch.device("cpu"))
-    parameters = list(model.parameters())
-    (optimizer,) = optimizers.build(model, SETTINGS)
+    parameters, own = processes.parameters(model), optimizers.build(model, SETTINGS)
     accumulate = len(tokens)
 
     def micro_batch(index: int) -> list[Tensor]:
@@ -135,12 +134,11 @@ def our_step(model: Transformer, tokens: Tensor, processes: Processes) -> Step:
         return found
 
     def step() -> None:
-        total = processes.sum(accumulate, micro_batch, parameters)
+        total = processes.sum_micro_batches(accumulate, micro_batch, parameters)
         for parameter, gradient in zip(parameters, total, strict=True):
             parameter.grad = gradient
         processes.clip(parameters, 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        processes.update(own)
 
     return step
 

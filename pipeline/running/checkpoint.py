@@ -107,7 +107,7 @@ class Checkpoint:
             with zipfile.ZipFile(file) as archive:
                 if damaged := archive.testzip():
                     raise ValueError(f"{damaged} is damaged")
-            return torch.load(file, weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
         # torch raises many kinds of errors for unexpected bytes.
         except Exception as error:
             raise UserError(

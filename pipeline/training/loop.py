@@ -67,6 +67,7 @@ def train(
     start = state["step"] if state else 0
     history = History(**state["history"]) if state else History()
     clock = Clock(state["seconds"], state["marks"]) if state else Clock()
+    del state  # it has a whole model
     if settings.compile:
         # Tasks call `encode` and the head's loss, not `forward`.
         model.encode = torch.compile(model.encode)  # type: ignore[method-assign]
@@ -75,8 +76,7 @@ def train(
     logged = start - start % plan.log_every
     for step in range(start + 1, (until or plan.steps) + 1):
         # The first step of a compiled model is mostly compilation.
-        kind = "compile" if settings.compile and step == start + 1 else "train"
-        with clock.measure(kind), processes.exchange():
+        with clock.measure("compile" if settings.compile and step == start + 1 else "train"):
             lr_factor = factor(
                 step - 1,
                 plan.steps,
@@ -92,7 +92,7 @@ def train(
             if log or evaluate or save:
                 history.flush()
         if evaluate:
-            with clock.measure("evaluate"), processes.exchange():
+            with clock.measure("evaluate"):
                 model.eval()
                 closing = history.closing(task.step_metrics, task.closing_steps)
                 measured = task.validate(model)
@@ -109,10 +109,11 @@ def train(
             stop = processes.any_of(observer.stopping())
             if save or stop:
                 history.flush()
-                processes.require_equal(list(model.parameters()), step)
-                state = processes.gathered_state(_state(model, optimizers))
+                processes.require_equal(processes.parameters(model), step)
+                whole = processes.gathered_state(_state(model, optimizers))
                 if processes.first:
-                    checkpoint.save({"step": step, **state, **_record(history, clock)})
+                    checkpoint.save({"step": step, **whole, **_record(history, clock)})
+                del whole
         if stop:
             observer.stopped(step)
             break
@@ -152,15 +153,13 @@ def _step(
         return found
 
     scalars = [torch.zeros((), device=task.device)] * len(task.step_metrics)
-    total = processes.sum(settings.accumulate, micro_batch, [*parameters, *scalars])
+    total = processes.sum_micro_batches(settings.accumulate, micro_batch, [*parameters, *scalars])
     for parameter, gradient in zip(parameters, total, strict=False):  # then come the metrics
         parameter.grad = gradient
     metrics = dict(zip(task.step_metrics, total[len(parameters) :], strict=True))
     of_gradients = task.gradient_metrics(model)
     grad_norm = processes.clip(parameters, settings.clip_norm or float("inf"))
-    for optimizer in optimizers:
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+    processes.update(optimizers)
     return {**metrics, "grad_norm": grad_norm, **of_gradients}
 
 

@@ -94,7 +94,7 @@ class Processes:
         """The parameters of the model, the same ones in each step."""
         return list(model.parameters())
 
-    def sum(
+    def sum_micro_batches(
         self, accumulate: int, leaf: Callable[[int], Leaf], like: Sequence[Tensor]
     ) -> list[Tensor]:
         """The sum over all micro-batches, in the order of the tree.
@@ -112,16 +112,27 @@ class Processes:
         was."""
         return torch.nn.utils.clip_grad_norm_(parameters, limit)
 
+    def update(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        """A step of each optimizer, by the gradients, which are removed."""
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
     def gathered_state(self, state: Any) -> Any:
-        """A state of this training as a single process would have it; all have to ask for it."""
+        """A state of this training as a single process would have it, for the first one; all have
+        to ask for it."""
         return state
 
     def divided_state(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> Any:
         """What this process has of an optimizer's state that `gathered_state` has returned."""
+        # How parameters are grouped depends on which are divided; their order does not.
         return state | {"param_groups": optimizer.state_dict()["param_groups"]}
 
     def undivided(self, model: Transformer, build: Callable[[], Transformer]) -> Transformer:
-        """The whole model; all have to ask for it. build: makes one of the same shape."""
+        """The whole model, for the first process; all have to ask for it.
+
+        build: makes one of the same shape.
+        """
         return model
 
     def summed(self, parts: list[Tensor]) -> list[Tensor]:
@@ -253,9 +264,10 @@ class Processes:
         """
         try:
             yield
+        except torch.OutOfMemoryError:  # of this process
+            raise
         except RuntimeError:
-            if self._store is None:  # there is no other process
-                raise
+            assert self._store
             try:
                 lost, reported = self._lost(self._store), self._store.check([REPORTED])
             except RuntimeError:  # the store is lost, with the host of process 0

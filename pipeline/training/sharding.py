@@ -15,10 +15,10 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
-from torch.distributed.fsdp._fully_shard._fsdp_api import ReduceScatter
+from torch.distributed.fsdp._fully_shard._fsdp_api import AllGather, ReduceScatter
 from torch.distributed.tensor import DTensor
 from torch.nn import Parameter
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import clip_grads_with_norm_
 from torch.utils._pytree import tree_map_only
 
 from pipeline.errors import UserError
@@ -42,9 +42,12 @@ class Sharded(Processes):
     def __init__(self, processes: Processes):
         vars(self).update(vars(processes))
 
-    def place(self, model: Transformer, device: torch.device) -> None:
+    def use(self, device: torch.device) -> None:
+        super().use(device)
         if device.type == "cuda" and self._devices is None:
             raise UserError("train.fully_shard needs a GPU for each process; some share one here")
+
+    def place(self, model: Transformer, device: torch.device) -> None:
         group = self._devices or dist.group.WORLD
         assert group is not None
         mesh = DeviceMesh.from_group(group, device.type)
@@ -54,7 +57,10 @@ class Sharded(Processes):
         encoded = model.encoder.blocks if model.encoder else []
         for part in (*encoded, *model.blocks, model):  # a device never has the whole
             fully_shard(part, mesh=mesh, ignored_params=kept)
-            part.set_custom_reduce_scatter(_TreeReduceScatter(self.size))
+            part.set_custom_all_gather(_AllGather(self))
+            part.set_custom_reduce_scatter(_TreeReduceScatter(self))
+            part.set_force_sum_reduction_for_comms(True)  # the losses have their shares already
+            part.set_gradient_divide_factor(1.0)
         # Tasks call this and the head's loss, before which torch keeps the head's weights whole.
         register_fsdp_forward_method(model, "encode")
 
@@ -62,7 +68,7 @@ class Sharded(Processes):
         model.reshard()  # after an evaluation, torch has kept the weights outside the blocks whole
         return super().parameters(model)
 
-    def sum(
+    def sum_micro_batches(
         self, accumulate: int, leaf: Callable[[int], Leaf], like: Sequence[Tensor]
     ) -> list[Tensor]:
         def of_all(turn: int) -> Leaf:
@@ -80,22 +86,33 @@ class Sharded(Processes):
 
     def clip(self, parameters: Sequence[Parameter], limit: float) -> Tensor:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        norm = get_total_norm([get_total_norm([whole(each)]) for each in gradients])
+        with self.exchange():
+            norms = [torch._foreach_norm([whole(each)])[0] for each in gradients]
+        norm = torch.linalg.vector_norm(torch.stack(norms))
         for divided in (True, False):
             part = [parameter for parameter in parameters if is_slice(parameter) == divided]
             clip_grads_with_norm_(part, limit, norm)
         return norm
+
+    def update(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        with self.exchange():
+            super().update(optimizers)
 
     def each(self, count: int, compute: Callable[[int], Tensor]) -> list[Tensor]:
         full = count + -count % self.size  # who has nothing to compute repeats the last one
         return super().each(full, lambda index: compute(min(index, count - 1)))[:count]
 
     def require_equal(self, tensors: Sequence[Tensor], step: int) -> None:
-        """Nothing to compare: each process has other slices."""
+        """Of those that are not divided; each process has other slices of the others."""
+        super().require_equal([each for each in tensors if not is_slice(each)], step)
 
     def gathered_state(self, state: Any) -> Any:
+        def gathered(part: Tensor) -> Tensor:
+            found = whole(part)
+            return found.cpu() if self.first else found.new_empty(0)
+
         with self.exchange():
-            return tree_map_only(DTensor, lambda part: whole(part).cpu(), state)
+            return tree_map_only(DTensor, gathered, state)
 
     def divided_state(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> Any:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -109,28 +126,47 @@ class Sharded(Processes):
         return super().divided_state(state | {"state": own}, optimizer)
 
     def undivided(self, model: Transformer, build: Callable[[], Transformer]) -> Transformer:
+        state = self.gathered_state(model.state_dict())
+        if not self.first:
+            return model
         fresh = build()
-        fresh.load_state_dict(self.gathered_state(model.state_dict()))
+        fresh.load_state_dict(state)
         return fresh
 
 
-class _TreeReduceScatter(ReduceScatter):
-    """Sums the gradients of the processes, each a slice, in the order of the tree."""
+class _InMemory:
+    """Puts what is sent and received into memory of its own. processes: which send it."""
 
-    def __init__(self, size: int):
-        self._size = size
+    def __init__(self, processes: Sharded):
+        self._processes = processes
 
     def allocate(self, size: Any, *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """See torch's `Comm`."""
         return torch.empty(*size, dtype=dtype, device=device)
+
+
+class _AllGather(_InMemory, AllGather):
+    """As torch's own; reports a process that has ended."""
+
+    def __call__(
+        self, output_tensor: Tensor, input_tensor: Tensor, group: Any, async_op: bool = False
+    ) -> Any:
+        with self._processes.exchange():
+            return dist.all_gather_single(output_tensor, input_tensor, group, async_op)
+
+
+class _TreeReduceScatter(_InMemory, ReduceScatter):
+    """Sums the gradients of the processes, each a slice, in the order of the tree."""
 
     def __call__(
         self, output_tensor: Tensor, input_tensor: Tensor, group: Any, op: Any,
         async_op: bool = False,
     ) -> None:  # fmt: skip
         received = torch.empty_like(input_tensor)
-        dist.all_to_all_single(received, input_tensor, group=group)
-        slices = received.chunk(self._size)
-        total = tree(0, self._size, lambda index: [slices[index]])
+        with self._processes.exchange():
+            dist.all_to_all_single(received, input_tensor, group=group)
+        slices = received.chunk(self._processes.size)
+        total = tree(0, self._processes.size, lambda index: [slices[index]])
         assert total is not None
         output_tensor.copy_(total[0])
 

@@ -147,6 +147,34 @@ def test_one_two_and_four_processes_train_the_same(prepared):
             assert one == json.loads((prepared / f"{n}.json").read_text()), (n, sharded)
 
 
+FAILING = """
+import os
+from pipeline.params import load
+from pipeline.stages.train import train
+from pipeline.tasks.causal_lm import CausalLM
+
+def fails(*_):
+    raise RuntimeError("tried to allocate 2.00 GiB")
+
+if os.environ["RANK"] == "1":
+    CausalLM.loss = fails
+train(load(), "gpt", 0)
+"""
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_an_error_of_one_process_is_not_taken_for_the_end_of_another(prepared, sharded):
+    content = load().content()
+    content["gpt"]["train"]["fully_shard"] = sharded
+    Path("params.yaml").write_text(json.dumps(content))
+    Path("failing.py").write_text(FAILING)
+    run = torchrun(prepared, "--standalone", "--nproc-per-node", "2", "failing.py")
+    output, _ = run.communicate()
+    assert run.returncode
+    assert "tried to allocate 2.00 GiB" in output
+    assert "process 0 of 2" not in output  # the launcher may stop it before it names the other
+
+
 def agents(*folders: Path) -> list[str]:
     """What an agent of torchrun in each folder prints."""
     with socket.create_server(("127.0.0.1", 0)) as free:
