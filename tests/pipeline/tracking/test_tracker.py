@@ -1,8 +1,10 @@
 """A failure of MLflow prints one warning and does not stop the training."""
 
 import copy
+import getpass
 import json
 import socket
+import sys
 import threading
 import time
 from functools import reduce
@@ -48,6 +50,16 @@ def test_a_server_that_never_answers_costs_seconds_and_one_warning(small, monkey
         for connection, _ in accepted:
             connection.close()
     assert capsys.readouterr().err.count("warning: MLflow") == 1
+
+
+def test_a_run_knows_its_user_and_code_without_the_import_of_ipython(small, monkeypatch):
+    monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    with Tracker("train", small, "gpt", 0) as tracker:
+        use_everything(tracker)
+    tags = mlflow.get_run(tracker.run_id).data.tags
+    assert tags["mlflow.user"] == getpass.getuser()
+    assert tags["mlflow.source.type"] == "LOCAL" and tags["mlflow.source.name"]
+    assert "IPython" not in sys.modules
 
 
 @pytest.mark.parametrize(
