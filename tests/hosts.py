@@ -14,9 +14,10 @@ from unittest import mock
 import psutil
 import pytest
 
-NETWORK = "10.77.0"
+# Of their own in each of the processes that run tests.
+NETWORK = f"10.77.{os.getpid() % 256}"
 GATEWAY = f"{NETWORK}.1"  # the address of this machine for its hosts
-BRIDGE = "test-hosts"
+BRIDGE = f"hosts{os.getpid()}"
 
 APART = ["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
 # Keep a folder that hosts share, hide the rest of /tmp, and know the others by name.
