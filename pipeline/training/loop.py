@@ -171,7 +171,7 @@ def _take_gradient(parameter: Tensor) -> Tensor:
 
 
 def _state(model: Transformer, optimizers: list[torch.optim.Optimizer]) -> dict[str, Any]:
-    """Of what a training computes with."""
+    """The state of model and optimizers."""
     return {
         "model": model.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],

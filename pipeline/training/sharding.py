@@ -1,6 +1,6 @@
 """Models larger than a device: the processes of a training divide the model among them.
 
-Each process keeps a slice of every weight, of its gradient and of the optimizer's state
+Each process keeps a slice of each matrix, of its gradient and of the optimizer's state
 (Rajbhandari et al. 2020, "ZeRO", stage 3), by torch's `fully_shard` (Zhao et al. 2023, "PyTorch
 FSDP"). The weights of a block are put together while it computes. Gradients are summed in the same
 tree as without sharding. What would show another order of sums, the norm of the gradients and

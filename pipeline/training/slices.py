@@ -16,8 +16,8 @@ def is_slice(tensor: Tensor) -> bool:
 
 def whole(tensor: Tensor) -> Tensor:
     """The tensor with the slices of all processes, all of which have to ask for it."""
-    sliced: Any = tensor
-    return sliced.full_tensor() if is_slice(tensor) else tensor
+    part: Any = tensor
+    return part.full_tensor() if is_slice(tensor) else tensor
 
 
 def sliced(tensor: Tensor, like: Tensor) -> Tensor:
@@ -26,6 +26,6 @@ def sliced(tensor: Tensor, like: Tensor) -> Tensor:
         return tensor
     from torch.distributed.tensor import distribute_tensor
 
-    model: Any = like
-    place = model.device_mesh, model.placements
+    divided: Any = like
+    place = divided.device_mesh, divided.placements
     return distribute_tensor(tensor.to(like.device), *place, src_data_rank=None)
