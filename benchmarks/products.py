@@ -27,7 +27,7 @@ SETTINGS = {
     "MKL_CBWR=AVX2,STRICT": {"MKL_CBWR": "AVX2,STRICT"},
     "numerics: portable": {},
 }
-SHAPES = 150  # random ones of each group
+SHAPES, WIDE = 100, 20  # random ones of each group
 
 
 def products() -> Iterator[tuple[str, str]]:
@@ -65,15 +65,18 @@ def products() -> Iterator[tuple[str, str]]:
         for inner in range(1, 1301):
             yield f"16 x 16, inner dimension {_range(inner)}", [of(16, inner) @ of(inner, 16)]
         for _ in range(SHAPES):
-            M, N, K = choose.randint(4, 300), choose.randint(12, 300), any_inner()
+            M, N, K = choose.randint(4, 150), choose.randint(12, 150), any_inner()
             yield f"matrices, inner dimension {_range(K)}", forms(M, N, K)
             G, M, N, K = (
-                choose.randint(2, 64),
+                choose.randint(2, 16),
                 choose.randint(4, 64),
                 choose.randint(12, 64),
                 any_inner(),
             )
             yield f"batches, inner dimension {_range(K)}", batched(G, M, N, min(K, 300))
+        for _ in range(WIDE):
+            M, N, K = choose.randint(64, 150), choose.randint(4096, 5000), any_inner()
+            yield "at least 64 rows and 4,096 columns", forms(M, N, K)
         for few, many, inner in itertools.product(range(1, 4), (12, 20, 65), (5, 32, 100, 192)):
             yield "fewer than 4 rows", forms(few, many, inner) + batched(16, few, many, inner)
         for many, few, inner in itertools.product((4, 20, 65), range(1, 12), (5, 32, 100, 192)):

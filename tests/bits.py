@@ -14,13 +14,15 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
 from tests.conftest import MODELS, ROOT, generate_data, small_settings  # it chooses the numerics
+
+import torch
 
 from pipeline.params import Params, load, validate
 from pipeline.paths import data_dir, sha256, write_json
@@ -30,6 +32,7 @@ from pipeline.training.loop import NoCheckpoint, _step
 from pipeline.training.observer import Observer
 from pipeline.training.optimizers import build
 from pipeline.yaml_file import merge
+from transformer.losses import linear_cross_entropy
 
 EXPECTED = Path(__file__).with_name("bits.json")
 # All kernels that decide weights, in few trainings.
@@ -65,6 +68,7 @@ def trainings() -> Iterator[tuple[str, dict[str, str]]]:
         params = validate(merge(raw, changes))
         for name in MODELS:
             yield f"{name} {variant}", _hashes(params, name)
+    yield "vocabulary", _vocabulary()
 
 
 def _hashes(params: Params, name: str) -> dict[str, str]:
@@ -80,18 +84,35 @@ def _hashes(params: Params, name: str) -> dict[str, str]:
     return {file.name: sha256(file) for file in files}
 
 
+def _vocabulary() -> dict[str, str]:
+    """The loss over many words, which have a kernel of their own, and its gradients."""
+    random = torch.Generator().manual_seed(0)
+    shapes = {"hidden": (600, 200), "weight": (5000, 200), "bias": (5000,)}
+    inputs = [torch.randn(shape, generator=random).requires_grad_() for shape in shapes.values()]
+    labels = torch.randint(5000, (600,), generator=random)
+    loss = linear_cross_entropy(*inputs, labels)
+    results = zip(["loss", *shapes], [loss, *torch.autograd.grad(loss, inputs)], strict=True)
+    return {name: _hash([result]) for name, result in results}
+
+
+def _hash(tensors: Iterable[torch.Tensor]) -> str:
+    """The SHA-256 of their bytes."""
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(tensor.detach().numpy().tobytes())
+    return found.hexdigest()
+
+
 def full_steps() -> Iterator[tuple[str, dict[str, str]]]:
     """Two steps of each training of params.yaml; yields its name, and the hash of the weights."""
     params = load().model_copy(update={"device": "cpu"})
     for name in params.model_names:
         training = assemble(params, name, params.seeds[0], data_dir(name))
         model = training.task.build_model().train()
-        optimizers, weights = build(model, training.settings), hashlib.sha256()
+        optimizers = build(model, training.settings)
         for step in (1, 2):
             _step(model, training.task, optimizers, training.settings, step)
-        for weight in model.parameters():
-            weights.update(weight.detach().numpy().tobytes())
-        yield name, {"weights": weights.hexdigest()}
+        yield name, {"weights": _hash(model.parameters())}
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.training import composed_attention
+from pipeline.training import composed_attention, onednn
 from pipeline.training.kernels import Kernel, torch_kernel
 
 # A product of matrices is summed in the same order on all processors if it has at least so many
@@ -19,12 +19,17 @@ from pipeline.training.kernels import Kernel, torch_kernel
 # Found by comparing 4,000 products on a processor of Intel with an emulated one of AMD.
 ROWS, COLUMNS = 4, 12
 SHORT, LONG = 192, 384
+# A product for a vocabulary is oneDNN's, which is up to 1.9 times as fast at such shapes, see
+# benchmarks/kernels-amd.md, and sums in the same order on all processors.
+MANY_ROWS, MANY_COLUMNS = 64, 4096
 
 
 def kernels() -> dict[str, Kernel]:
     """By operator, the kernels in place of torch's."""
+    products = _products("mm", "addmm")
     found: dict[str, Kernel] = {
-        **_products("mm", "addmm"),
+        **products,
+        **onednn.kernels(_is_for_vocabulary, products),
         **_products("bmm", "baddbmm"),
         **composed_attention.kernels(),
         "mv": _matrix_vector,
@@ -107,6 +112,10 @@ def _is_portable(a: Tensor, b: Tensor) -> bool:
         and not SHORT < inner < LONG
         and not (a.ndim == 3 and len(a) == 1)
     )
+
+
+def _is_for_vocabulary(rows: int, inner: int, columns: int) -> bool:
+    return rows >= MANY_ROWS and columns >= MANY_COLUMNS
 
 
 def _matrix_vector(a: Tensor, x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipeline.training import numerics
+from pipeline.training import numerics, onednn
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +55,16 @@ def test_functions_of_other_types_are_torchs(name, dtype):
     if dtype == torch.int64:
         with pytest.raises(RuntimeError, match="can't be cast"):
             getattr(x, f"{name}_")()
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "taken"), [(64, 4096, 1), (63, 4096, 0), (64, 4095, 0)]
+)
+def test_products_for_a_vocabulary_are_onednns(rows, columns, taken, monkeypatch):
+    found, linear = [], onednn._linear
+    monkeypatch.setattr(onednn, "_linear", lambda *args: found.append(args) or linear(*args))
+    x, weight, bias = torch.randn(rows, 8), torch.randn(columns, 8), torch.randn(columns)
+    for given in (None, bias):
+        exact = F.linear(x.double(), weight.double(), given if given is None else given.double())
+        torch.testing.assert_close(F.linear(x, weight, given).double(), exact, rtol=0, atol=1e-4)
+    assert len(found) == 2 * taken
