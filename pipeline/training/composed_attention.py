@@ -49,7 +49,8 @@ def _attention(
     broadcast to (B, n_head, T, S). Torch does not take the fused kernel for dropout.
     """
     B, H, T, _ = q.shape
-    out = _weights(q, k, is_causal, attn_mask, scale) @ v.flatten(0, 1)
+    q_heads, k_heads, v_heads = (each.flatten(0, 1) for each in (q, k, v))
+    out = _weights(q_heads, k_heads, (B, H), is_causal, attn_mask, scale) @ v_heads
     out = torch.empty_like(q).copy_(out.unflatten(0, (B, H)))  # compiled code relies on the layout
     return out, q.new_empty((B, T, H)).transpose(1, 2)
 
@@ -68,34 +69,42 @@ def _d_attention(
     scale: float | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of `_attention` for q, k and v."""
-    weights = _weights(q, k, is_causal, attn_mask, scale)  # (B * n_head, T, S), like the next two
-    d_out = d_out.flatten(0, 1)
-    d_weights = d_out @ v.flatten(0, 1).mT
+    B, H, _, d = q.shape
+    # (B * n_head, T, d_head) and (B * n_head, S, d_head)
+    d_out, q, k, v = (each.flatten(0, 1) for each in (d_out, q, k, v))
+    # (B * n_head, T, S), like the next two
+    weights = _weights(q, k, (B, H), is_causal, attn_mask, scale)
+    d_weights = d_out @ v.mT
     d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
-    d_scores = d_scores * (q.shape[-1] ** -0.5 if scale is None else scale)
-    return (
-        _like_fused(d_scores @ k.flatten(0, 1), q),
-        _like_fused(d_scores.mT @ q.flatten(0, 1), k),
-        _like_fused(weights.mT @ d_out, v),
-    )
+    d_scores = d_scores * (d**-0.5 if scale is None else scale)
+    gradients = d_scores @ k, d_scores.mT @ q, weights.mT @ d_out
+    d_q, d_k, d_v = (_like_fused(each, (B, H)) for each in gradients)
+    return d_q, d_k, d_v
 
 
 def _weights(
-    q: Tensor, k: Tensor, is_causal: bool, attn_mask: Tensor | None, scale: float | None
+    q: Tensor,
+    k: Tensor,
+    heads: tuple[int, int],
+    is_causal: bool,
+    attn_mask: Tensor | None,
+    scale: float | None,
 ) -> Tensor:
-    """The weights of attention: (B * n_head, T, S)."""
-    (B, H, T, d), S = q.shape, k.shape[2]
+    """The weights of attention: (B * n_head, T, S).
+
+    q: (B * n_head, T, d_head); k: (B * n_head, S, d_head). heads: B, n_head.
+    """
+    (_, T, d), S = q.shape, k.shape[1]
     mask = q.new_zeros(())
     if is_causal:
         mask = q.new_full((T, S), -torch.inf).triu(1)
     elif attn_mask is not None:
-        mask = attn_mask.expand(B, H, T, S).flatten(0, 1)
-    factors = q.flatten(0, 1), k.flatten(0, 1).mT
-    scores = torch.baddbmm(mask, *factors, alpha=d**-0.5 if scale is None else scale)
+        mask = attn_mask.expand(*heads, T, S).flatten(0, 1)
+    scores = torch.baddbmm(mask, q, k.mT, alpha=d**-0.5 if scale is None else scale)
     # Safe where all of a row is masked.
     return scores.softmax(-1) if attn_mask is None else torch._safe_softmax(scores, -1)
 
 
-def _like_fused(x: Tensor, like: Tensor) -> Tensor:
+def _like_fused(x: Tensor, heads: tuple[int, int]) -> Tensor:
     """(B * n_head, T, d_head) to (B, n_head, T, d_head), in memory as (B, T, n_head, d_head)."""
-    return x.unflatten(0, like.shape[:2]).transpose(1, 2).contiguous().transpose(1, 2)
+    return x.unflatten(0, heads).transpose(1, 2).contiguous().transpose(1, 2)
