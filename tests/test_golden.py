@@ -57,7 +57,7 @@ CHANGES = [
     ("vit", "model.embedding_dropout", 0.01, 1),
     ("vit", "model.mlp_dropout", 0.01, 1),
     ("vit", "seeds", [1], 1),
-    ("g2p", "g2p.train.lr", 0.00204, 2),
+    ("g2p", "g2p.train.lr", 0.00612, 2),
     ("g2p", "g2p.objective.label_smoothing", 0.01, 1),
     ("bert", "bert.objective.masking.fraction", 0.45, 1),
     ("bert", "bert.objective.masking.selection", "independent", 1),

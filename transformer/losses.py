@@ -41,8 +41,8 @@ def linear_cross_entropy(
 
     On a CPU it computes some rows of logits at a time, with their gradients, in the same memory
     (idea: Wijmans et al. 2024, "Cut Your Losses in Large-Vocabulary Language Models"). With 30,000
-    words it takes about two thirds of the time of the two functions, because the process asks the
-    system for less memory.
+    words it takes 0.6 to 0.8 of the time of `linear` and `cross_entropy`, because a process that
+    gives freed memory back asks for less of it; where malloc keeps it, about as long.
 
     hidden: (N, d_model); weight: (vocabulary, d_model); bias: (vocabulary,); labels: (N,).
     smoothing: (vocabulary,) the part of the target distribution that is not on the label:
@@ -136,6 +136,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             d_weight.addmm_(d_logits.T, rows)
             if d_bias is not None:
                 d_bias += d_logits.sum(0)
+            del logits, probabilities, d_logits  # one tensor, whose memory the next rows take
         ctx.save_for_backward(d_hidden, d_weight, d_bias)
         ctx.count = count
         return total / count

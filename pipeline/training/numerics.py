@@ -9,8 +9,7 @@ portable: the same bits on every x86-64 processor with AVX2, of any vendor. Its 
   Reproducible Results" in Intel's guide to oneMKL). Between vendors the bits of some shapes still
   differ: small dimensions are filled up with zeros, and some inner ones are divided.
 - Attention as such products, since torch's fused kernel for CPUs has products of its own.
-- Torch's own vector code, and oneDNN's convolutions and its products for a vocabulary, with AVX2 on
-  every processor.
+- Torch's own vector code, and oneDNN's convolutions and wide products, with AVX2 everywhere.
 - exp, log and sqrt from others of torch's functions, because MKL's differ between vendors.
 
 The environment chooses kernels of torch, MKL and oneDNN; portable.py has those of our own, and
@@ -76,8 +75,8 @@ def use(numerics: Numerics) -> None:
     if numerics == "portable":
         choose(numerics)
         # The capability that torch names is only the one that `choose` asked for.
-        backends = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
-        if not (torch.cpu._is_avx2_supported() and backends):
+        has_libraries = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
+        if not (torch.cpu._is_avx2_supported() and has_libraries):
             raise UserError(
                 "params.yaml: numerics: portable needs an x86-64 processor with AVX2, and a torch "
                 "with MKL and oneDNN; take fast"

@@ -14,10 +14,9 @@ def kernels(
     """By operator, kernels for float32 that take the outputs of linear layers and the gradients of
     their inputs.
 
-    The gradients of weights are among `others`: oneDNN would copy their transposed first factor.
-
     suits: whether to take a product, by its rows, inner dimension and columns.
-    others: kernels of the same operators, for all else.
+    others: kernels of the same operators for all else: first factors that are not contiguous, as in
+        gradients of weights, since oneDNN would copy them; other types, biases and scales.
     """
 
     def taken(a: Tensor, b: Tensor) -> bool:
@@ -26,7 +25,7 @@ def kernels(
             and a.dtype == b.dtype == torch.float32
             and a.is_contiguous()
             and (b.is_contiguous() or b.T.is_contiguous())
-            and a.shape[1] == b.shape[0]
+            and a.shape[1] == b.shape[0] > 0
             and suits(len(a), len(b), b.shape[1])
         )
 

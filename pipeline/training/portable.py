@@ -16,12 +16,13 @@ from pipeline.training.kernels import Kernel, torch_kernel
 
 # A product of matrices is summed in the same order on all processors if it has at least so many
 # rows and columns, and its inner dimension is at most the first number or at least the second.
-# Found by comparing 4,000 products on a processor of Intel with an emulated one of AMD.
+# Found by comparing 4,000 products on a processor of Intel with an emulated one of AMD, in a wider
+# draw than that of benchmarks/products.py.
 ROWS, COLUMNS = 4, 12
 SHORT, LONG = 192, 384
-# A product for a vocabulary is oneDNN's, which sums in the same order on all processors, and on an
-# AMD takes 0.5 to 0.8 of MKL's time at such shapes.
-MANY_ROWS, MANY_COLUMNS = 64, 4096
+# Wide products, such as the logits of a vocabulary, are oneDNN's. It sums them in the same order on
+# all processors, and on an AMD it is faster at them than MKL; on an Intel they were not compared.
+WIDE_ROWS, WIDE_COLUMNS = 64, 4096
 
 
 def kernels() -> dict[str, Kernel]:
@@ -29,7 +30,7 @@ def kernels() -> dict[str, Kernel]:
     products = _products("mm", "addmm")
     found: dict[str, Kernel] = {
         **products,
-        **onednn.kernels(_is_for_vocabulary, products),
+        **onednn.kernels(_is_wide, products),
         **_products("bmm", "baddbmm"),
         **composed_attention.kernels(),
         "mv": _matrix_vector,
@@ -114,8 +115,8 @@ def _is_portable(a: Tensor, b: Tensor) -> bool:
     )
 
 
-def _is_for_vocabulary(rows: int, inner: int, columns: int) -> bool:
-    return rows >= MANY_ROWS and columns >= MANY_COLUMNS
+def _is_wide(rows: int, inner: int, columns: int) -> bool:
+    return rows >= WIDE_ROWS and columns >= WIDE_COLUMNS
 
 
 def _matrix_vector(a: Tensor, x: Tensor) -> Tensor:

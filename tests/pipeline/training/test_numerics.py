@@ -64,8 +64,16 @@ def test_portable_numerics_are_refused_after_torch_was_loaded():
     assert found.startswith("UserError params.yaml: numerics: portable must be chosen before torch")
 
 
-def test_portable_numerics_are_refused_on_a_processor_without_avx2(monkeypatch):
-    monkeypatch.setattr(torch.cpu, "_is_avx2_supported", lambda: False)
+@pytest.mark.parametrize(
+    ("where", "missing"),
+    [
+        (torch.cpu, "_is_avx2_supported"),
+        (torch.backends.mkl, "is_available"),
+        (torch.backends.mkldnn, "is_available"),
+    ],
+)
+def test_portable_numerics_are_refused_without_avx2_mkl_or_onednn(where, missing, monkeypatch):
+    monkeypatch.setattr(where, missing, lambda: False)
     with pytest.raises(UserError, match=r"needs an x86-64 processor with AVX2.*; take fast"):
         numerics.use("portable")
 

@@ -53,12 +53,21 @@ def test_gradients_of_weights_are_left_to_torch(taken):
     assert not taken
 
 
-def test_products_of_other_shapes_are_left(taken):
+def test_products_of_other_shapes_are_left_to_the_other_kernels(taken):
     bias, x, weight = factors()
     asked = []
-    own = own_kernels(lambda *shape: asked.append(shape))
-    assert_product(own["addmm"](bias, x, weight.T), x, weight.T, bias)
-    assert asked == [(ROWS, INNER, COLUMNS)]
+    others = {name: lambda *_, n=name, **__: n for name in ("mm", "mm.out", "addmm")}
+    own = onednn.kernels(lambda *shape: asked.append(shape), others)
+    out = torch.empty(ROWS, COLUMNS)
+    made = own["mm"](x, weight.T), own["mm.out"](x, weight.T, out=out)
+    assert (*made, own["addmm"](bias, x, weight.T)) == ("mm", "mm.out", "addmm")
+    assert asked == [(ROWS, INNER, COLUMNS)] * 3
+    assert not taken
+
+
+def test_products_over_nothing_are_left_to_torch(taken):
+    bias, x, weight = factors(inner=0)
+    assert_product(own_kernels()["addmm"](bias, x, weight.T), x, weight.T, bias)
     assert not taken
 
 

@@ -60,7 +60,7 @@ def test_functions_of_other_types_are_torchs(name, dtype):
 @pytest.mark.parametrize(
     ("rows", "columns", "taken"), [(64, 4096, 1), (63, 4096, 0), (64, 4095, 0)]
 )
-def test_products_for_a_vocabulary_are_onednns(rows, columns, taken, monkeypatch):
+def test_wide_products_are_onednns(rows, columns, taken, monkeypatch):
     found, linear = [], onednn._linear
     monkeypatch.setattr(onednn, "_linear", lambda *args: found.append(args) or linear(*args))
     x, weight, bias = torch.randn(rows, 8), torch.randn(columns, 8), torch.randn(columns)
