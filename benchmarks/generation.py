@@ -116,8 +116,8 @@ def report(seconds: dict[str, list[float]], arguments: argparse.Namespace) -> st
 Written by `./run python -m benchmarks.generation --pairs {arguments.pairs}`: {NEW} new tokens
 after {PROMPT}, one row, greedy, 6 layers of width 384, vocabulary {VOCABULARY:,}, float32. On
 {arguments.threads} threads of {machine["cores"]} cores ({machine["cpu"]}), with torch
-{torch.__version__}; load of the machine at the end: {os.getloadavg()[0]:.1f}. All methods generate
-the same tokens.
+{torch.__version__} and its own kernels; load of the machine at the end: {os.getloadavg()[0]:.1f}.
+All methods generate the same tokens.
 
 | | median of {arguments.pairs} | tokens per second | time relative to the cache, in the same pair |
 | --- | ---: | ---: | ---: |

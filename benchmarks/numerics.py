@@ -22,7 +22,7 @@ STEPS, WARM_UP = 10, 3
 KINDS: tuple[numerics.Numerics, ...] = ("portable", "fast")
 
 
-def step_seconds(name: str, kind: numerics.Numerics) -> float:
+def step_seconds(name: str, kind: numerics.Numerics, steps: int = STEPS) -> float:
     """The median time of a training step of the model `name`, measured in this process."""
     numerics.choose(kind)
     from pipeline.paths import data_dir
@@ -34,7 +34,7 @@ def step_seconds(name: str, kind: numerics.Numerics) -> float:
     training = assemble(params, name, params.seeds[0], data_dir(name))
     model = training.task.build_model().train()
     optimizers, seconds = build(model, training.settings), []
-    for step in range(1, WARM_UP + STEPS + 1):
+    for step in range(1, WARM_UP + steps + 1):
         start = time.perf_counter()
         _step(model, training.task, optimizers, training.settings, step)
         seconds.append(time.perf_counter() - start)

@@ -27,14 +27,14 @@ SETTINGS = {
     "MKL_CBWR=AVX2,STRICT": {"MKL_CBWR": "AVX2,STRICT"},
     "numerics: portable": {},
 }
-SHAPES, WIDE = 100, 20  # random ones of each group
+THREADS = (2, 8)
+SHAPES, WIDE = 60, 6  # random ones of each group, for each number of threads
 
 
 def products() -> Iterator[tuple[str, str]]:
     """The group and the hash of each product, of random numbers."""
     import torch
 
-    torch.set_num_threads(2)
     numbers, choose = torch.Generator().manual_seed(0), random.Random(0)
 
     def of(*shape: int) -> torch.Tensor:
@@ -75,22 +75,25 @@ def products() -> Iterator[tuple[str, str]]:
             )
             yield f"batches, inner dimension {_range(K)}", batched(G, M, N, min(K, 300))
         for _ in range(WIDE):
-            M, N, K = choose.randint(64, 150), choose.randint(4096, 5000), any_inner()
+            M, N, K = choose.randint(64, 520), choose.randint(4096, 5000), any_inner()
             yield "at least 64 rows and 4,096 columns", forms(M, N, K)
         for few, many, inner in itertools.product(range(1, 4), (12, 20, 65), (5, 32, 100, 192)):
             yield "fewer than 4 rows", forms(few, many, inner) + batched(16, few, many, inner)
-        for many, few, inner in itertools.product((4, 20, 65), range(1, 12), (5, 32, 100, 192)):
-            yield "fewer than 12 columns", forms(many, few, inner) + batched(16, many, few, inner)
-        for M, N, K in itertools.product((7, 20, 33), (17, 24, 33), (7, 17, 23, 32)):
-            yield "batches of one", batched(1, M, N, K)
+        columns = (1, 2, 3, 5, 8, 11, 12, 17, 23, 47, 95)
+        for many, few, inner in itertools.product((4, 20, 65), columns, (5, 32, 100, 192)):
+            yield "fewer than 96 columns", forms(many, few, inner) + batched(16, many, few, inner)
+        for M, N, K in itertools.product((7, 20, 33), (17, 24, 33, 100), (7, 17, 23, 32)):
+            yield "batches of one or two", batched(1, M, N, K) + batched(2, M, N, K)
             yield "inner dimension 1, with a scale", batched(8, M, N, 1)[:1]
         for M, K in itertools.product((1, 3, 16, 64, 1000), (5, 16, 128, 3000)):
             a, x = of(M, K), of(K)
             yield "matrix and vector, two vectors", [a @ x, x @ a.T, x @ of(K)]
 
-    for group, results in groups():
-        for result in results:
-            yield group, hashlib.sha256(result.contiguous().numpy().tobytes()).hexdigest()
+    for threads in THREADS:
+        torch.set_num_threads(threads)
+        for group, results in groups():
+            for result in results:
+                yield group, hashlib.sha256(result.contiguous().numpy().tobytes()).hexdigest()
 
 
 def _range(inner: int) -> str:
@@ -158,10 +161,10 @@ def page(total: dict[str, int], differing: dict[str, dict[str, set[int]]]) -> st
     return f"""# Products with other bits on other processors
 
 Written by `./run python -m benchmarks.products`: float32 products of random numbers, on
-{records.machine()["cpu"]}, torch {torch.__version__}, two threads, beside the same on
-emulated processors ({", ".join(PROCESSORS)}; qemu-user). How many have other bits on
-any of them. `ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2` throughout. The first two columns
-are PyTorch's own products; the last one those of
+{records.machine()["cpu"]}, torch {torch.__version__}, {" and ".join(map(str, THREADS))} threads,
+beside the same on emulated processors ({", ".join(PROCESSORS)}; qemu-user). How many have other
+bits on any of them. `ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2` throughout. The first two
+columns are PyTorch's own products; the last one those of
 [`portable.py`](../pipeline/training/portable.py), whose rules for shapes follow from the second.
 
 {chr(10).join(table)}

@@ -21,6 +21,18 @@ def code() -> list[Path]:
     return [ROOT / dep for dep in _stages()["train"]["deps"] if MODEL not in dep]
 
 
+def files() -> list[Path]:
+    """The files of that code, without those that .dvcignore leaves out."""
+    lines = (ROOT / ".dvcignore").read_text("utf-8").splitlines()
+    left_out = [ROOT / line[1:] for line in lines if line.startswith("/")]
+    return [
+        file
+        for path in code()
+        for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])
+        if not any(file.is_relative_to(each) for each in left_out)
+    ]
+
+
 def parameters(params: Params, name: str, seed: int) -> dict[str, Any]:
     """All parameters that decide one training of the model `name`, by their paths in
     `dvc exp show` and `-S`. Leaves out shared keys that the model's own section overrides.

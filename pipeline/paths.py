@@ -18,8 +18,9 @@ REPORTS = Path("reports")  # in git; a folder for each model has means over its 
 # Outputs of `train` and `evaluate`: a folder for each model, with one for each seed.
 MODELS, PREDICTIONS = Path("models"), Path("predictions")
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # in the folder of a trained model
-# What a sweep tells its stages: the project's root, and its own process; and what they tell it.
-SWEEP_ROOT, SWEEP_PROCESS = "SWEEP_ROOT", "SWEEP_PROCESS"
+# What a sweep tells its stages: the project's root, its own process, and that the trainings are the
+# work of a cluster; and what they tell it.
+SWEEP_ROOT, SWEEP_PROCESS, SWEEP_CLUSTER = "SWEEP_ROOT", "SWEEP_PROCESS", "SWEEP_CLUSTER"
 PROGRESS = Path(".dvc") / "tmp" / "progress.json"
 
 

@@ -25,6 +25,9 @@ DECIDES = {
     "pipeline/reporting/markdown.py": False,
     "pipeline/views/causal_lm.py": False,
     "pipeline/inference/loading.py": False,
+    "pipeline/stages/aggregate.py": False,
+    "pipeline/stages/evaluate.py": False,
+    "pipeline/stages/report.py": False,
     "pipeline/stages/train.py": False,
     "pipeline/tasks/causal_lm.py": True,
     "pipeline/tasks/sampled_softmax.py": True,
@@ -32,9 +35,10 @@ DECIDES = {
     "pipeline/training/numerics.py": True,
     "pipeline/training/optimizers.py": True,
     "transformer/losses.py": True,
+    "transformer/weights/timm.py": False,
 }
-# For each file, after it got a comment: whether DVC would train the GPT again, and the identity of
-# its checkpoint. In one process, which imports torch and DVC once.
+# For each file, after it got a comment: whether DVC would train the GPT again, the identity of its
+# checkpoint, and the status of all stages. In one process, which imports torch and DVC once.
 LOOK = """
 import json, sys
 from pathlib import Path
@@ -43,8 +47,9 @@ from pipeline.params import load
 from pipeline.running.checkpoint import identity
 
 def look():
+    status = json.dumps(Repo().status())
     changed = "train@gpt-0" in Repo().status(["train@gpt-0"])
-    return changed, identity(load(), "gpt", 0, "fingerprint")
+    return changed, identity(load(), "gpt", 0, "fingerprint"), status
 
 found = {"": look()}
 for file in map(Path, sys.argv[1:]):
@@ -69,10 +74,11 @@ def clone(tmp_path_factory) -> Path:
 
 def test_what_decides_the_weights_trains_again_and_nothing_else_does(clone):
     found = json.loads(repository.run(clone, "python", "-c", LOOK, *DECIDES).splitlines()[-1])
-    trains_again, before = found.pop("")
+    trains_again, before, status = found.pop("")
     assert not trains_again
-    assert {file: changed for file, (changed, _) in found.items()} == DECIDES
-    assert {file: key != before for file, (_, key) in found.items()} == DECIDES
+    assert {file: changed for file, (changed, *_) in found.items()} == DECIDES
+    assert {file: key != before for file, (_, key, _) in found.items()} == DECIDES
+    assert {file: now != status for file, (*_, now) in found.items()} == DECIDES
 
 
 def test_the_parameters_of_a_training_are_those_that_dvc_tracks(raw):

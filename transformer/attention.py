@@ -169,7 +169,10 @@ class CrossAttention(Attention):
         else:
             assert shared.cache is not None  # it has what the memory was
             k, v = shared.cache.memory[self]
-        return self.attend(q, k, v, shared.memory_mask)
+            # M rows that share a source attend together: (B * M, n_head, T, d_head) to
+            # (B, n_head, M * T, d_head).
+            q = q.unflatten(0, (len(k), -1)).transpose(1, 2).flatten(2, 3)
+        return self.attend(q, k, v, shared.memory_mask).reshape(x.shape)
 
 
 def _heads(x: Tensor, count: int) -> Tensor:

@@ -38,7 +38,8 @@ def beam_search(
     "Sequence to Sequence Learning with Neural Networks", section 3.2).
 
     Each step keeps, of all one-token extensions of a row's hypotheses and those that have ended,
-    the `width` likeliest. A row is complete when its `best` have ended: no other can overtake them.
+    the `width` likeliest. A row is complete when its `best` have ended: no other can overtake them,
+    and the model no longer runs for it.
     Width 1 is greedy decoding; a width of all possible sequences is exhaustive search.
 
     model: with a causal pattern, in evaluation mode. The encoder runs once.
@@ -47,11 +48,13 @@ def beam_search(
     prompts, stop, source, source_mask: see `stream`.
 
     Raises:
-        ValueError: a prompt is empty, a prompt with `count` tokens is longer than the context,
-            `best` is not from 1 to `width`, or as in `stream`.
+        ValueError: a prompt is empty, `count` is below 1, a prompt with `count` tokens is longer
+            than the context, `best` is not from 1 to `width`, or as in `stream`.
     """
     if not prompts or not all(len(prompt) for prompt in prompts):
         raise ValueError("a prompt is empty: it needs at least one token")
+    if count < 1:
+        raise ValueError(f"count must be at least 1, not {count}")
     if not 1 <= best <= width:
         raise ValueError(f"best must be from 1 to width, {width}, not {best}")
     longest = max(map(len, prompts)) + count
@@ -60,18 +63,19 @@ def beam_search(
     B, K, device = len(prompts), width, next(model.parameters()).device
     cache = KeyValueCache(B, longest, device)
     logits = next_logits(model, prompts, cache, source, source_mask)  # (B, V)
-    first = torch.arange(0, B * K, K, device=device)[:, None]  # (B, 1) first hypothesis of a row
-    rows = torch.arange(B, device=device).repeat_interleave(K)  # (B * K,): 0 0 .. 1 1 ..
-    cache.select(rows)
-    logits = logits[rows]  # (B * K, V)
+    # From here on, B are the rows that are not complete.
+    rows = torch.arange(B, device=device)  # (B,) of the prompts
+    cache.select(rows.repeat_interleave(K), rows)
+    logits = logits.repeat_interleave(K, 0)  # (B * K, V)
     stops = torch.tensor(stop, dtype=torch.long, device=device)
     # A row begins with one empty hypothesis; the others are impossible.
     scores = torch.full((B, K), float("-inf"), device=device)
     scores[:, 0] = 0.0
     ended = torch.zeros(B, K, dtype=torch.bool, device=device)
     tokens = torch.empty(B, K, 0, dtype=torch.long, device=device)
+    found: list[list[Hypothesis]] = [[] for _ in prompts]
     for step in range(count):
-        steps = logits.float().log_softmax(-1).view(B, K, -1)  # (B, K, V)
+        steps = logits.float().log_softmax(-1).view(*scores.shape, -1)  # (B, K, V)
         V = steps.shape[-1]
         # What has ended is a candidate once, as it is: with a token -1 at no cost.
         steps = steps.masked_fill(ended[..., None], float("-inf"))
@@ -83,16 +87,26 @@ def beam_search(
         added = chosen.masked_fill(ended, -1)[..., None]  # (B, K, 1)
         tokens = torch.cat((tokens, added), dim=-1)
         ended |= torch.isin(chosen, stops)
-        if ended[:, :best].all() or step == count - 1:
+        complete = ended[:, :best].all(1) | (step == count - 1)  # (B,)
+        for row, *of_row in zip(
+            *(each.tolist() for each in (rows[complete], tokens[complete], scores[complete])),
+            strict=True,
+        ):
+            found[row] = _hypotheses(*of_row)[:best]
+        # Only the other rows go on.
+        (left,) = (~complete).nonzero(as_tuple=True)  # (B,)
+        if not len(left):
             break
-        cache.select((first + parents).flatten())
-        logits = next_logits(model, chosen.view(B * K, 1).tolist(), cache)  # (B * K, V)
-    found = zip(tokens[:, :best].tolist(), scores[:, :best].tolist(), strict=True)
+        cache.select((left[:, None] * K + parents[left]).flatten(), left)
+        rows, scores, ended, tokens = (each[left] for each in (rows, scores, ended, tokens))
+        logits = next_logits(model, chosen[left].view(-1, 1).tolist(), cache)  # (B * K, V)
+    return found
+
+
+def _hypotheses(tokens: list[list[int]], scores: list[float]) -> list[Hypothesis]:
+    """Those that are possible: there may be fewer sequences than the width."""
     return [
-        [
-            Hypothesis([token for token in row if token >= 0], score)
-            for row, score in zip(*each, strict=True)
-            if score > float("-inf")  # there are fewer sequences than `best`
-        ]
-        for each in found
+        Hypothesis([token for token in sequence if token >= 0], score)
+        for sequence, score in zip(tokens, scores, strict=True)
+        if score > float("-inf")
     ]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import wraps
 from inspect import signature
 from typing import ParamSpec
@@ -144,13 +144,22 @@ def encoder_decoder(
     vocabulary_size: int,
     length: int,
     tie_embeddings: bool = True,
+    n_decoder_layer: int = 0,
     generator: Generator | None = None,
 ) -> Transformer:
     """An encoder, and a decoder that attends to its output (Vaswani et al. 2017, "Attention Is
     All You Need"): `model(inputs, source=source)`.
 
     inputs, source (B, T <= length) tokens; logits (B, T, vocabulary_size).
+    n_decoder_layer: number of the decoder's blocks; 0 means n_layer, which the encoder has. A
+        shallow decoder after a deep encoder costs less for each token that it writes (Kasai et al.
+        2021, "Deep Encoder, Shallow Decoder").
+
+    Raises:
+        ValueError: it is negative.
     """
+    if n_decoder_layer < 0:
+        raise ValueError(f"`n_decoder_layer`: {n_decoder_layer} should be at least 0")
     encoder = Transformer(
         _token_embedding(architecture, source_vocabulary_size, length),
         _blocks(architecture, length),
@@ -160,9 +169,10 @@ def encoder_decoder(
     )
     embedding = _token_embedding(architecture, vocabulary_size, length)
     decoder = _decoder(embedding, vocabulary_size, tie_embeddings, bias=False)
+    decoding = replace(architecture, n_layer=n_decoder_layer or architecture.n_layer)
     model = Transformer(
         embedding,
-        _blocks(architecture, length, crossing=True),
+        _blocks(decoding, length, crossing=True),
         _last_norm(architecture),
         LanguageModelHead(decoder),
         Causal(),

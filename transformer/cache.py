@@ -18,7 +18,8 @@ class KeyValueCache:
 
     lengths: (B,) number of tokens in each row, on the CPU.
     memory: keys and values (B, n_kv_head, S, d_head) of the encoder's output, by cross-attention
-        layer; empty until the first chunk of an encoder-decoder.
+        layer; empty until the first chunk of an encoder-decoder. Fewer than B rows if several rows
+        in succession share a source.
     memory_mask: the mask of the encoder's output.
     """
 
@@ -94,18 +95,19 @@ class KeyValueCache:
         """Add `counts` (B,), the number of real tokens in the last chunk, to the lengths."""
         self.lengths += counts
 
-    def select(self, rows: Tensor) -> None:
+    def select(self, rows: Tensor, sources: Tensor) -> None:
         """Continue with these rows, in this order, some of them perhaps several times.
 
         rows: (N,) indices of rows.
+        sources: (M,) indices of the encoder's outputs; each belongs to N / M rows in succession.
         """
         self.lengths = self.lengths[rows.cpu()]
-        rows = rows.to(self.device)
-        for kept in (self._slots, self.memory):
+        rows, sources = rows.to(self.device), sources.to(self.device)
+        for kept, chosen in ((self._slots, rows), (self.memory, sources)):
             for attention, (k, v) in kept.items():
-                kept[attention] = k[rows], v[rows]
+                kept[attention] = k[chosen], v[chosen]
         if "attn_mask" in self.memory_mask:
-            self.memory_mask = {"attn_mask": self.memory_mask["attn_mask"][rows]}
+            self.memory_mask = {"attn_mask": self.memory_mask["attn_mask"][sources]}
 
     def clear(self) -> None:
         """Remove all tokens and the encoder's output; the space for tokens stays allocated."""
@@ -117,19 +119,33 @@ def _looking_back(pattern: AttentionPattern, length: int) -> Tensor | None:
     """The mask of a causal pattern, (H, length, length); None if each token sees all before it.
 
     Raises:
-        ValueError: the pattern is not causal, or needs a padding mask.
+        ValueError: the pattern is not causal, needs a padding mask, or shows a token other tokens
+            in a shorter sequence.
     """
     name = type(pattern).__name__
     try:
-        arguments = pattern(length, None)
+        mask = _mask(pattern, length)
+        # Two lengths stand for all.
+        shorter = [_mask(pattern, each) for each in {length // 2, length - 1} - {0}]
     except ValueError as error:
         raise ValueError(f"a KV cache cannot serve the pattern {name}: {error}") from None
+    visible = mask if mask.dtype == torch.bool else mask > float("-inf")
+    future = torch.ones_like(visible).triu(1)
+    if (visible & future).any():
+        raise ValueError(f"only a causal pattern can generate: {name} also sees later tokens")
+    if not all(torch.equal(each, mask[:, : each.shape[1], : each.shape[1]]) for each in shorter):
+        raise ValueError(
+            f"a KV cache cannot serve the pattern {name}: what a token sees depends on the length"
+        )
+    return None if torch.equal(mask, ~future) else mask
+
+
+def _mask(pattern: AttentionPattern, length: int) -> Tensor:
+    """What tokens see without padding, (H, length, length)."""
+    arguments = pattern(length, None)
     if arguments.get("is_causal"):
-        return None
+        return torch.ones(1, length, length, dtype=torch.bool).tril()
     mask = arguments.get("attn_mask")
-    future = torch.ones(length, length, dtype=torch.bool).triu(1)
-    if mask is not None:
-        visible = mask if mask.dtype == torch.bool else mask > float("-inf")
-        if not (visible.cpu() & future).any():
-            return mask.reshape(-1, length, length)
-    raise ValueError(f"only a causal pattern can generate: {name} also sees later tokens")
+    if mask is None:
+        return torch.ones(1, length, length, dtype=torch.bool)
+    return mask.reshape(-1, length, length)

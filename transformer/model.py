@@ -73,7 +73,8 @@ class Transformer(nn.Module):
 
         Raises:
             ValueError: a source without an encoder or an encoder without a source, also one that
-                the cache has already; positions or a mask together with a cache.
+                the cache has already, or one of other rows; positions or a mask together with a
+                cache.
         """
         if cache is not None:
             if attention_mask is not None or position_ids is not None:
@@ -84,6 +85,8 @@ class Transformer(nn.Module):
         if cache is None:
             mask = self.pattern(x.shape[1], attention_mask)
         memory, memory_mask = self._memory(source, source_mask, cache)
+        if memory is not None and len(memory) != len(x):
+            raise ValueError(f"`source` has {len(memory)} rows and the inputs {len(x)}")
         shared = BlockInputs(mask, position_ids, cache, memory, memory_mask)
         for block in self.blocks:
             x = block(x, shared)

@@ -49,6 +49,7 @@ class ModelKeys(Section):
     """`model:` of a task without further keys: all fields of `Architecture`, all required."""
 
     if TYPE_CHECKING:
+        n_layer: int
         d_model: int  # the others are read from `ModelSection.architecture`
     __annotations__ = {
         key: _bounded(hint)

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
+from pydantic import Field
+
 from pipeline.parameters.base import (
     Fraction,
     ModelKeys,
@@ -29,7 +31,13 @@ class GraphemeToPhonemeObjective(Section):
 
 
 class GraphemeToPhonemeModel(ModelKeys):
+    n_decoder_layer: int = Field(ge=0, le=256)
     tie_embeddings: bool
+
+    @property
+    def decoder_layers(self) -> int:
+        """The number of the decoder's blocks."""
+        return self.n_decoder_layer or self.n_layer
 
 
 class GraphemeToPhonemeSection(ModelSection):

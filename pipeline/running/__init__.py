@@ -1,4 +1,5 @@
 """How a stage is started, watched and ended: progress, signals, checkpoints, records of times.
 
-May import `tasks` and `training`; nothing here decides a weight.
+May import `tasks`, `training` and the parameters (`params`, `deciding`); nothing here decides a
+weight.
 """

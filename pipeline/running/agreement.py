@@ -12,10 +12,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
+
 from pipeline import deciding
 from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.paths import data_dir
+from pipeline.running import records
 from pipeline.training.processes import Processes
 
 Result = TypeVar("Result")
@@ -25,7 +28,8 @@ def require_agreement(processes: Processes, params: Params, name: str, seed: int
     """Check that all processes would train the same model `name` with `seed`, on the same data.
 
     Raises:
-        UserError: their parameters, code, data or versions of torch differ, or one has no data.
+        UserError: their parameters, code, data, versions of torch, or processors where these change
+            results, differ; or one has no data.
     """
     if processes.size == 1:
         return
@@ -66,18 +70,23 @@ def _place() -> str:
 def _inputs(params: Params, name: str, seed: int) -> dict[str, Any]:
     """What decides the weights, as checksums, under the names that a message uses."""
     decides = deciding.parameters(params, name, seed) | {"model": name}
-    code = [
-        file
-        for path in deciding.code()
-        for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])
-    ]
     data = sorted(path for path in data_dir(name).rglob("*") if path.is_file())
     return {
         "parameters": hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest(),
-        "code": _checksum(code, deciding.ROOT),
+        "code": _checksum(deciding.files(), deciding.ROOT),
         f"files in {data_dir(name)}": _checksum(data, Path()),
         "versions of torch": [version("torch"), version("torchvision")],
+        "processors (with `numerics: portable`, CPUs may be of any kind)": _processor(params),
     }
+
+
+def _processor(params: Params) -> list[str]:
+    """What decides last digits, besides torch."""
+    if params.device != "cpu" and torch.cuda.is_available():
+        return [torch.cuda.get_device_name()]
+    if params.numerics == "portable":
+        return []
+    return [records.machine()["cpu"], torch.backends.cpu.get_cpu_capability()]
 
 
 def _checksum(files: list[Path], folder: Path) -> str:

@@ -45,9 +45,8 @@ def identity(params: Params, name: str, seed: int, fingerprint: str) -> str:
         "torch": torch.__version__,
     }
     digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode())
-    for path in deciding.code():
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.name.encode() + file.read_bytes())
+    for file in deciding.files():
+        digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -4,6 +4,7 @@ A training is known by its recipe: its identity without the data, which may not 
 """
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ def known() -> dict[str, dict[str, Any]]:
     """What was recorded, by recipe, the oldest first."""
     found = {file.stem: read_json(file) for file in _folder().glob("*.json")}
     return dict(sorted(found.items(), key=lambda item: item[1]["finished"]))
+
+
+def forget(recipes: Iterable[str]) -> None:
+    """Remove what was recorded of trainings whose results are lost."""
+    for each in recipes:
+        (_folder() / f"{each}.json").unlink(missing_ok=True)
 
 
 def expected(params: Params, name: str, known: dict[str, dict[str, Any]]) -> float | None:

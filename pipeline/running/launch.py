@@ -6,6 +6,7 @@ import sys
 import uuid
 
 from pipeline.errors import UserError, print_error
+from pipeline.params import Params
 
 VARIABLE = "PROCESSES"
 
@@ -23,6 +24,22 @@ def wanted() -> int:
     if not value.isdecimal() or int(value) == 0:
         raise UserError(f"{VARIABLE}={value}: expected a number of processes, 1 or more")
     return int(value)
+
+
+def require_some_model(params: Params) -> None:
+    """Require that PROCESSES suits a model; the others may be in DVC's cache.
+
+    Raises:
+        UserError: it suits none.
+    """
+    count = wanted()
+    if count == 1:
+        return
+    from pipeline.training.tree import require_size, sizes  # which imports torch
+
+    found = [params.section(name).train.accumulate for name in params.model_names]
+    if not any(count in sizes(accumulate) for accumulate in found):
+        require_size(count, found[0])
 
 
 def launch(count: int, threads: int) -> None:

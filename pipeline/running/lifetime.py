@@ -1,5 +1,6 @@
 """Ends a stage on a signal, and when the `dvc`, sweep or launcher that runs it has ended."""
 
+import math
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from pipeline.running import records
 # and a checkpoint; less than most schedulers wait.
 GRACE = 10
 _signal = 0  # the first signal received
+_deadline = math.inf  # by the monotonic clock
 _unbroken = 0  # number of running calls that must finish first
 
 
@@ -69,20 +71,33 @@ def stopping() -> bool:
     return bool(_signal)
 
 
+def end_with_others() -> None:
+    """End as on SIGTERM, after `unbroken` calls: another process of the training received a signal,
+    by which all have stopped."""
+    if not _signal:
+        _begin_to_end(signal.SIGTERM)
+
+
+def seconds_left() -> float:
+    """Until the process ends, after a signal; infinite without one."""
+    return _deadline - time.monotonic()
+
+
 def _follow(parent: psutil.Process) -> None:
     with suppress(psutil.NoSuchProcess):
         # Not wait(), which returns only after another process has read the parent's exit code.
         while parent.status() != psutil.STATUS_ZOMBIE and parent.is_running():
             time.sleep(0.1)
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    if not _signal:  # the main thread waits in a library, as for a lost process, and sees none
+        _give_up(signal.SIGTERM)
 
 
 def _end(number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
-    global _signal
     if _signal:  # already stopping
         return
-    _signal = number
-    threading.Thread(target=_end_after_grace, daemon=True).start()
+    _begin_to_end(number)
     if _unbroken:
         _print("stopping after the current step")
     else:
@@ -90,10 +105,20 @@ def _end(number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
         sys.exit(128 + number)
 
 
+def _begin_to_end(number: int) -> None:
+    global _signal, _deadline
+    _signal, _deadline = number, time.monotonic() + GRACE
+    threading.Thread(target=_end_after_grace, daemon=True).start()
+
+
 def _end_after_grace() -> None:
     threading.Event().wait(GRACE)
+    _give_up(_signal)
+
+
+def _give_up(number: int) -> None:
     _print(f"still not finished after {GRACE} seconds: stopped without saving")
-    os._exit(128 + _signal)
+    os._exit(128 + number)
 
 
 def _print(text: str) -> None:

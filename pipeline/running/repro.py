@@ -6,13 +6,16 @@ of a serial run, because it is one.
 """
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.running.checkpoint import KEPT
+from pipeline.running.waiting import variables
 
 
 def repro(params: Params, jobs: int) -> None:
@@ -25,11 +28,12 @@ def repro(params: Params, jobs: int) -> None:
     for name in params.model_names:
         _dvc("repro", f"prepare@{name}")
     waiting = pending(params)
+    own = os.environ | variables(jobs, params.threads)
     # More checkpoints than KEPT would push out the first ones before DVC has read them.
     for start in range(0, len(waiting), KEPT):
         ahead = waiting[start : start + KEPT]
         with ThreadPoolExecutor(jobs) as pool:
-            codes = dict(zip(ahead, pool.map(_train, ahead), strict=True))
+            codes = dict(zip(ahead, pool.map(partial(_train, environment=own), ahead), strict=True))
         if failed := [f"{name}-{seed}" for (name, seed), code in codes.items() if code]:
             raise UserError(f"these trainings failed: {', '.join(failed)}; the others are saved")
         for name, seed in ahead:
@@ -46,11 +50,11 @@ def pending(params: Params) -> list[tuple[str, int]]:
     return [(name, seed) for name, seed in every if f"train@{name}-{seed}" in changed]
 
 
-def _train(training: tuple[str, int]) -> int:
+def _train(training: tuple[str, int], environment: dict[str, str]) -> int:
     """The exit code of a training, without its outputs."""
     name, seed = training
     command = [sys.executable, "-m", "pipeline", "train", "--model", name, "--seed", str(seed)]
-    return subprocess.run([*command, "--ahead"]).returncode
+    return subprocess.run([*command, "--ahead"], env=environment).returncode
 
 
 def _dvc(*arguments: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.paths import PROGRESS, SWEEP_PROCESS, write_json
 from pipeline.running.console import Console
-from pipeline.running.lifetime import stopping
+from pipeline.running.lifetime import end_with_others, stopping
 from pipeline.training.clock import Clock
 from pipeline.training.history import History, Row
 from pipeline.training.observer import Observer
@@ -70,6 +70,7 @@ class Watch(Observer):
 
     def stopped(self, step: int) -> None:
         self._console.line(f"saved after step {step}; the same command continues from there")
+        end_with_others()
 
 
 class Follower(Observer):
@@ -77,3 +78,6 @@ class Follower(Observer):
 
     def stopping(self) -> bool:
         return stopping()
+
+    def stopped(self, step: int) -> None:
+        end_with_others()

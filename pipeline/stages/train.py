@@ -1,12 +1,13 @@
 """train: train a model on data/<name> with one seed; write models/<name>/seed-<seed>."""
 
+import os
 import shutil
 from typing import Any
 
 from pipeline import provenance
 from pipeline.errors import UserError
 from pipeline.params import Params
-from pipeline.paths import WEIGHTS, data_dir
+from pipeline.paths import SWEEP_CLUSTER, WEIGHTS, data_dir
 from pipeline.running import checkpoint as checkpoints
 from pipeline.running import durations, launch, records
 from pipeline.running.agreement import in_all, require_agreement
@@ -35,8 +36,14 @@ def train(params: Params, name: str, seed: int, ahead: bool = False) -> None:
     Raises:
         UserError: the data is not prepared, was prepared with other parameters, or changes during
             training; another process trains the same model; torch cannot compile here; the
-            training diverged; or its processes do not fit, differ, or one of them ended.
+            training diverged; its processes do not fit, differ, or one of them ended; or it is
+            the work of a cluster.
     """
+    if SWEEP_CLUSTER in os.environ:
+        raise UserError(
+            f"{name}, seed {seed} is trained on the cluster, but its results are neither here nor "
+            "in the DVC remote; start the sweep again"
+        )
     accumulate = params.section(name).train.accumulate
     if (count := launch.wanted()) > 1:
         require_size(count, accumulate)

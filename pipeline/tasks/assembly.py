@@ -1,6 +1,7 @@
 """Puts a training together: device, task, model, loop."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,21 +46,27 @@ class Assembly:
     ) -> "Trained":
         """Train a new model; see `loop.train`."""
         model = self.task.build_model()
-        cost = flops_per_step(model, self.task, self.settings)
         history, clock = loop.train(model, self.task, self.settings, checkpoint, observer, until)
         model = self.task.processes.undivided(model, self.task.build_model)
-        return Trained(self, model, cost, history, clock)
+        return Trained(self, model, history, clock)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model with its history. step_flops: floating-point operations of a step."""
+    """A trained model with its history."""
 
     assembly: Assembly
     model: Transformer
-    step_flops: int
     history: History
     clock: Clock
+
+    @cached_property
+    def step_flops(self) -> int:
+        """Floating-point operations of a step."""
+        # Counted in a new model, since this one may be compiled, and only now, since torch imports
+        # its compiler for it.
+        task = self.assembly.task
+        return flops_per_step(task.build_model(), task, self.assembly.settings)
 
     def save(self, folder: Path, about: dict[str, Any]) -> dict[str, Any]:
         """Write weights, config, curves and summary; returns the summary.

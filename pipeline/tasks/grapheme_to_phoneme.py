@@ -59,11 +59,11 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
 
     @staticmethod
     def work(section: GraphemeToPhonemeSection, meta: dict[str, Any]) -> float:
-        blocks, shape = block_weights(section), section.architecture
-        crossing = 4 * shape.n_layer * shape.d_model**2
+        encoder, layers = block_weights(section), section.model.decoder_layers
+        decoder = layers * (encoder / section.model.n_layer + 4 * section.model.d_model**2)
         letters, sounds = (meta[f"train_{key}"] for key in ("letters", "sounds"))
         epochs = section.train.steps * section.train.batch_size / meta["train_pronunciations"]
-        return 6.0 * epochs * (blocks * letters + (blocks + crossing) * sounds)
+        return 6.0 * epochs * (encoder * letters + decoder * sounds)
 
     def build_model(self) -> Transformer:
         return transformer.encoder_decoder(
@@ -72,6 +72,7 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
             len(self.meta["sounds"]) + 1,
             self.meta["length"],
             tie_embeddings=self.section.model.tie_embeddings,
+            n_decoder_layer=self.section.model.n_decoder_layer,
             generator=self.generator("initialization"),
         )
 
@@ -145,13 +146,14 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
         parts: Any = model
         encoder, decoder, head = map(_weights, (parts.encoder.blocks, parts.blocks, parts.head))
         crossing = sum(_weights(block.cross_attention.kv) for block in parts.blocks)
-        shape, total = self.section.architecture, 0
+        shape, total = self.section.model, 0
         for chosen in self._by_length(torch.arange(self.examples)):
             letters, sounds = (sizes[chosen] for sizes in self.dictionary.sizes)  # (B,), with ends
             B, S, T = len(letters), int(letters.max()), int(sounds.max())
             matrices = B * S * (encoder + crossing) + B * T * (decoder - crossing)
-            attention = B * (S * S + T * T + S * T) * shape.d_model * shape.n_layer
-            total += 6 * (matrices + int(sounds.sum()) * head) + 12 * attention
+            pairs = shape.n_layer * S * S + shape.decoder_layers * (T * T + S * T)
+            attention = 12 * B * pairs * shape.d_model
+            total += 6 * (matrices + int(sounds.sum()) * head) + attention
         return round(total * self.batch_size / self.examples)
 
     def validate(self, model: Any) -> dict[str, float]:

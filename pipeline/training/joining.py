@@ -33,6 +33,10 @@ def joined() -> Iterator[Processes]:
     rank, size, where = _launcher()
     try:
         store, _, _ = next(rendezvous("env://", rank, size, timeout=PATIENCE))
+        # torchrun's store has been there before them, and gloo would wait half an hour.
+        present = PrefixStore("present", store)
+        present.set(str(rank), "")
+        present.wait([str(each) for each in range(size)], PATIENCE)
         dist.init_process_group("gloo", store=store, rank=rank, world_size=size)
     except RuntimeError as error:  # torch has several kinds
         raise UserError(
@@ -65,9 +69,10 @@ def _launcher() -> tuple[int, int, str]:
             "them with PROCESSES or torchrun (see docs/processes.md)"
         )
     rank, size, address, port = (os.environ[name] for name in names)
-    if not (rank.isdecimal() and size.isdecimal() and port.isdecimal() and int(rank) < int(size)):
+    numbers = rank.isdecimal() and size.isdecimal() and port.isdecimal()
+    if not (numbers and int(rank) < int(size) and int(port) < 2**16):
         raise UserError(
             f"the launcher has set RANK={rank}, WORLD_SIZE={size}, MASTER_PORT={port}: expected "
-            "numbers, with RANK below WORLD_SIZE"
+            f"numbers, with RANK below WORLD_SIZE and MASTER_PORT below {2**16:,}"
         )
     return int(rank), int(size), f"{address}:{port}"

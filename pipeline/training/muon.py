@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
+from pipeline.training.eager import Eager
 from pipeline.training.slices import sliced, whole
 
 # Coefficients of the quintic iteration (Jordan et al. 2024, "Muon: An optimizer for hidden layers
@@ -24,7 +24,8 @@ A, B, C = 3.4445, -4.7750, 2.0315
 def orthogonalize(matrices: Tensor, steps: int) -> Tensor:
     """Approximately the nearest semi-orthogonal matrices, by a Newton-Schulz iteration.
 
-    matrices: (N, rows, columns). Singular values of the result are between about 0.7 and 1.2.
+    matrices: (N, rows, columns). Nearly all singular values of the result are between about 0.7 and
+        1.2, but those that are tiny beside the largest.
     """
     x = matrices.bfloat16() if matrices.is_cuda else matrices
     tall = x.shape[-2] > x.shape[-1]
@@ -37,15 +38,23 @@ def orthogonalize(matrices: Tensor, steps: int) -> Tensor:
     return (x.mT if tall else x).to(matrices.dtype)
 
 
-class Muon(torch.optim.Muon):
+class Muon(Eager, torch.optim.Muon):
     """Orthogonalised momentum, for the hidden matrices of a model.
 
-    Parameter groups as in torch.optim.Muon, with one more option: `parts`, the number of matrices
-    that are stacked in each parameter (3 for a fused QKV), and orthogonalised separately.
+    Options as in torch.optim.Muon, with its defaults for those that are missing here. A parameter
+    group may have one more: `parts`, the number of matrices that are stacked in each parameter (3
+    for a fused QKV), and orthogonalised separately.
     """
 
-    def __init__(self, params: Iterable[Any], **options: Any):
-        super().__init__(params, **options)
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        ns_steps: int = 5,
+    ):
+        super().__init__(params, lr, weight_decay, momentum, ns_steps=ns_steps)
         for group in self.param_groups:
             group.setdefault("parts", 1)
 
@@ -56,14 +65,15 @@ class Muon(torch.optim.Muon):
                 self._step_stacked(parameters, group)
 
     def flops_per_step(self) -> int:
-        """Floating-point operations of the matrix products of a step, without computing them."""
-        with FlopCounterMode(display=False) as counter:
-            for group in self.param_groups:
-                for parameters in _by_shape(group):
-                    rows, columns = parameters[0].shape
-                    shape = len(parameters) * group["parts"], rows // group["parts"], columns
-                    orthogonalize(torch.empty(shape, device="meta"), group["ns_steps"])
-        return counter.get_total_flops()
+        """Floating-point operations of the matrix products of a step."""
+        total = 0
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                rows, columns = parameter.shape[0] // group["parts"], parameter.shape[1]
+                m, n = sorted((rows, columns))
+                # An m x m product over n, one over m, and an m x n product over m; each 2 per term.
+                total += group["ns_steps"] * group["parts"] * (4 * m * m * n + 2 * m**3)
+        return total
 
     def _step_stacked(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         """Update parameters of equal shape."""

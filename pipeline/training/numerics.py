@@ -40,6 +40,11 @@ PORTABLE = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
 }
+_LATE = (
+    "params.yaml: numerics: portable must be chosen before torch is loaded: call "
+    "`pipeline.training.numerics.choose` before other imports, or set "
+    + " ".join(f"{key}={value}" for key, value in PORTABLE.items())
+)
 COMPILED = "TORCHINDUCTOR_CACHE_DIR"  # torch's folder of compiled code
 
 
@@ -52,11 +57,7 @@ def choose(numerics: Numerics) -> None:
     if numerics == "fast" or _chosen():
         return
     if "torch" in sys.modules:
-        raise UserError(
-            "params.yaml: numerics: portable must be chosen before torch is loaded: call "
-            "`pipeline.training.numerics.choose` before other imports, or set "
-            + " ".join(f"{key}={value}" for key, value in PORTABLE.items())
-        )
+        raise UserError(_LATE)
     os.environ.update(PORTABLE)
     # Torch finds compiled code again without asking for which instructions it was compiled; that of
     # fast numerics computes garbage here.
@@ -81,6 +82,8 @@ def use(numerics: Numerics) -> None:
                 "params.yaml: numerics: portable needs an x86-64 processor with AVX2, and a torch "
                 "with MKL and oneDNN; take fast"
             )
+        if torch.backends.cpu.get_cpu_capability() != "AVX2":  # it was asked too late
+            raise UserError(_LATE)
     _replace_kernels(numerics)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from pipeline.parameters.base import Training
+from pipeline.training.eager import Adam, AdamW
 from pipeline.training.muon import Muon
 from pipeline.training.slices import is_slice
 from transformer import Transformer
@@ -42,10 +43,10 @@ def build(model: Transformer, settings: Training) -> list[torch.optim.Optimizer]
                 lr=settings.matrix_lr,
                 weight_decay=settings.weight_decay,
             ),
-            _adam(torch.optim.AdamW, rest, settings),
+            _adam(AdamW, rest, settings),
         ]
     else:
-        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
+        kind = {"adam": Adam, "adamw": AdamW}[settings.optimizer]
         optimizers = [_adam(kind, list(model.parameters()), settings)]
     assert_exact_cover(model, optimizers)
     for optimizer in optimizers:

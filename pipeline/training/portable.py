@@ -14,12 +14,15 @@ from torch import Tensor
 from pipeline.training import composed_attention, onednn
 from pipeline.training.kernels import Kernel, torch_kernel
 
-# A product of matrices is summed in the same order on all processors if it has at least so many
-# rows and columns, and its inner dimension is at most the first number or at least the second.
-# Found by comparing 4,000 products on a processor of Intel with an emulated one of AMD, in a wider
-# draw than that of benchmarks/products.py.
+# A product of matrices is summed in the same order on all processors if each thread has at least so
+# many rows and columns of the result, and its inner dimension is at most SHORT or at least LONG. On
+# an AMD, the threads divide the larger of both dimensions; on an Intel, a small product has one
+# thread. Found by comparing products of an Intel, of an AMD and of emulated processors, as
+# benchmarks/products.py does, and on an AMD with 1 to 16 threads.
 ROWS, COLUMNS = 4, 12
 SHORT, LONG = 192, 384
+# With at least so many threads for each matrix of a batch, an AMD divides the matrices unevenly.
+UNEVEN = 3
 # Wide products, such as the logits of a vocabulary, are oneDNN's. It sums them in the same order on
 # all processors, and on an AMD it is faster at them than MKL; on an Intel they were not compared.
 WIDE_ROWS, WIDE_COLUMNS = 64, 4096
@@ -64,13 +67,14 @@ def _products(name: str, added: str) -> dict[str, Kernel]:
 
     def product(a: Tensor, b: Tensor) -> Tensor:
         """a @ b, in shapes that are summed in the same order everywhere."""
-        if a.ndim == 3 and len(a) == 1:
-            return (a[0] @ b[0])[None]
+        if _is_few(a):
+            return torch.stack([x @ y for x, y in zip(a, b, strict=True)])
         rows, inner, columns = *a.shape[-2:], b.shape[-1]
-        if rows < ROWS:
-            a = F.pad(a, (0, 0, 0, ROWS - rows))
-        if columns < COLUMNS:
-            b = F.pad(b, (0, COLUMNS - columns))
+        least_rows, least_columns = _least(rows, columns, a.ndim)
+        if rows < least_rows:
+            a = F.pad(a, (0, 0, 0, least_rows - rows))
+        if columns < least_columns:
+            b = F.pad(b, (0, least_columns - columns))
         if SHORT < inner < LONG:
             result = multiply(a[..., :SHORT], b[..., :SHORT, :])
             add_(result, a[..., SHORT:], b[..., SHORT:, :])
@@ -107,12 +111,27 @@ def _products(name: str, added: str) -> dict[str, Kernel]:
 def _is_portable(a: Tensor, b: Tensor) -> bool:
     """Whether MKL sums the product a @ b in the same order on every processor."""
     rows, inner, columns = *a.shape[-2:], b.shape[-1]
+    least_rows, least_columns = _least(rows, columns, a.ndim)
     return (
-        rows >= ROWS
-        and columns >= COLUMNS
+        rows >= least_rows
+        and columns >= least_columns
         and not SHORT < inner < LONG
-        and not (a.ndim == 3 and len(a) == 1)
+        and not _is_few(a)
     )
+
+
+def _least(rows: int, columns: int, dimensions: int) -> tuple[int, int]:
+    """The rows and columns that a product needs. dimensions: 2, or 3 of a batch, whose matrices the
+    threads do not divide."""
+    threads = torch.get_num_threads() if dimensions == 2 else 1
+    if max(rows, ROWS) < max(columns, COLUMNS):
+        return ROWS, COLUMNS * threads
+    return ROWS * threads, COLUMNS
+
+
+def _is_few(a: Tensor) -> bool:
+    """Whether `a` is a batch whose matrices are multiplied one by one."""
+    return a.ndim == 3 and 0 < UNEVEN * len(a) <= max(UNEVEN, torch.get_num_threads())
 
 
 def _is_wide(rows: int, inner: int, columns: int) -> bool:

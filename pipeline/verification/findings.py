@@ -30,6 +30,11 @@ class Findings:
     largest: float = 0.0
     contradictions: list[str] = field(default_factory=list)
 
+    @property
+    def close(self) -> bool:
+        """Whether what differs is equal within CLOSE."""
+        return 0 < self.largest <= CLOSE
+
     def verdict(self) -> str:
         """The result in a few words."""
         if not self.differing:

@@ -3,7 +3,7 @@ and answers to new input for the commands and for MLflow's model.
 
 Each has the name of its task's file in `pipeline/tasks`, and an instance VIEW. Parts that views
 share stand beside. May import what decides and loads models (`tasks`, `training`, `data`,
-`inference`) and `results`; nothing here decides a weight.
+`inference`, `provenance`), `parameters` and `results`; nothing here decides a weight.
 """
 
 from importlib import import_module

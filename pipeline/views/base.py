@@ -59,9 +59,8 @@ class View(ABC):
 
     def title(self, name: str) -> str:
         """The title of the model `name`: 'BERT large' of bert_large."""
-        if not name.startswith(self.family.lower()):
-            return name
-        return self.family + name[len(self.family) :].replace("_", " ")
+        family, *rest = name.split("_")
+        return " ".join([self.family, *rest]) if family == self.family.lower() else name
 
     @abstractmethod
     def samples(self, task: Any, model: Any) -> Any:

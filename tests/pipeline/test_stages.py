@@ -101,7 +101,7 @@ def test_one_mlflow_run_per_model_with_series_data_and_a_model_that_predicts(tra
         name = run.data.tags["model"]
         assert run.info.status == "FINISHED"
         assert run.data.tags["stage"] == "train"
-        assert run.data.params["model.d_model"] == "16"
+        assert run.data.params["model.n_head"] == "2"
         history = pd.read_csv(project / "models" / name / "seed-0" / "history.csv")
         series = client.get_metric_history(run.info.run_id, f"{name}/training/loss")
         assert [point.step for point in series] == history["step"].tolist()

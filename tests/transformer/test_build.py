@@ -114,6 +114,14 @@ def test_the_encoder_decoder_is_the_same_class_and_looks_at_its_source():
     assert crossing.std().item() == pytest.approx(residual, rel=0.05)
 
 
+@pytest.mark.parametrize(("given", "found"), [(0, 3), (1, 1), (5, 5)])
+def test_the_decoder_can_have_its_own_number_of_blocks(given, found):
+    model = transformer.encoder_decoder(SMALL, 40, 50, 12, n_decoder_layer=given)
+    assert (len(model.encoder.blocks), len(model.blocks)) == (3, found)
+    residual = 0.02 / math.sqrt(3 * found)  # of the decoder's own projections
+    assert model.blocks[0].mlp.down.weight.std().item() == pytest.approx(residual, rel=0.05)
+
+
 def test_initial_weights():
     model = transformer.gpt(SMALL, 500, 12)
     assert model.embedding.weight.std().item() == pytest.approx(0.02, rel=0.05)

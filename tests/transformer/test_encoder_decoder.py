@@ -132,6 +132,19 @@ def test_a_narrow_beam_is_the_search_with_lists(variant, width):
 
 
 @torch.inference_mode()
+def test_the_model_runs_only_for_rows_that_have_not_ended(monkeypatch):
+    built, sizes, width = model(), [], 2
+    encode = built.encode
+    monkeypatch.setattr(built, "encode", lambda x, **k: sizes.append(len(x)) or encode(x, **k))
+    prompts, source = [[BEGIN]] * 3, {"source": SOURCE, "source_mask": MASK}
+    found = beam_search(built, prompts, 7, CONTEXT, width, stop=[2], **source)
+    lengths = [len(best.tokens) for (best,) in found]
+    assert len(set(lengths)) == 3
+    after = [width * sum(length > step for length in lengths) for step in range(1, max(lengths))]
+    assert sizes == [3, *after]
+
+
+@torch.inference_mode()
 def test_a_beam_without_an_encoder_finds_the_likeliest_continuation():
     torch.manual_seed(0)
     gpt = transformer.gpt(Architecture(1, 2, 16, 32), VOCABULARY, CONTEXT).eval()
@@ -150,6 +163,9 @@ def test_a_beam_without_an_encoder_finds_the_likeliest_continuation():
         ({"width": 0}, "best must be from 1 to width, 0, not 1"),
         ({"best": 3}, "best must be from 1 to width, 2, not 3"),
         ({"count": 8}, "a prompt and 8 tokens are 9, above the context 8"),
+        ({"count": 0}, "count must be at least 1, not 0"),
+        ({"prompts": [[BEGIN]] * 2}, "`source` has 1 rows and the inputs 2"),
+        ({"source": SOURCE, "source_mask": MASK}, "`source` has 3 rows and the inputs 1"),
         ({"source": None}, "this model has an encoder: pass its input as `source`"),
     ],
 )

@@ -38,6 +38,14 @@ class Slopes(Causal):
         return {"attn_mask": (-slopes * distance).masked_fill(distance < 0, float("-inf"))[None]}
 
 
+class Growing(Causal):
+    """A token of a longer sequence sees more tokens before it."""
+
+    def __call__(self, length, attention_mask):
+        distance = torch.arange(length)[:, None] - torch.arange(length)
+        return {"attn_mask": (distance >= 0) & (distance <= length // 4)}
+
+
 def with_pattern(pattern):
     gpt = model()
     gpt.pattern = pattern
@@ -170,6 +178,10 @@ def test_filters_are_those_of_transformers(top_k, top_p):
         (
             lambda: generate(with_pattern(Packed(causal=True)), [[1]], 1, CONTEXT),
             "a KV cache cannot serve the pattern Packed: a packed batch needs attention_mask",
+        ),
+        (
+            lambda: generate(with_pattern(Growing()), [[1]], CONTEXT - 1, CONTEXT),
+            "cannot serve the pattern Growing: what a token sees depends on the length",
         ),
     ],
 )

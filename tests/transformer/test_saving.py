@@ -25,7 +25,8 @@ MODELS = {
         (torch.ones(1, 1, 8, 8),), {},
     ),
     "encoder_decoder": (
-        lambda: transformer.encoder_decoder(SMALL, 7, 9, 5), (TOKENS,), {"source": TOKENS},
+        lambda: transformer.encoder_decoder(SMALL, 7, 9, 5, n_decoder_layer=1),
+        (TOKENS,), {"source": TOKENS},
     ),
 }  # fmt: skip
 

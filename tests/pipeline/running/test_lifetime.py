@@ -99,3 +99,22 @@ def test_a_stage_whose_dvc_has_gone_does_not_begin():
     environment = os.environ | {"PYTHONPATH": str(ROOT), "DVC_STAGE": "train@gpt"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "")
+
+
+def test_a_library_that_waits_for_ever_ends_with_the_sweep():
+    """Python's handler of a signal does not run meanwhile. The sweep is a process of its own."""
+    wait = """
+import ctypes, os, subprocess
+from pipeline.running import lifetime
+lifetime.GRACE = 1
+sweep = subprocess.Popen(["sleep", "2"])
+os.environ["SWEEP_PROCESS"] = str(sweep.pid)
+lifetime.end_with_dvc()
+print("called", flush=True)
+library, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+for _ in range(2):
+    library.pthread_mutex_lock(mutex)
+"""
+    code, output, _ = ended(wait)
+    assert code == 128 + signal.SIGTERM
+    assert output.endswith("still not finished after 1 seconds: stopped without saving\n")

@@ -270,13 +270,14 @@ def test_metrics_are_those_of_the_answers(task):
         {},
         {"mlp": "gated", "n_kv_head": 1, "positions": "rotary", "norm": "rmsnorm"},
         {"qk_norm": True, "layer_scale": 0.1, "norm_position": "post", "dropout": 0.1},
+        {"n_decoder_layer": 3},
     ],
 )
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_cost_of_a_step_is_the_mean_of_what_torch_counts(small, task, variant, tied):
     """Over the batches of an epoch, of which the last is smaller, for a whole batch."""
     raw = small.content()
-    raw["g2p"]["model"] |= variant | {"tie_embeddings": tied, "n_layer": 2}
+    raw["g2p"]["model"] |= {"tie_embeddings": tied, "n_layer": 2, "n_decoder_layer": 1} | variant
     raw["g2p"]["train"]["batch_size"] = 20
     varied = build("g2p", validate(raw), 0, data_dir("g2p"), CPU)
     model = varied.build_model()

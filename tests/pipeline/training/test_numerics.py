@@ -64,6 +64,18 @@ def test_portable_numerics_are_refused_after_torch_was_loaded():
     assert found.startswith("UserError params.yaml: numerics: portable must be chosen before torch")
 
 
+def test_portable_numerics_are_refused_where_torch_has_not_taken_them():
+    """Set after torch was loaded, they look as if they were chosen in time."""
+    found = python(
+        "import os, torch\ntorch.ones(9).exp()\nfrom pipeline.training import numerics\n"
+        "os.environ.update(numerics.PORTABLE)\n"
+        "try: numerics.use('portable')\n"
+        "except Exception as error: print(type(error).__name__, error)",
+        ATEN_CPU_CAPABILITY="default",
+    )
+    assert found.startswith("UserError params.yaml: numerics: portable must be chosen before torch")
+
+
 @pytest.mark.parametrize(
     ("where", "missing"),
     [

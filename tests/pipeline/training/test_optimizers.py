@@ -1,13 +1,19 @@
-"""Optimizers: Muon equals torch's, and each parameter belongs to exactly one optimizer."""
+"""Optimizers: ours equal torch's, and each parameter belongs to exactly one optimizer."""
+
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import transformer
 from pipeline.parameters.base import StepTraining
 from pipeline.training import optimizers
+from pipeline.training.eager import Adam, AdamW
 from pipeline.training.muon import Muon, orthogonalize
+from tests.repository import ROOT
 from transformer import Architecture
 
 MODEL = {"n_layer": 2, "n_head": 2, "d_model": 8, "d_mlp": 16}
@@ -84,9 +90,44 @@ def test_a_parameter_that_is_forgotten_or_moved_twice_is_noticed():
         optimizers.assert_exact_cover(layer, twice)
 
 
-def test_operations_of_muon_by_hand(raw):
-    """Three products an iteration: q, k, v, out have 8 x 8 weights, up and down 8 x 16."""
+def test_operations_of_muon_are_those_that_torch_counts(raw):
     model = transformer.vit(Architecture(**MODEL), 8, 4, 1, 3)
     muon, _ = optimizers.build(model, settings(raw, optimizer="muon"))
-    square, wide = 3 * 2 * 8**3, 2 * (2 * 8 * 8 * 16) + 2 * 8**3
-    assert muon.flops_per_step() == 2 * 5 * (4 * square + 2 * wide)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    with FlopCounterMode(display=False) as counter:
+        muon.step()
+    assert muon.flops_per_step() == counter.get_total_flops() > 0
+
+
+@pytest.mark.parametrize("kind", [Adam, AdamW])
+def test_adam_moves_exactly_as_torchs_own(kind):
+    torch.manual_seed(0)
+    start, gradients = torch.randn(5, 3), torch.randn(6, 5, 3)
+    moved = []
+    for each in (kind, getattr(torch.optim, kind.__name__)):
+        parameter = nn.Parameter(start.clone())
+        optimizer = each([parameter], lr=0.1, weight_decay=0.1, fused=True)
+        for step, gradient in enumerate(gradients):
+            if step == 3:  # as after a checkpoint
+                state = optimizer.state_dict()
+                optimizer = each([parameter])
+                optimizer.load_state_dict(state)
+            parameter.grad = gradient.clone()
+            optimizer.step()
+        moved.append(parameter.detach())
+    assert torch.equal(*moved) and not torch.equal(moved[0], start)
+
+
+def test_the_first_step_imports_no_compiler():
+    """It takes seconds."""
+    code = (
+        "import sys, torch; from pipeline.training.eager import AdamW\n"
+        "from pipeline.training.muon import Muon\n"
+        "p = torch.nn.Parameter(torch.ones(2, 2)); p.grad = torch.ones(2, 2)\n"
+        "for each in (AdamW([p]), Muon([p])):\n"
+        "    each.step(); each.zero_grad(); p.grad = torch.ones(2, 2)\n"
+        "    each.load_state_dict(each.state_dict())\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

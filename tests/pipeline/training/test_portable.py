@@ -1,5 +1,7 @@
 """The kernels of portable numerics compute what torch's own do."""
 
+from itertools import product
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -34,6 +36,32 @@ def test_products_in_two_parts_are_the_products(inner):
     exact = products(a.double(), b.double(), c.double())
     for made, wanted in zip(products(a, b, c), exact, strict=True):
         torch.testing.assert_close(made.double(), wanted, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [0, 1, 2])
+def test_a_batch_can_be_empty(batch):
+    a, b = torch.ones(batch, 3, 5), torch.ones(batch, 5, 4)
+    assert torch.equal(a @ b, torch.full((batch, 3, 4), 5.0))
+
+
+@pytest.mark.parametrize("threads", [2, 3, 6, 8, 12])
+def test_products_do_not_depend_on_the_number_of_threads(threads):
+    """On an AMD, MKL gives each thread a part, and sums narrow parts in another order."""
+    random = torch.Generator().manual_seed(0)
+    sizes = (1, 3, 4, 7, 12, 17, 23, 30, 40, 99, 104)
+    before = torch.get_num_threads()
+    try:
+        for rows, columns, batch in product(sizes, sizes, (1, 2, 3, 5)):
+            a = torch.randn(batch, rows, 40, generator=random)
+            b = torch.randn(batch, 40, columns, generator=random)
+            found = []
+            for count in (1, threads):
+                torch.set_num_threads(count)
+                found.append([a @ b, a[0] @ b[0], a[0] @ b[0, :, 0], a[0, 0] @ b[0]])
+            for one, many in zip(*found, strict=True):
+                assert torch.equal(one, many), (rows, columns, batch)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", ["exp", "log", "sqrt"])

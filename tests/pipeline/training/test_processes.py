@@ -6,15 +6,18 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
+import torch.distributed as dist
 from ruamel.yaml import YAML
 
 from pipeline.errors import UserError
-from pipeline.params import load
+from pipeline.params import load, validate
 from pipeline.paths import sha256
 from pipeline.running import launch
 from pipeline.stages.prepare import prepare
@@ -24,6 +27,7 @@ from pipeline.training.joining import joined
 from pipeline.training.processes import ONE, Processes
 from pipeline.training.tree import require_size, sizes, tree
 from tests.conftest import MODELS, ROOT
+from tests.interruption import runs
 from tests.pipeline.training.worlds import checksums
 
 WEIGHTS = Path("models/gpt/seed-0/model.safetensors")
@@ -85,6 +89,7 @@ def test_sizes_are_those_that_fit_the_tree():
         ({"RANK": "1", "WORLD_SIZE": "2"}, "has set no MASTER_ADDR, MASTER_PORT, so"),
         (NOWHERE | {"RANK": "2"}, "RANK=2, WORLD_SIZE=2, .* with RANK below WORLD_SIZE"),
         (NOWHERE | {"RANK": "x"}, "RANK=x, WORLD_SIZE=2, .* expected numbers"),
+        (NOWHERE | {"RANK": "0", "MASTER_PORT": "99999"}, "MASTER_PORT below 65,536"),
         (NOWHERE | {"RANK": "1"}, "process 1 of 2 has not met the others at 127.0.0.1:1 within 1 "),
         (NOWHERE | {"RANK": "0", "MASTER_PORT": "0"}, "process 0 of 2 has not met the others"),
     ],
@@ -97,11 +102,32 @@ def test_a_launcher_that_does_not_bring_the_processes_together(monkeypatch, vari
         pass
 
 
+def test_a_process_that_never_comes_is_not_waited_for(monkeypatch):
+    """As under torchrun, whose agent has a store before its processes start."""
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    monkeypatch.setattr(joining, "PATIENCE", timedelta(seconds=1))
+    where = {"MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    for name, value in (NOWHERE | {"RANK": "0"} | where).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match="process 0 of 2 has not met the others"), joined():
+        pass
+
+
 @pytest.mark.parametrize("value", ["0", "-2", "two", "1.5"])
 def test_processes_is_a_number(monkeypatch, value):
     monkeypatch.setenv("PROCESSES", value)
     with pytest.raises(UserError, match=f"PROCESSES={value}: expected a number of processes"):
         launch.wanted()
+
+
+def test_processes_that_suit_no_model_are_refused(small, monkeypatch):
+    content = small.content()
+    launch.require_some_model(small)
+    monkeypatch.setenv("PROCESSES", "4")
+    with pytest.raises(UserError, match=r"^4 processes cannot share the 1 micro-batches of a step"):
+        launch.require_some_model(small)
+    content["gpt"]["train"]["accumulate"] = 4
+    launch.require_some_model(validate(content))
 
 
 @pytest.fixture
@@ -116,12 +142,12 @@ def prepared(small, project) -> Path:
     return project
 
 
-def torchrun(folder: Path, *arguments: str) -> subprocess.Popen:
-    """An agent of torchrun, in `folder`."""
+def torchrun(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen:
+    """An agent of torchrun, in `folder`, with these variables of the environment."""
     return subprocess.Popen(
         [sys.executable, "-m", "torch.distributed.run", *arguments],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -175,14 +201,43 @@ def test_an_error_of_one_process_is_not_taken_for_the_end_of_another(prepared, s
     assert "process 0 of 2" not in output  # the launcher may stop it before it names the other
 
 
-def agents(*folders: Path) -> list[str]:
-    """What an agent of torchrun in each folder prints."""
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_to_one_process_saves_and_ends_all(prepared, rank):
+    content = load().content()
+    content["gpt"]["train"]["steps"] = 100_000
+    Path("params.yaml").write_text(json.dumps(content))
+    run = torchrun(prepared, "--standalone", "--nproc-per-node", "2",
+                   "-m", "pipeline", "train", "--model", "gpt")  # fmt: skip
+    while not (states := list(prepared.glob(".checkpoints/*/state.pt"))):
+        assert run.poll() is None, run.communicate()[0]
+        time.sleep(0.1)
+    ranks = {child.environ().get("RANK"): child for child in psutil.Process(run.pid).children()}
+    ranks[str(rank)].terminate()
+    output, _ = run.communicate()
+    assert run.returncode and "saved after step" in output, output
+    assert states[0].exists() and not (prepared / "models").exists()
+    (found,) = runs(prepared)
+    assert found.info.status == "KILLED"
+
+
+def agents(*folders: Path, **variables: str) -> list[str]:
+    """What an agent of torchrun in each folder prints.
+
+    variables: of the environment of the last one.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     meeting = ("--master-addr", "127.0.0.1", "--master-port", port, "--nnodes", str(len(folders)))
     train = ("-m", "pipeline", "train", "--model", "gpt")
     run = [
-        torchrun(folder, *meeting, "--node-rank", str(rank), *train)
+        torchrun(
+            folder,
+            *meeting,
+            "--node-rank",
+            str(rank),
+            *train,
+            **(variables if folder == folders[-1] else {}),
+        )
         for rank, folder in enumerate(folders)
     ]
     return [agent.communicate()[0] for agent in run]
@@ -211,7 +266,14 @@ def test_two_agents_in_two_folders(prepared, tmp_path_factory):
         assert sorted(path.name for path in folder.iterdir()) == contents
 
     words.write_text(text)
-    (other / "params.yaml").write_text(parameters)
+    fast = parameters.replace("numerics: portable", "numerics: fast")
+    for folder in (prepared, other):
+        (folder / "params.yaml").write_text(fast)
+    printed, _ = agents(prepared, other, ATEN_CPU_CAPABILITY="default")
+    assert "different processors (with `numerics: portable`, CPUs may be of any kind): " in printed
+
+    for folder in (prepared, other):
+        (folder / "params.yaml").write_text(parameters)
     agents(prepared, other)
     assert sha256(prepared / WEIGHTS) == alone
     assert sorted(path.name for path in other.iterdir()) == contents

@@ -88,7 +88,7 @@ def test_the_model_of_mlflow_answers_as_the_command(built, run):
 @pytest.mark.parametrize("heads", [0, 1])  # of keys and values; 0: as many as of queries
 def test_alignments_are_the_weights_of_attention(small, built, heads, monkeypatch):
     raw = small.content()
-    raw["g2p"]["model"] |= {"n_kv_head": heads, "n_layer": 2}
+    raw["g2p"]["model"] |= {"n_kv_head": heads, "n_layer": 1, "n_decoder_layer": 2}
     from pipeline.params import validate
 
     task = build("g2p", validate(raw), 0, data_dir("g2p"), CPU)
