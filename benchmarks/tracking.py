@@ -35,11 +35,14 @@ from pipeline.running import records
 from pipeline.stages.prepare import prepare
 from pipeline.tasks import task_class
 from pipeline.tracking import Tracker, outbox, store
+from pipeline.tracking.run import Run
 from pipeline.training import models
 from tests import team
 from tests.pipeline.tracking.server import ROOT
 
 MODEL = "bert"
+# What a training sends, by the operations of `Run.do`.
+KINDS = {"data": "begin", "series": "curves", "model": "model", "metrics": "end"}
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -95,9 +98,11 @@ def measure(project: Path, roots: list[Path], pace: float) -> dict[str, Any]:
     ]
     for trainer in trainers:
         trainer.start()
-    found = [results.get() for _ in trainers]
     for trainer in trainers:
         trainer.join()
+    if any(trainer.exitcode for trainer in trainers):
+        raise SystemExit("a trainer failed: see its error above")
+    found = [results.get() for _ in trainers]
     load, waiting = os.getloadavg()[0], 0
     for root in dict.fromkeys(roots):
         os.environ["DVC_ROOT"] = str(root)
@@ -115,7 +120,8 @@ def train(
     barrier: Barrier,
     results: "multiprocessing.Queue[Any]",
 ) -> None:
-    """Log one training; puts the seconds of each call into `results`, by kind."""
+    """Log one training; puts the seconds of MLflow's calls into `results`, by kind, and those that
+    the training waited for them."""
     root.mkdir(exist_ok=True)
     os.chdir(project)
     os.environ["DVC_ROOT"] = str(root)
@@ -123,24 +129,35 @@ def train(
     params = parameters.load()
     # No two processes of a machine are equally fast.
     interval = pace * training_seconds() / len(evaluations) * Random(number).uniform(0.8, 1.2)
-    seconds: dict[str, list[float]] = {}
+    seconds: dict[str, list[float]] = {kind: [] for kind in [*KINDS.values(), "waited"]}
 
-    def timed(what: str, call: Callable[..., object], *values: Any) -> None:
-        began = time.perf_counter()
-        call(*values)
-        seconds.setdefault(what, []).append(time.perf_counter() - began)
+    def timed(kind: Callable[..., str], call: Callable[..., Any]) -> Callable[..., Any]:
+        def measured(*values: Any) -> Any:
+            began = time.perf_counter()
+            result = call(*values)
+            seconds[kind(*values)].append(time.perf_counter() - began)
+            return result
 
+        return measured
+
+    Run.__init__ = timed(lambda *_: "begin", Run.__init__)  # type: ignore[method-assign]
+    Run.do = timed(lambda run, name, _: KINDS[name], Run.do)  # type: ignore[method-assign]
+    Run.close = timed(lambda *_: "end", Run.close)  # type: ignore[method-assign]
     tracker = Tracker("train", params, MODEL, number)
-    barrier.wait()
-    timed("begin", tracker.__enter__)
-    timed("begin", tracker.data, read_json(data_dir(MODEL) / "meta.json"))
+
+    def waits(call: Callable[..., object], *values: Any) -> None:
+        timed(lambda *_: "waited", call)(*values)
+
+    barrier.wait(timeout=300)  # not forever, if another has failed
+    waits(tracker.__enter__)
+    waits(tracker.data, read_json(data_dir(MODEL) / "meta.json"))
     for index, evaluation in enumerate(evaluations):
         time.sleep(interval)
         known = [row for row in steps if row["step"] <= evaluation["step"]]
-        timed("curves", tracker.curves, known, evaluations[: index + 1])
-    timed("model", tracker.model, model_dir(MODEL, 0), data_dir(MODEL))
-    timed("end", tracker.metrics, {"seconds": 1.0, "flops": 2.0})
-    timed("end", tracker.__exit__, None, None, None)
+        waits(tracker.curves, known, evaluations[: index + 1])
+    waits(tracker.model, model_dir(MODEL, 0), data_dir(MODEL))
+    waits(tracker.metrics, {"seconds": 1.0, "flops": 2.0})
+    waits(tracker.__exit__, None, None, None)
     results.put(seconds)
 
 
@@ -203,12 +220,15 @@ def report(found: dict[str, dict[str, Any]], arguments: argparse.Namespace, impo
     times, kept = [], []
     for name, each in found.items():
         calls = {what: [s for of_one in each["seconds"] for s in of_one[what]]
-                  for what in each["seconds"][0]}  # fmt: skip
+                  for what in KINDS.values()}  # fmt: skip
+        waited = [sum(of_one.pop("waited")) for of_one in each["seconds"]]
         totals = [sum(map(sum, of_one.values())) for of_one in each["seconds"]]
         rate = count * values() / sum(calls["curves"])
         cells = [f"{median(calls[what]):.2f} ({max(calls[what]):.2f})" for what in calls]
-        share = f"{median(totals) / training:.1%} ({max(totals) / training:.1%})"
-        times.append(f"| {name} | {' | '.join(cells)} | {rate:,.0f} | {share} |")
+        cells += [f"{rate:,.0f}"]
+        for spent in (totals, waited):
+            cells.append(f"{median(spent) / training:.1%} ({max(spent) / training:.1%})")
+        times.append(f"| {name} | {' | '.join(cells)} |")
         stored = each["stored"]
         kept.append(
             f"| {name} | {each['waiting']} | {stored['runs']} of {count} | {stored['values']:,} of "
@@ -226,15 +246,17 @@ with the servers and others' work: load {loads}. On sqlite the processes share o
 is that of `deploy/`: MLflow {mlflow.__version__} with {arguments.workers} processes, PostgreSQL,
 and moto's server in place of S3.
 
-| | begin, s | curves, s | model, s | end, s | values a second | share of the training |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: |
+| | begin, s | curves, s | model, s | end, s | values a second | calls | waited |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 {chr(10).join(times)}
 
 Seconds of one call: median (longest). Values a second: of one process, while it writes curves.
-The share is all seconds in MLflow over the {training:.0f} s of BERT's training and evaluations
-in `reports/metrics.json`: median (largest). The import of MLflow is not in it: {imports:.1f} s of a
-process. `begin` and `end` are two calls each. A model goes to the server with the code that loads
-it, which is one file.
+The last columns are shares of the {training:.0f} s of BERT's training and evaluations in
+`reports/metrics.json`: all calls of MLflow, which a thread makes beside the training, and how long
+the training waited for them, most of it for the model at its end; median (largest). It sleeps, so
+what the thread takes from a training that computes is not in it, nor the import of MLflow:
+{imports:.1f} s of a process. `begin`, `curves` and `end` are two calls each. A model goes to the
+server with the code that loads it, which is one file.
 
 | | waited for `sync` | runs | values | repeated | models |
 | --- | ---: | ---: | ---: | ---: | ---: |

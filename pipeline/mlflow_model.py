@@ -16,8 +16,8 @@ import numpy as np
 
 class TrainedTransformer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mypy skips MLflow
     """What a model takes and answers is in the view of its task: strings with [MASK] and the most
-    likely words for each, strings and the next tokens, or images (N, C, H, W) of bytes and their
-    classes; always with probabilities.
+    likely words for each, strings and the next tokens, images (N, C, H, W) of bytes and their
+    classes, or words and their pronunciations; always with probabilities.
     """
 
     def load_context(self, context: Any) -> None:

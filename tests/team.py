@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 from tests.pipeline.tracking.server import ROOT, free_port, wait_for
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parts[-2]))
-PACKAGES = ("boto3", "dvc_s3", "moto", "psycopg2")  # of the extra `team` and its tests
+PACKAGES = ("boto3", "dvc_s3", "moto", "psycopg2", "uvloop")  # of the extra `team` and its tests
 MISSING = [package for package in PACKAGES if not find_spec(package)]
 MISSING += [] if PROGRAMS else ["PostgreSQL (apt install postgresql)"]
 BUCKET = "benchmark"

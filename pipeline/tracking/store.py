@@ -4,6 +4,7 @@ import importlib
 import os
 import re
 import shlex
+import shutil
 import socket
 import ssl
 from contextlib import AbstractContextManager, nullcontext
@@ -47,7 +48,11 @@ def artifacts() -> Path:
 
 def default() -> str:
     """The address of the database in the project's root."""
-    path = str(database())
+    return _address(database())
+
+
+def _address(file: Path) -> str:
+    path = str(file)
     quoted = path.replace("%", "%25").replace("?", "%3F")  # special in a URL
     # Without a driver, MLflow would create an empty folder with the quoted path elsewhere.
     driver = "sqlite" if quoted == path else "sqlite+pysqlite"
@@ -99,6 +104,7 @@ def experiment_id() -> str:
     with _lock():
         local = uri() == default()
         if local:
+            _create_database()
             relocate(database(), EXPERIMENT, artifacts())
         mlflow.set_tracking_uri(uri())
         client = mlflow.MlflowClient()
@@ -124,6 +130,22 @@ def _lock() -> AbstractContextManager[object]:
     folder = root() / ".cache"
     folder.mkdir(exist_ok=True)
     return FileLock(folder / "mlflow.lock")
+
+
+def _create_database() -> None:
+    """Create a missing database in another folder first: MLflow takes seconds, and can never again
+    open one whose creation was interrupted."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    if database().exists():
+        return
+    folder = database().with_name(f"{database().name}.new")
+    shutil.rmtree(folder, ignore_errors=True)  # of an interrupted creation
+    folder.mkdir()
+    unfinished = folder / database().name
+    SqlAlchemyStore(_address(unfinished), artifacts().as_uri()).engine.dispose()
+    unfinished.rename(database())
+    folder.rmdir()
 
 
 def _deleted(identifier: str, local: bool) -> str:

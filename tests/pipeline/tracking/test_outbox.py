@@ -18,7 +18,7 @@ from mlflow.entities import LoggedModelStatus
 
 from pipeline.errors import UserError
 from pipeline.paths import data_dir, model_dir
-from pipeline.running import records
+from pipeline.running import lifetime, records
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
@@ -80,10 +80,15 @@ def test_a_run_is_uploaded_after_its_server_stopped(server, small, project, caps
     assert not outbox.pending()
 
 
-def test_a_run_that_continues_replaces_its_kept_part(server, small, project):
+def test_a_run_that_continues_replaces_its_kept_part(server, small, project, monkeypatch):
     """It was killed while the server was down, and logs everything again when it continues."""
-    with pytest.raises(SystemExit), Tracker("train", small, "gpt", 0, "one training") as tracker:
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(SystemExit, match="143"),
+        Tracker("train", small, "gpt", 0, "one training") as tracker,
+    ):
         tracker.curves(ROWS[:1000], [])
+        patch.setattr(lifetime, "_signal", 15)  # a second exit, at the next chance
         raise SystemExit(143)
     assert len(outbox.pending()) == 1
     with server.running():

@@ -1,13 +1,31 @@
-"""Errors of MLflow as one line."""
+"""The database, and errors of MLflow as one line."""
 
+import os
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 
+import mlflow
 import pytest
 
 from pipeline.tracking import store
 from tests.pipeline.tracking.server import free_port
+from tests.repository import ROOT
 
+KILLED_BETWEEN_TABLES = """
+import os, signal
+from sqlalchemy import Engine, event
+from pipeline.tracking import store
+
+@event.listens_for(Engine, "after_cursor_execute")
+def kill(connection, cursor, statement, *_):
+    if "CREATE TABLE assessments" in statement:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+store.experiment_id()
+"""
 ADDRESS = "http://me:s3cret@127.0.0.1"
 
 
@@ -56,3 +74,15 @@ def test_only_an_error_of_the_network_says_that_mlflow_is_not_reached(monkeypatc
     except RuntimeError as error:
         found = store.failure(error)
     assert found.startswith(f"MLflow at http://***@127.0.0.1 {shown}") and "s3cret" not in found
+
+
+def test_a_database_whose_creation_was_killed_is_created_again(project):
+    """Killed within one of MLflow's migrations."""
+    store.database().unlink()
+    command = [sys.executable, "-c", KILLED_BETWEEN_TABLES]
+    killed = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert killed.returncode == -signal.SIGKILL
+    with mlflow.start_run(experiment_id=store.experiment_id()) as run:
+        mlflow.log_metric("loss", 1.0)
+    assert mlflow.get_run(run.info.run_id).data.metrics == {"loss": 1.0}
+    assert [path.name for path in project.glob("mlflow.db*")] == ["mlflow.db"]

@@ -1,6 +1,7 @@
 """A failure of MLflow prints one warning and does not stop the training."""
 
 import copy
+import errno
 import getpass
 import json
 import socket
@@ -15,7 +16,9 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from pipeline.params import validate
-from pipeline.tracking import Tracker, mark_killed, store
+from pipeline.running import lifetime
+from pipeline.tracking import Tracker, mark_killed, outbox, store
+from pipeline.tracking.run import Run
 from pipeline.yaml_file import flatten
 from tests.conftest import MODELS
 from tests.pipeline.tracking.server import free_port
@@ -50,6 +53,57 @@ def test_a_server_that_never_answers_costs_seconds_and_one_warning(small, monkey
         for connection, _ in accepted:
             connection.close()
     assert capsys.readouterr().err.count("warning: MLflow") == 1
+
+
+def test_a_training_does_not_wait_for_its_server(small, monkeypatch):
+    answer, do = threading.Event(), Run.do
+
+    def slow(run: Run, *arguments) -> None:
+        assert answer.wait(60)
+        do(run, *arguments)
+
+    monkeypatch.setattr(Run, "do", slow)
+    steps = [{"step": 1, "loss": 1.0}]
+    with Tracker("train", small, "gpt", 0) as tracker:
+        tracker.curves(steps, [])
+        steps.append({"step": 2, "loss": 2.0})  # while the server has not answered
+        answer.set()
+        tracker.curves(steps, [])
+    history = mlflow.MlflowClient().get_metric_history(tracker.run_id, "gpt/training/loss")
+    assert [(metric.step, metric.value) for metric in history] == [(1, 1.0), (2, 2.0)]
+    assert mlflow.get_run(tracker.run_id).info.status == "FINISHED"
+
+
+def test_after_a_signal_a_slow_server_gets_no_more_than_the_time_that_is_left(
+    small, monkeypatch, capsys
+):
+    answer = threading.Event()
+    monkeypatch.setattr(Run, "do", lambda *_: answer.wait(60))
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(SystemExit),
+        Tracker("train", small, "gpt", 0) as tracker,
+    ):
+        use_everything(tracker)
+        patch.setattr(lifetime, "_signal", 15)
+        patch.setattr(lifetime, "_deadline", time.monotonic() + 4)
+    answer.set()
+    (kept,) = outbox.pending()
+    assert len(json.loads(kept.read_text())["operations"]) == 4
+    assert "is slow" in capsys.readouterr().err
+
+
+def test_a_disk_that_is_full_does_not_hide_the_warning(small, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(outbox, "mark_unreachable", full)
+    with Tracker("train", small, "gpt", 0) as tracker:
+        use_everything(tracker)
+    assert capsys.readouterr().err.count("warning: MLflow at") == 1
+    assert len(outbox.pending()) == 1
 
 
 def test_a_run_knows_its_user_and_code_without_the_import_of_ipython(small, monkeypatch):
@@ -196,6 +250,7 @@ def test_the_run_of_a_killed_training_ends_as_killed(small):
     running = Tracker("train", small, "gpt", 0, "killed")
     running.__enter__()  # and never ended
     running.curves([{"step": 1, "loss": 1.0}], [])
+    assert running.run_id  # when all has been sent
     time.sleep(0.5)
     noticed = int(time.time() * 1000)
     mark_killed(["killed", "finished", "unknown"])
@@ -212,9 +267,10 @@ def test_runs_of_a_temporary_copy_go_to_the_main_database(small, project, monkey
     assert store.uri() == f"sqlite:///{main}/mlflow.db"
 
 
-def test_runs_are_kept_in_a_path_with_special_characters_of_urls(project, monkeypatch):
+@pytest.mark.parametrize("name", ["100%20 ü?a=b#c", "Jürgen: a", "+@&"])
+def test_runs_are_kept_in_a_path_with_special_characters_of_urls(project, monkeypatch, name):
     (project / "mlflow.db").unlink()
-    root = project / "100%20 ü?a=b#c" / "clone"
+    root = project / name / "clone"
     root.mkdir(parents=True)
     monkeypatch.chdir(root)
     with mlflow.start_run(experiment_id=store.experiment_id()) as run:
