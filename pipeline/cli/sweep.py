@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -66,17 +67,23 @@ def sweep(
         chosen = draws.grid(common)
     try:
         failed = _run(name, chosen, jobs, address, dry_run)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
+        sys.exit(128 + (interrupt.args or (signal.SIGINT,))[0])
     if failed:
         raise UserError(f"{counted(len(failed), 'experiment')} failed: {listed(failed)}")
+
+
+def _interrupt(number: int, _: object) -> NoReturn:
+    """Handle a signal as Ctrl-C, and keep its number."""
+    raise KeyboardInterrupt(number)
 
 
 def _run(
     name: str, chosen: list[tuple[str, ...]], jobs: int, address: str | None, dry_run: bool
 ) -> list[str]:
     """The names of the experiments that failed."""
+    from pipeline.running import waiting
     from pipeline.sweeping import display, schedule
     from pipeline.sweeping.copies import owned, snapshot
     from pipeline.sweeping.local import Local
@@ -92,6 +99,8 @@ def _run(
 
             place = Cluster(address, folder, taken, made, jobs)
         else:
+            threads = max((each.params.threads for each in made.waiting), default=1)
+            os.environ.update(waiting.variables(jobs, threads))
             place = Local(folder, taken, jobs)
         for line in display.announcement(made, place.slots, cores):
             click.echo(line)
@@ -99,7 +108,7 @@ def _run(
             return []
         # Also a batch system's signal; and Ctrl-C where a shell has made background jobs ignore it.
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, _interrupt)
         with display.Display(place.slots) as shown:
             commits, failed = schedule.run(made, place, shown)
     for line in display.results(made.experiments, commits):

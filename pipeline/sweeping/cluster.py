@@ -21,8 +21,10 @@ from pipeline.paths import root
 from pipeline.running import records
 from pipeline.sweeping import worker
 from pipeline.sweeping.copies import Snapshot, git
+from pipeline.sweeping.gathering import GatheringJob
 from pipeline.sweeping.local import Local
 from pipeline.sweeping.plan import Experiment, Plan, Training
+from pipeline.sweeping.remote import Remote
 from pipeline.sweeping.schedule import Job
 from pipeline.wording import counted
 
@@ -30,8 +32,6 @@ try:
     import ray
 except ImportError:  # without the extra `cluster`
     ray = None
-
-WAIT = 10  # seconds between two looks for a DVC remote that does not answer
 
 
 class Cluster:
@@ -51,10 +51,10 @@ class Cluster:
                 "--on needs Ray: `./run python -m pip install -r environment/cluster.lock`, here "
                 "and on each node"
             )
-        self._folder, self._local = folder, Local(folder, snapshot, jobs, pull=True)
-        self._config = remote_config()
-        if problem := unreachable():
-            raise UserError(f"the DVC remote does not answer: {problem}")
+        self._folder, self._here = folder, Local(folder, snapshot, jobs, trains=False)
+        self._remote = Remote()
+        if git("rev-parse", "--is-shallow-repository").strip() == "true":
+            raise UserError("a cluster needs a whole clone: git fetch --unshallow")
         _require_data(plan.waiting)
         _connect(address)
         self.slots = _slots(plan.waiting)
@@ -68,18 +68,17 @@ class Cluster:
     def has_room(self, what: Training | Experiment, running: Sequence[Job]) -> bool:
         """Whether a job can be started beside the running ones."""
         if isinstance(what, Experiment):
-            return self._local.has_room(what, running)
+            gathering = sum(isinstance(job, GatheringJob) for job in running)
+            return gathering < self._here.slots and self._remote.answers()
         return sum(isinstance(job, RemoteJob) for job in running) < self.slots
 
     def start(self, what: Training | Experiment) -> Job:
         """Start a job whose requirements have ended."""
         if isinstance(what, Experiment):
-            while unreachable():  # it would train here what it does not find there
-                time.sleep(WAIT)
-            return self._local.start(what)
+            return GatheringJob(what, self._here, self._remote)
         order = worker.Order(
             self._repository,
-            self._config,
+            self._remote.config,
             yaml_file.text(what.params.content()),
             f"{what.model}-{what.seed}",
             what.recipe,
@@ -139,45 +138,14 @@ class RemoteJob:
             self.log.write_text(f"{error}\n")
             return False
         self.log.write_text(done.log)
+        if not done.succeeded:  # a record says that the remote has the results
+            return False
         for name, text in done.records.items():
             file = root() / name
             file.parent.mkdir(parents=True, exist_ok=True)
             if not file.exists():
                 file.write_text(text)
-        return done.succeeded
-
-
-def remote_config() -> str:
-    """DVC's configuration of the default remote, for a node.
-
-    Raises:
-        UserError: there is none.
-    """
-    from dvc.config import Config
-
-    config = Config(os.path.abspath(".dvc"))
-    name = config["core"].get("remote")
-    if not name:
-        raise UserError(
-            "a cluster needs a DVC remote, which carries the results: "
-            "`dvc remote add --default NAME URL`"
-        )
-    lines = [f"    {key} = {value}" for key, value in config["remote"][name].items()]
-    return "\n".join(["[core]", f"    remote = {name}", f"['remote \"{name}\"']", *lines, ""])
-
-
-def unreachable() -> str:
-    """Why the DVC remote cannot be used at the moment; empty if it can."""
-    from dvc.repo import Repo
-
-    try:
-        with Repo() as repo:
-            remote = repo.cloud.get_remote()
-            # Before the first upload, there is only what it lies in.
-            places = (remote.path, remote.fs.parent(remote.path))
-            return "" if any(map(remote.fs.isdir, places)) else f"{remote.path} is missing"
-    except Exception as error:  # each kind of remote has its own
-        return first_line(error)
+        return True
 
 
 def bundle(snapshot: Snapshot) -> bytes:
@@ -196,8 +164,9 @@ def _require_data(trainings: list[Training]) -> None:
     for each in trainings:
         section = each.params.section(each.model)
         given = str(getattr(section.data, section.source))
-        if os.path.exists(given) and not git("ls-files", "--", given):
-            raise UserError(f"{given}: nodes get only data that is in git: git add --force {given}")
+        if os.path.exists(given) and (missing := git("ls-files", "--others", "--", given)):
+            first = missing.splitlines()[0]
+            raise UserError(f"{first}: nodes get only data that is in git: git add --force {given}")
 
 
 def _connect(address: str) -> None:

@@ -126,8 +126,8 @@ def announcement(plan: Plan, slots: int, cores: int | None) -> list[str]:
     models = [each.model for each in waiting]
     of = listed([f"{models.count(model)} of {model}" for model in dict.fromkeys(models)])
     made = len(plan.trainings) - len(waiting)
-    cached = f"; {made} more from DVC's cache" if made else ""
-    lines.append(wrapped(f"{counted(len(waiting), 'training')} to run{of and ': ' + of}{cached}"))
+    before = f"; {made} more were made before" if made else ""
+    lines.append(wrapped(f"{counted(len(waiting), 'training')} to run{of and ': ' + of}{before}"))
     if waiting:
         threads = max(each.params.threads for each in waiting)
         room = max(cores // threads, 1) if cores else slots

@@ -31,12 +31,13 @@ class LocalJob:
         folder: Path,
         log: Path,
         snapshot: Snapshot,
+        trains: bool,
     ):
         self.what, self.started, self.log = what, time.monotonic(), log
         self._folder, self._snapshot = folder, snapshot
         log.unlink(missing_ok=True)
         name = what.experiment if isinstance(what, Training) else what.name
-        self._process = worker.dvc(command, folder, Path.cwd(), name, log)
+        self._process = worker.dvc(command, folder, Path.cwd(), name, log, trains)
 
     def succeeded(self) -> bool | None:
         """None while it runs."""
@@ -65,11 +66,12 @@ class Local:
     """This machine.
 
     folder: for the copies and logs of this sweep, and for nothing else. jobs: how many run at the
-    same time. pull: whether experiments take results from the DVC remote.
+    same time. trains: whether it trains, too; otherwise experiments take the results from the DVC
+    remote.
     """
 
-    def __init__(self, folder: Path, snapshot: Snapshot, jobs: int, pull: bool = False):
-        self._folder, self._snapshot, self.slots, self._pull = folder, snapshot, jobs, pull
+    def __init__(self, folder: Path, snapshot: Snapshot, jobs: int, trains: bool = True):
+        self._folder, self._snapshot, self.slots, self._trains = folder, snapshot, jobs, trains
         for leftover in folder.glob("*/"):  # of a sweep that was killed, and may still be ending
             shutil.rmtree(leftover, ignore_errors=True)
 
@@ -81,7 +83,7 @@ class Local:
         """Start a job whose requirements have ended."""
         if isinstance(what, Experiment):
             name = what.name
-            pull = ["--pull"] if self._pull else []
+            pull = [] if self._trains else ["--pull"]
             overrides = [word for each in what.overrides for word in ("-S", each)]
             command = ["exp", "run", "--name", name, *pull, *overrides]
         else:
@@ -91,4 +93,5 @@ class Local:
         copies.copy(self._snapshot, folder)
         if isinstance(what, Training):
             (folder / PARAMS).write_text(yaml_file.text(what.params.content()), "utf-8")
-        return LocalJob(what, command, folder, self._folder / f"{name}.log", self._snapshot)
+        log = self._folder / f"{name}.log"
+        return LocalJob(what, command, folder, log, self._snapshot, self._trains)

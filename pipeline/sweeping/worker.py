@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -82,9 +83,11 @@ def fulfil(order: Order, bundle: bytes, board: Any) -> Done:
     if wrong := _differences(order.versions):
         return Done(False, f"{host} has other versions: {wrong}\n", {})
     root = Path(tempfile.gettempdir()) / f"sweeps-{getpass.getuser()}" / order.repository
-    folder = root / "copies" / str(os.getpid())
-    for other in folder.parent.glob("*/"):
-        if not _runs(int(other.name)):
+    root.parent.mkdir(mode=0o700, exist_ok=True)  # copies have the keys of the remote
+    folder = root / "copies" / f"{host}-{os.getpid()}"
+    for other in folder.parent.glob(f"{host}-*/"):
+        process = int(other.name.removeprefix(f"{host}-"))
+        if process == os.getpid() or not _runs(process):
             shutil.rmtree(other, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -106,28 +109,46 @@ def fulfil(order: Order, bundle: bytes, board: Any) -> Done:
                 raise
             return process.returncode == 0
 
-        succeeded = run(host, "repro", "--pull")
-        where, end = host, time.monotonic() + PATIENCE
-        while succeeded and not run(where, "push", "--run-cache", "--with-deps"):
-            where = f"{host}: upload failed"
-            succeeded = time.monotonic() < end
-            time.sleep(PAUSE)
+        def retried(attempt: Callable[[str], bool], problem: str) -> bool:
+            where, end = host, time.monotonic() + PATIENCE
+            while not attempt(where):
+                if time.monotonic() > end:
+                    return False
+                where = f"{host}: {problem}"
+                time.sleep(PAUSE)
+            return True
+
+        def answers(where: str) -> bool:
+            board.tell.remote(order.recipe, {"where": where})
+            with log.open("ab") as output:
+                command = [sys.executable, "-m", "pipeline.sweeping.remote"]
+                return subprocess.run(command, cwd=folder, stderr=output).returncode == 0
+
+        succeeded = (
+            retried(answers, "waits for the remote")
+            and run(host, "repro", "--pull")
+            and retried(
+                lambda where: run(where, "push", "--run-cache", "--with-deps"), "upload failed"
+            )
+        )
         return Done(succeeded, log.read_text(errors="replace"), _records(order, root))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def dvc(
-    command: list[str], folder: Path, root: Path, experiment: str, log: Path
+    command: list[str], folder: Path, root: Path, experiment: str, log: Path, trains: bool = True
 ) -> "subprocess.Popen[bytes]":
     """Start a command of DVC in the copy `folder`; it ends with this process.
 
     root: where its stages keep what is not in DVC. experiment: names its runs in MLflow.
-    log: what it prints is added to this file.
+    log: what it prints is added to this file. trains: whether its stages may train.
     """
     # The stages' `python` is this one. The other variables are those of `pipeline.paths`.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     told = {"SWEEP_ROOT": str(root), "SWEEP_PROCESS": str(os.getpid())}
+    if not trains:
+        told["SWEEP_CLUSTER"] = "1"
     # Ray blocks SIGINT in its workers, and a new process inherits that.
     blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
@@ -154,9 +175,10 @@ def progress(folder: Path) -> dict[str, float]:
 
 
 def _runs(process: int) -> bool:
+    """Whether a process of this user runs."""
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         return False
     return True
 
