@@ -1,4 +1,4 @@
-"""`compare` on experiments that DVC has run: figures beside scipy, a guard, and the page.
+"""`compare` on experiments that DVC has run: metrics beside scipy, a guard, and the page.
 
 The tests follow each other in one clone.
 """
@@ -43,10 +43,10 @@ def clone(tmp_path_factory) -> tuple[Path, list[float], list[float]]:
     return folder, before, evaluated(folder, "loss")
 
 
-def test_figures_are_those_of_the_seeds_and_of_scipy(clone):
+def test_metrics_are_those_of_the_seeds_and_of_scipy(clone):
     folder, before, after = clone
     content = json.loads(run(folder, *COMPARE, "--json"))
-    (row,) = (r for r in content["rows"] if (r["figure"], r["experiment"]) == ("gpt.loss", "slow"))
+    (row,) = (r for r in content["rows"] if (r["metric"], r["experiment"]) == ("gpt.loss", "slow"))
     assert list(row["values"].values()) == after
     expected = stats.ttest_rel(after, before)
     assert row["seen"]["p"] == pytest.approx(expected.pvalue)
@@ -96,10 +96,10 @@ def test_the_page_has_curves_samples_and_links(clone, tmp_path):
     assert "page: " in output
 
 
-def test_without_dvcs_cache_git_has_the_figures(clone):
+def test_without_dvcs_cache_git_has_the_metrics(clone):
     folder, *_ = clone
-    figures = run(folder, *COMPARE)
+    metrics = run(folder, *COMPARE)
     shutil.rmtree(folder / ".dvc" / "cache")
     page = folder / "page.html"
-    assert run(folder, *COMPARE, "--page", str(page)) == f"{figures}page: {page}\n"
+    assert run(folder, *COMPARE, "--page", str(page)) == f"{metrics}page: {page}\n"
     assert "Curves without bands" in page.read_text()

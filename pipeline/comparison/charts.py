@@ -47,7 +47,7 @@ def curves(points: Sequence[dict[str, Any]], names: list[str], unit: str, metric
 
 
 def cost_and_quality(rows: Sequence[Row], names: list[str]) -> Any:
-    """The mean of a figure over floating-point operations, with the standard deviation over the
+    """The mean of a metric over floating-point operations, with the standard deviation over the
     seeds; experiments on the Pareto front are filled and joined, those that are not like for like
     are crosses."""
     points = [

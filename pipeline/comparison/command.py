@@ -1,4 +1,4 @@
-"""The command `compare`: reads the revisions, prints the comparison, and guards figures."""
+"""The command `compare`: reads the revisions, prints the comparison, and guards metrics."""
 
 import json
 from pathlib import Path
@@ -16,10 +16,10 @@ def compare(
     page: Path | None,
     guarded: tuple[str, ...],
 ) -> bool:
-    """Compare revisions; returns whether none of the guarded figures is worse.
+    """Compare revisions; returns whether none of the guarded metrics is worse.
 
     names: of the revisions. form: 'json' or 'markdown', otherwise for a terminal.
-    page: file to write. guarded: figures such as 'bert.loss'.
+    page: file to write. guarded: metrics such as 'bert.loss'.
 
     Raises:
         UserError: a revision cannot be compared, or see `comparing.worse`.
@@ -37,5 +37,5 @@ def compare(
         click.echo(f"page: {page}", err=True)
     worse = comparing.worse(comparison, guarded)
     for row in worse:
-        print_error(f"{row.figure} of {row.experiment}", label="worse")
+        print_error(f"{row.name} of {row.experiment}", label="worse")
     return not worse

@@ -1,4 +1,4 @@
-"""Compares experiments: a row for each figure and experiment, with a plain word."""
+"""Compares experiments: a row for each metric and experiment, with a plain word."""
 
 import statistics
 from collections.abc import Iterator, Sequence
@@ -26,14 +26,14 @@ CONSTANT = "no deviation: cannot be told"
 
 
 class UnclearError(UserError):
-    """Whether a figure has become worse cannot be told."""
+    """Whether a metric has become worse cannot be told."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure of one experiment.
+    """One metric of one experiment.
 
     better: whether lower or higher is. values: by seed. flops: of a training.
     unlike: why it is not comparable with the first experiment's.
@@ -58,8 +58,8 @@ class Row:
     on_front: bool = False
 
     @property
-    def figure(self) -> str:
-        """The name of the figure, as in `dvc exp show`."""
+    def name(self) -> str:
+        """The name of the metric, as in `dvc exp show`."""
         return f"{self.model}.{self.metric}"
 
     @property
@@ -88,13 +88,14 @@ class Comparison:
     """All rows, and what stands beside them.
 
     experiments: the others are compared with the first. costs: by model and experiment.
-    parameters, environments, code: what differs, see `differences`.
+    parameters, data, environments, code: what differs, see `differences`.
     """
 
     experiments: list[Experiment]
     rows: list[Row]
     costs: dict[str, dict[str, Cost]]
     parameters: dict[str, list[Any]]
+    data: dict[str, list[Any]]
     environments: dict[str, list[Any]]
     code: list[list[str]]
 
@@ -111,16 +112,16 @@ class Comparison:
             words.setdefault(row.model, set()).add(row.word)
         return [model for model, found in words.items() if found == {"", SAME}]
 
-    def figures(self) -> dict[str, list[Row]]:
-        """The rows by figure."""
+    def by_metric(self) -> dict[str, list[Row]]:
+        """The rows by metric."""
         found: dict[str, list[Row]] = {}
         for row in self.rows:
-            found.setdefault(row.figure, []).append(row)
+            found.setdefault(row.name, []).append(row)
         return found
 
 
 def compare(experiments: list[Experiment], model: str | None = None) -> Comparison:
-    """Compare all figures of the models that the first experiment and another have, or of one
+    """Compare all metrics of the models that the first experiment and another have, or of one
     `model`.
 
     Raises:
@@ -145,24 +146,32 @@ def compare(experiments: list[Experiment], model: str | None = None) -> Comparis
         _judge(rows),
         {name: {each.name: cost(each.models[name]) for each in having[name]} for name in names},
         differences.parameters(experiments, names),
+        differences.data(experiments, names),
         differences.environments(experiments),
         differences.code(experiments),
     )
 
 
-def worse(comparison: Comparison, figures: Sequence[str]) -> list[Row]:
-    """The rows of these figures that are worse than in the first experiment.
+def worse(comparison: Comparison, metrics: Sequence[str]) -> list[Row]:
+    """The rows of these metrics that are worse than in the first experiment.
 
     Raises:
-        UnclearError: a figure is unknown, or it cannot be told whether it is worse.
+        UnclearError: none is known to be worse, and a metric is unknown, an experiment lacks one,
+            or it cannot be told whether it is worse.
     """
-    known = comparison.figures()
-    if unknown := [each for each in figures if each not in known]:
-        raise UnclearError(f"no figure {listed(unknown)}; known: {listed([*known])}")
+    known = comparison.by_metric()
+    if unknown := [each for each in metrics if each not in known]:
+        raise UnclearError(f"no metric {listed(unknown)}; known: {listed([*known])}")
     first = comparison.experiments[0].name
-    rows = [row for figure in figures for row in known[figure] if row.word]
+    rows = [row for metric in metrics for row in known[metric] if row.word]
+    if found := [row for row in rows if row.word == WORSE and not row.unlike]:
+        return found
+    for metric in metrics:
+        have = {row.experiment for row in known[metric]}
+        if without := [e.name for e in comparison.experiments if e.name not in have]:
+            raise UnclearError(f"no {metric} of {listed(without)}")
     for row in rows:
-        place = f"{row.figure} of {row.experiment} and {first}"
+        place = f"{row.name} of {row.experiment} and {first}"
         if row.unlike:
             raise UnclearError(f"{place}: not comparable: {'; '.join(row.unlike)}")
         if row.word in (BOTH_ALONE, ONE_ALONE, CONSTANT):
@@ -170,13 +179,13 @@ def worse(comparison: Comparison, figures: Sequence[str]) -> list[Row]:
                 f"{place}: {row.word}; train both with several seeds, such as "
                 "`dvc exp run -S 'seeds=[0,1,2,3,4]'`"
             )
-    return [row for row in rows if row.word == WORSE]
+    return []
 
 
 def _rows(
     experiments: Sequence[Experiment], model: str, metric: str, known: dict[str, ModelTargets]
 ) -> Iterator[Row]:
-    """The figure of each experiment that has it, with the difference from the first."""
+    """The metric of each experiment that has it, with the difference from the first."""
     of_targets = {target.ours: target.better for each in known.values() for target in each.targets}
     better = (DIRECTIONS | of_targets).get(metric)
     if better is None:
@@ -216,7 +225,7 @@ def _by_seed(result: Result, metric: str) -> dict[int, Any]:
 
 
 def _front(rows: Iterator[Row]) -> list[Row]:
-    """The rows of one figure; marks those on the front of quality against compute."""
+    """The rows of one metric; marks those on the front of quality against compute."""
     found = list(rows)
     comparable = [row for row in found if not row.unlike]
     marks = iter(pareto_front([(row.flops, row.loss) for row in comparable]))

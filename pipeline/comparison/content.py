@@ -14,13 +14,14 @@ def content(comparison: Comparison) -> dict[str, Any]:
         "experiments": [_experiment(each) for each in comparison.experiments],
         "confidence": CONFIDENCE,
         "tested": comparison.tested,
-        "rows": [_row(row, rows[0]) for rows in comparison.figures().values() for row in rows],
+        "rows": [_row(row, rows[0]) for rows in comparison.by_metric().values() for row in rows],
         "costs": {
             model: {name: asdict(cost) for name, cost in of_model.items()}
             for model, of_model in comparison.costs.items()
         },
         "differs": {
             "parameters": comparison.parameters,
+            "data": comparison.data,
             "environments": comparison.environments,
             "code": comparison.code,
         },
@@ -48,7 +49,7 @@ def _row(row: Row, first: Row) -> dict[str, Any]:
     """A row with what follows from it. difference: from the first experiment's mean, also where it
     may be luck."""
     return asdict(row) | {
-        "figure": row.figure,
+        "metric": row.name,
         "mean": row.mean,
         "deviation": row.deviation,
         "difference": row.mean - first.mean if row.word not in ("", SAME) else None,

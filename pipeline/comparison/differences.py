@@ -1,4 +1,4 @@
-"""What differs between experiments, and which differences forbid to compare a figure."""
+"""What differs between experiments, and which differences forbid to compare a metric."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,6 +28,20 @@ def parameters(experiments: Sequence[Experiment], models: Sequence[str]) -> dict
     return _differing(columns)
 
 
+def data(experiments: Sequence[Experiment], models: Sequence[str]) -> dict[str, list[Any]]:
+    """The prepared data that differ, by the beginnings of their fingerprints, likewise."""
+    return _differing(
+        [
+            {
+                f"data of {name}": each.models[name].data.get("fingerprint", MISSING)[:12]
+                for name in models
+                if name in each.models
+            }
+            for each in experiments
+        ]
+    )
+
+
 def environments(experiments: Sequence[Experiment]) -> dict[str, list[Any]]:
     """The versions, devices and processors of the trainings that differ, likewise."""
     return _differing([_environment(each) for each in experiments])
@@ -40,11 +54,11 @@ def code(experiments: Sequence[Experiment]) -> list[list[str]]:
 
 
 def unlike(
-    first: Experiment, other: Experiment, model: str, figure: str, targets: dict[str, ModelTargets]
+    first: Experiment, other: Experiment, model: str, metric: str, targets: dict[str, ModelTargets]
 ) -> list[str]:
-    """Why a figure of a model is not comparable: other data, another split or measure.
+    """Why a metric of a model is not comparable: other data, another split or measure.
 
-    targets: of the models, which name the parameters that decide how figures are measured.
+    targets: of the models, which name the parameters that decide how metrics are measured.
     """
     ours, theirs = other.models[model], first.models[model]
     if ours.task != theirs.task:
@@ -58,8 +72,8 @@ def unlike(
     reasons = _reasons(model, _differing(decisive))
     if not any(map(_is_data, _differing(decisive))) and _content(ours) != _content(theirs):
         reasons.append(f"{model}: the prepared data differ")
-    measures = [flatten(each.measures.get(figure, {})) for each in (theirs, ours)]
-    return reasons + _reasons(f"{model}.{figure}", _differing(measures))
+    measures = [flatten(each.measures.get(metric, {})) for each in (theirs, ours)]
+    return reasons + _reasons(f"{model}.{metric}", _differing(measures))
 
 
 def _is_data(key: str) -> bool:

@@ -53,8 +53,8 @@ def _content(comparison: Comparison) -> dict[str, Any]:
         "notes": notes,
         "unseen": UNSEEN,
         "quality": {
-            figure: charts.cost_and_quality(rows, names)
-            for figure, rows in comparison.figures().items()
+            metric: charts.cost_and_quality(rows, names)
+            for metric, rows in comparison.by_metric().items()
             if rows[0].model not in comparison.unchanged
         },
         "curves": drawn,

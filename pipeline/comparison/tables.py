@@ -50,12 +50,12 @@ class Table:
         return f"**{plain(self.title)}**\n\n" + table(self.header, self.rows, align)
 
 
-def figures(comparison: Comparison) -> list[Table]:
-    """A table for each figure, without models whose weights are the same in all experiments."""
+def metrics(comparison: Comparison) -> list[Table]:
+    """A table for each metric, without models whose weights are the same in all experiments."""
     header = ["", "mean", "std", "seeds", "difference", ""]
     return [
         Table(
-            f"{figure}: {rows[0].better} is better",
+            f"{metric}: {rows[0].better} is better",
             header,
             [
                 [
@@ -69,7 +69,7 @@ def figures(comparison: Comparison) -> list[Table]:
                 for row in rows
             ],
         )
-        for figure, rows in comparison.figures().items()
+        for metric, rows in comparison.by_metric().items()
         if rows[0].model not in comparison.unchanged
     ]
 
@@ -88,11 +88,11 @@ def costs(comparison: Comparison) -> list[Table]:
 
 
 def what_differs(comparison: Comparison) -> list[str]:
-    """A sentence for each experiment but the first: parameters, versions and code."""
+    """A sentence for each experiment but the first: parameters, data, versions, code."""
     lines = []
     decisive = {path.relative_to(deciding.ROOT) for path in deciding.code()}
     for index, each in enumerate(comparison.experiments[1:], 1):
-        different = {**comparison.parameters, **comparison.environments}
+        different = {**comparison.parameters, **comparison.data, **comparison.environments}
         parts = [
             f"{key}={values[index]}, not {values[0]}"
             for key, values in different.items()
@@ -152,7 +152,7 @@ def title(comparison: Comparison) -> str:
 
 def text(comparison: Comparison) -> str:
     """The comparison for a terminal of 80 columns."""
-    parts = [each.text() for each in (*figures(comparison), *costs(comparison))]
+    parts = [each.text() for each in (*metrics(comparison), *costs(comparison))]
     first = comparison.experiments[0].name
     parts.append("\n".join([f"What differs from {first}", *(
         f"  {wrapped(line, 4)}" for line in what_differs(comparison)
@@ -163,7 +163,7 @@ def text(comparison: Comparison) -> str:
 def markdown(comparison: Comparison) -> str:
     """The comparison for GitHub, such as a comment of a pull request."""
     heading = f"## {plain(title(comparison))}\n"
-    parts = [each.markdown() for each in (*figures(comparison), *costs(comparison))]
+    parts = [each.markdown() for each in (*metrics(comparison), *costs(comparison))]
     points = [*what_differs(comparison), *notes(comparison)]
     return "\n".join([heading, *parts, *(f"- {plain(point)}" for point in points)])
 

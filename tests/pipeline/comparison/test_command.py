@@ -21,7 +21,7 @@ def test_json_has_everything(worse):
     content = json.loads(pipeline(worse, "compare", "--json").stdout)
     first, row = content["rows"]
     assert [each["name"] for each in content["experiments"]] == ["HEAD", "worse"]
-    assert (row["figure"], row["experiment"], row["verdict"]) == ("gpt.loss", "worse", "worse")
+    assert (row["metric"], row["experiment"], row["verdict"]) == ("gpt.loss", "worse", "worse")
     assert row["values"] == {"0": 6.0, "1": 6.11, "2": 6.29}
     assert row["difference"] == pytest.approx(1.0)
     assert first["difference"] is first["seen"] is first["p"] is None
@@ -43,7 +43,7 @@ def test_forms(worse):
     [
         (["--fail-if-worse", "gpt.loss"], 1, "worse: gpt.loss of worse\n"),
         (["worse", "HEAD", "--fail-if-worse", "gpt.loss"], 0, ""),
-        (["--fail-if-worse", "bert.loss"], 2, "error: no figure bert.loss; known: gpt.loss\n"),
+        (["--fail-if-worse", "bert.loss"], 2, "error: no metric bert.loss; known: gpt.loss\n"),
         (["--model", "vit"], 1, "error: no model 'vit' of HEAD to compare"),
         (["--model", "gpt"], 0, ""),
         (["nothing"], 1, "error: 'nothing' is no experiment, branch, tag or commit"),

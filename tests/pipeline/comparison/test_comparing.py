@@ -21,7 +21,7 @@ def compared(*names, model=None):
 
 
 def words(comparison):
-    return {(row.figure, row.experiment): row.verdict for row in comparison.rows if row.verdict}
+    return {(row.name, row.experiment): row.verdict for row in comparison.rows if row.verdict}
 
 
 def noisy(mean, seeds=5, spread=0.1, seed=0):
@@ -32,7 +32,7 @@ def noisy(mean, seeds=5, spread=0.1, seed=0):
     "metric, lower",
     [("loss", True), ("train_loss", True), ("accuracy", False), ("wer", True), ("top1", False)],
 )
-def test_better_and_worse_follow_the_direction_of_the_figure(repository, metric, lower):
+def test_better_and_worse_follow_the_direction_of_the_metric(repository, metric, lower):
     handmade.commit(repository, {"gpt": {metric: noisy(3)}})
     handmade.experiment(repository, "less", {"gpt": {metric: noisy(1, seed=1)}})
     handmade.experiment(repository, "more", {"gpt": {metric: noisy(9, seed=2)}})
@@ -41,8 +41,8 @@ def test_better_and_worse_follow_the_direction_of_the_figure(repository, metric,
     assert found[f"gpt.{metric}", "more"] == ("worse" if lower else "better")
 
 
-def test_every_figure_people_compare_by_has_a_direction_that_training_follows():
-    """Training has improved each figure over that of a model that knows only frequencies."""
+def test_every_metric_people_compare_by_has_a_direction_that_training_follows():
+    """Training has improved each metric over that of a model that knows only frequencies."""
     directions = comparing.DIRECTIONS | {
         target.ours: target.better
         for each in targets.load(ROOT / targets.FILE).values()
@@ -50,12 +50,12 @@ def test_every_figure_people_compare_by_has_a_direction_that_training_follows():
     }
     report = json.loads((ROOT / "reports" / "metrics.json").read_text())
     for name, model in report["models"].items():
-        figures = json.loads((ROOT / f"reports/{name}/metrics.json").read_text())[name]
-        for figure in figures:
-            assert figure in directions
-            trained, trivial = (model["metrics"].get(key) for key in (figure, f"baseline_{figure}"))
+        metrics = json.loads((ROOT / f"reports/{name}/metrics.json").read_text())[name]
+        for metric in metrics:
+            assert metric in directions
+            trained, trivial = (model["metrics"].get(key) for key in (metric, f"baseline_{metric}"))
             if trivial is not None:
-                assert (trained < trivial) == (directions[figure] == "lower"), figure
+                assert (trained < trivial) == (directions[metric] == "lower"), metric
 
 
 def test_the_targets_agree_on_the_direction_of_a_metric():
@@ -73,7 +73,7 @@ def test_a_metric_without_a_direction_is_reported(repository):
 
 
 def test_all_words_are_corrected_together(repository):
-    """Nine figures without a difference, and one whose p is 2%."""
+    """Nine metrics without a difference, and one whose p is 2%."""
     before = {"gpt": {"loss": [0.0, 0.0, 0.0]}, "vit": {"accuracy": [0.5, 0.6, 0.7]}}
     handmade.commit(repository, before)
     for index in range(4):
@@ -83,7 +83,7 @@ def test_all_words_are_corrected_together(repository):
     assert alone.tested == 1 and words(alone)[GPT, "try-0"] == "worse"
     together = compared()
     assert together.tested == 8
-    (row,) = (r for r in together.rows if (r.figure, r.experiment) == (GPT, "try-0"))
+    (row,) = (r for r in together.rows if (r.name, r.experiment) == (GPT, "try-0"))
     p = stats.ttest_rel([1.0, 1.3, 0.85], [0.0, 0.0, 0.0]).pvalue
     assert row.seen.p == pytest.approx(p)
     assert row.p == pytest.approx(8 * p) and p < 0.05 < 8 * p
@@ -136,8 +136,8 @@ def test_brackets_name_what_differs(repository):
 def test_a_model_that_only_some_have(repository):
     both = {"gpt": {"loss": [5.0, 6.0]}, "vit": {"accuracy": [0.5, 0.6]}}
     handmade.experiment(repository, "both", both)
-    assert {row.figure for row in compared("HEAD", "both").rows} == {GPT}
-    assert {row.figure for row in compared("both", "HEAD").rows} == {GPT}
+    assert {row.name for row in compared("HEAD", "both").rows} == {GPT}
+    assert {row.name for row in compared("both", "HEAD").rows} == {GPT}
     handmade.experiment(repository, "without", {"vit": {"accuracy": [0.5, 0.6]}})
     for names, model in ((("HEAD", "both"), "vit"), (("HEAD", "without"), None)):
         with pytest.raises(UserError, match="of HEAD to compare; in common with others: "):
@@ -155,7 +155,7 @@ def test_the_pareto_front_leaves_out_what_is_not_like_for_like(repository):
     assert marks == {"HEAD": True, "larger": True, "wasteful": False, "easier": False}
 
 
-def test_guarded_figures(repository):
+def test_guarded_metrics(repository):
     handmade.commit(repository, {"gpt": {"loss": noisy(5), "accuracy": noisy(0.5)}})
     handmade.experiment(
         repository, "other", {"gpt": {"loss": noisy(7, seed=1), "accuracy": noisy(9, seed=1)}}
@@ -163,11 +163,11 @@ def test_guarded_figures(repository):
     found = compared()
     assert [row.experiment for row in worse(found, [GPT])] == ["other"]
     assert worse(found, ["gpt.accuracy"]) == worse(found, []) == []
-    with pytest.raises(UnclearError, match=r"no figure gpt\.los; known: gpt\.accuracy and gpt\.l"):
+    with pytest.raises(UnclearError, match=r"no metric gpt\.los; known: gpt\.accuracy and gpt\.l"):
         worse(found, [GPT, "gpt.los"])
 
 
-def test_an_unclear_figure_is_no_pass(repository):
+def test_an_unclear_metric_is_no_pass(repository):
     handmade.experiment(repository, "one", {"gpt": {"loss": [5.0]}})
     handmade.experiment(repository, "easier", {"gpt": {"loss": noisy(1)}}, fingerprint="other")
     handmade.experiment(repository, "constant", weights="other")
@@ -178,6 +178,19 @@ def test_an_unclear_figure_is_no_pass(repository):
     ):
         with pytest.raises(UnclearError, match=f"gpt.loss of {name} and HEAD: {reason}"):
             worse(compared(name), [GPT])
+
+
+def test_an_experiment_without_the_metric_is_no_pass(repository):
+    handmade.experiment(repository, "better", {"gpt": {"loss": noisy(1)}})
+    handmade.experiment(repository, "other", {"vit": {"accuracy": noisy(0.5)}})
+    with pytest.raises(UnclearError, match=r"no gpt\.loss of other"):
+        worse(compared("HEAD", "better", "other"), [GPT])
+
+
+def test_a_worse_metric_counts_beside_an_unclear_one(repository):
+    handmade.experiment(repository, "one", {"gpt": {"loss": [5.0]}})
+    handmade.experiment(repository, "bad", {"gpt": {"loss": noisy(9)}})
+    assert [row.experiment for row in worse(compared("HEAD", "one", "bad"), [GPT])] == ["bad"]
 
 
 def test_the_workspace_is_compared_with_head(repository):

@@ -45,7 +45,7 @@ def test_curves_are_means_and_ranges_over_the_seeds(repository):
     losses = write_seeds()
     found, complete = drawn()
     assert complete
-    assert set(found["metric"]) == {"training batches", "loss"}  # no figure: accuracy
+    assert set(found["metric"]) == {"training batches", "loss"}  # no metric: accuracy
     assert set(found["experiment"]) == {"workspace"}
     evaluated = found[found["metric"] == "loss"]
     assert evaluated["seen"].tolist() == [100, 200, 300, 400]

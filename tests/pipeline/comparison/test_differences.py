@@ -28,6 +28,14 @@ def test_parameters_that_differ(repository):
     }
 
 
+def test_prepared_data_that_differ(repository):
+    handmade.commit(repository, fingerprint="f" * 64)
+    handmade.experiment(repository, "same", change={"model.n_layer": 6}, fingerprint="f" * 64)
+    handmade.experiment(repository, "content", fingerprint="0123456789abcdef")
+    found = differences.data(read("HEAD", "same", "content"), ["gpt"])
+    assert found == {"data of gpt": ["f" * 12, "f" * 12, "0123456789ab"]}
+
+
 def record(**about):
     known = {"device": "cpu", "machine": {"cpu": "one"}, "versions": {"torch": "2.0"}}
     return known | {"seconds": {"train": 1.0}, "mlflow_run_id": None} | about
@@ -48,10 +56,10 @@ def test_code_that_differs(repository):
     assert differences.code(read("HEAD", "HEAD~1")) == [[], ["pipeline/new.py"]]
 
 
-def unlike(other, figure, model="gpt", **settings):
+def unlike(other, metric, model="gpt", **settings):
     """Why HEAD and an experiment are not comparable."""
     first, second = read("HEAD", other)
-    return differences.unlike(first, second, model, figure, targets.load())
+    return differences.unlike(first, second, model, metric, targets.load())
 
 
 def test_the_same_data_and_measure_are_comparable(repository):
@@ -78,14 +86,14 @@ def test_a_parameter_of_the_measurement_matters_and_one_of_training_does_not(rep
     assert unlike("training", "loss", "bert") == []
 
 
-@pytest.mark.parametrize("figure, expected", [("loss", ["gpt.loss.split is training, not a split"]),
+@pytest.mark.parametrize("metric, expected", [("loss", ["gpt.loss.split is training, not a split"]),
                                               ("train_loss", [])])  # fmt: skip
-def test_another_measure_concerns_its_figure_alone(repository, figure, expected):
+def test_another_measure_concerns_its_metric_alone(repository, metric, expected):
     first, other = read("HEAD", "HEAD")
     result = copy.deepcopy(other.models["gpt"])
     result.measures["loss"] = {"split": "training"}
     other.models["gpt"] = result
-    assert differences.unlike(first, other, "gpt", figure, targets.load()) == expected
+    assert differences.unlike(first, other, "gpt", metric, targets.load()) == expected
 
 
 def test_another_task(repository):

@@ -20,7 +20,7 @@ def test_it_has_the_metrics_of_each_seed(repository):
     assert found.models["vit"].values("accuracy") == [0.5, 0.25]
 
 
-def test_standard_deviations_are_no_figures(repository):
+def test_standard_deviations_are_no_metrics(repository):
     means = {"gpt": {"loss": 1.0, "loss_std": 0.1}}
     Path("reports/gpt/metrics.json").write_text(json.dumps(means))
     assert experiments.read(resolve("workspace")).headline == {"gpt": ["loss"]}

@@ -71,7 +71,7 @@ def test_the_table_sorts_and_filters(page, tmp_path):
         return [row[index] for row in found[key]]
 
     assert [row[:2] for row in found["first"]] == [
-        [figure, name] for figure in ("gpt.loss", "vit.accuracy") for name in NAMES
+        [metric, name] for metric in ("gpt.loss", "vit.accuracy") for name in NAMES
     ]
     means = [float(mean) for mean in column("rising", 2)]
     assert means == sorted(means) and column("falling", 2) == column("rising", 2)[::-1]
