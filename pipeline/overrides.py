@@ -13,8 +13,9 @@ from pipeline.params import Params, load, validate
 from pipeline.paths import PARAMS
 
 
-def check_command(arguments: list[str]) -> None:
-    """Check the parameters of a `dvc repro` or `dvc exp run`; do nothing for other commands.
+def check_command(arguments: list[str]) -> list[Params]:
+    """Check the parameters of a `dvc repro` or `dvc exp run`; returns those of each run, and none
+    for other commands.
 
     arguments: of `dvc`.
 
@@ -22,12 +23,13 @@ def check_command(arguments: list[str]) -> None:
         ParamsError: the parameters are not valid.
     """
     if not runs_stages(arguments):
-        return  # without importing DVC
+        return []  # without importing DVC
     asked = _parse(arguments)
     if asked and asked.func.__name__ == "CmdRepro":
-        load()
-    elif asked and asked.func.__name__ == "CmdExperimentsRun" and not asked.run_all:
-        check(asked.set_param)
+        return [load()]
+    if asked and asked.func.__name__ == "CmdExperimentsRun" and not asked.run_all:
+        return check(asked.set_param)
+    return []
 
 
 def runs_stages(arguments: Iterable[str]) -> bool:
@@ -35,8 +37,9 @@ def runs_stages(arguments: Iterable[str]) -> bool:
     return bool({"repro", "run"} & set(arguments))
 
 
-def check(overrides: list[str]) -> None:
-    """Check params.yaml with the overrides of one `dvc exp run`, once for each run of a sweep.
+def check(overrides: list[str]) -> list[Params]:
+    """Check params.yaml with the overrides of one `dvc exp run`; returns the parameters of each run
+    of a sweep.
 
     overrides: arguments of `-S`.
 
@@ -47,8 +50,7 @@ def check(overrides: list[str]) -> None:
 
     # Ignore overrides of other files.
     ours = to_path_overrides(overrides).get(str(PARAMS), [])
-    for chosen in combinations(ours):
-        composed(chosen)
+    return [composed(chosen) for chosen in combinations(ours)]
 
 
 def _parse(arguments: list[str]) -> Namespace | None:

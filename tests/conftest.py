@@ -149,7 +149,7 @@ def small_settings(raw: dict[str, Any]) -> dict[str, Any]:
     raw["g2p"]["data"] |= {
         "dictionary": "words.dict", "validation_fraction": 0.1, "test_fraction": 0.2,
     }  # fmt: skip
-    raw["g2p"]["model"] |= {"n_layer": 1, "d_mlp": 32}
+    raw["g2p"]["model"] |= {"n_layer": 1, "d_model": 16, "d_mlp": 32}
     raw["g2p"]["train"] |= {"steps": 8, "batch_size": 8, "warmup_steps": 0} | intervals
     raw["vit"]["data"] |= {"images": "images", "image_size": 8}
     raw["vit"]["train"] |= {"epochs": 2, "batch_size": 8, "warmup_steps": 0}

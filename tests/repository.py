@@ -50,8 +50,8 @@ def make_small(folder: Path, change: Change = lambda _: None) -> Path:
         params[name]["data"] |= {"text": "hamlet", "tokenizer": "word", "sequence_length": 20}
         params[name]["train"] |= {"steps": 8, "batch_size": 8, "warmup_steps": 0} | intervals
     params["g2p"]["data"] |= {"validation_fraction": 0.002, "test_fraction": 0.002}
-    params["g2p"]["model"]["d_mlp"] = 32
-    del params["g2p"]["model"]["n_layer"]  # as many as the others
+    for key in ("n_layer", "d_model", "d_mlp"):  # of the size of the others
+        del params["g2p"]["model"][key]
     params["g2p"]["train"] |= {"steps": 8, "batch_size": 8, "warmup_steps": 0} | intervals
     params["vit"]["data"]["image_size"] = 14
     params["vit"]["train"] |= {"epochs": 1, "batch_size": 256, "warmup_steps": 0}

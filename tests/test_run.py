@@ -225,6 +225,11 @@ def test_a_mistake_in_the_parameters_removes_no_output(tmp_path):
         assert "Running stage" not in output and "Queued" not in output
         assert (folder / "data" / "vit" / "meta.json").exists()
         assert file.read_text() == text
+    file.write_text(right)
+    three = ["env", "PROCESSES=3", "./run", "dvc", "exp", "run", "-S", "vit.train.lr=0.1"]
+    output = repository.run(folder, *three, code=1)
+    assert "3 processes cannot share" in output and output.endswith("nothing was run or removed\n")
+    assert file.read_text() == right
 
 
 def test_offline_plots_are_there_with_their_setting_or_not_at_all(project, monkeypatch):

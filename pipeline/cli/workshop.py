@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.options import model_option
-from pipeline.errors import ParamsError, reports_errors
+from pipeline.errors import UserError, reports_errors
 from pipeline.params import load
 from pipeline.paths import REPORTS, read_json
 from pipeline.training import numerics
@@ -78,7 +78,8 @@ def repro(jobs: int) -> None:
 def verify(model: str | None, steps: int, whole: bool, report: str) -> None:
     """Train again and compare with a report, bit for bit.
 
-    The exit code is 1 if anything differs.
+    The exit code is 1 if anything differs that should not: another processor, GPU or torch may
+    give other last digits.
     """
     numerics.choose(_numerics(Path(report)))
     from pipeline.verification import verify as check
@@ -111,7 +112,7 @@ def _numerics(report: Path) -> numerics.Numerics:
     "guarded",
     multiple=True,
     metavar="FIGURE",
-    help="Exit with 1 if a figure such as bert.loss is worse; 2 if unclear. Can be repeated.",
+    help="Exit with 1 if a metric such as bert.loss is worse; 2 if unclear. Can be repeated.",
 )
 @reports_errors
 def compare(
@@ -165,13 +166,15 @@ def before_dvc(arguments: tuple[str, ...]) -> None:
     from pipeline.lost_outputs import forget
     from pipeline.overrides import check_command, runs_stages
     from pipeline.repair import repair as repair_files
+    from pipeline.running.launch import require_some_model
 
     for line in repair_files():
         click.echo(wrapped(line), err=True)
     try:
-        check_command(list(arguments))
-    except ParamsError as error:
-        raise ParamsError(f"{error}\nnothing was run or removed") from None
+        for params in check_command(list(arguments)):
+            require_some_model(params)
+    except UserError as error:
+        raise type(error)(f"{error}\nnothing was run or removed") from None
     # `--pull` asks for the outputs of the committed dvc.lock.
     if runs_stages(arguments) and "--pull" not in arguments:
         for line in forget():

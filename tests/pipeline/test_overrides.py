@@ -91,6 +91,13 @@ def test_a_command_that_would_fail_is_refused(clone, command):
         overrides.check_command(command.split())
 
 
+def test_the_parameters_of_each_run_are_returned(clone):
+    runs = overrides.check_command(["exp", "run", "--queue", "-S", "gpt.train.lr=0.1,0.2"])
+    assert [params.section("gpt").train.lr for params in runs] == [0.1, 0.2]
+    (params,) = overrides.check_command(["repro"])
+    assert params.section("gpt").train.lr == 0.003
+
+
 def test_other_commands_are_left_to_dvc(clone, capfd):
     (clone / "params.yaml").write_text("model: 1\n")
     for command in ("exp show", "status", "exp run --help", "repro --nonsense", "run", "exp run"
