@@ -31,6 +31,8 @@ from tests.interruption import runs
 from tests.pipeline.training.worlds import checksums
 
 WEIGHTS = Path("models/gpt/seed-0/model.safetensors")
+GPUS = torch.cuda.device_count()
+needs_gpu = pytest.mark.skipif(not GPUS, reason="there is no GPU")
 NOWHERE = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
 LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PROCESSES")
 
@@ -154,23 +156,27 @@ def torchrun(folder: Path, *arguments: str, **variables: str) -> subprocess.Pope
     )
 
 
-def test_one_two_and_four_processes_train_the_same(prepared):
-    """Every task, with Muon and AdamW, dropout, clipping, and small or empty micro-batches."""
+@pytest.mark.parametrize("sharded", [[], ["sharded"]])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+def test_one_two_and_four_processes_train_the_same(prepared, device, sharded):
+    """Every task, with Muon and AdamW, dropout, clipping, bfloat16, a convolutional stem, and small
+    or empty micro-batches; one process also in another run."""
+    params = validate(load().content() | {"device": device})
+    Path("params.yaml").write_text(json.dumps(params.content()))
     module = ("-m", "tests.pipeline.training.worlds", "4")
-    one = checksums(load(), 4, ONE)
+    counts = [n for n in (1, 2, 4) if not sharded or device == "cpu" or n <= GPUS]
+    started = {
+        n: torchrun(
+            prepared, "--standalone", "--nproc-per-node", str(n), *module, f"{n}.json", *sharded
+        )
+        for n in counts
+    }
+    one = checksums(params, 4, ONE)
     assert len(set(one.values())) == 2 * len(MODELS)
-    for sharded in ([], ["sharded"]):
-        runs = [
-            torchrun(
-                prepared, "--standalone", "--nproc-per-node", str(n), *module, f"{n}.json", *sharded
-            )
-            for n in (2, 4)
-        ]
-        for run in runs:
-            output, _ = run.communicate()
-            assert run.returncode == 0, output
-        for n in (2, 4):
-            assert one == json.loads((prepared / f"{n}.json").read_text()), (n, sharded)
+    for n, run in started.items():
+        output, _ = run.communicate()
+        assert run.returncode == 0, output
+        assert one == json.loads((prepared / f"{n}.json").read_text()), n
 
 
 FAILING = """

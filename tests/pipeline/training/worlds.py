@@ -38,7 +38,12 @@ RECIPES: dict[str, dict[str, Any]] = {
         "train": {"optimizer": "adamw", "weight_decay": 0.1},
         "bert": {"objective": {"sampled_softmax": SAMPLED, "masking": MASKING}},
         "gpt": {"objective": {"sampled_softmax": SAMPLED}},
-        "vit": {"objective": {"mixup": 0.8, "cutmix": 1.0}, "train": {"batch_size": 12}},
+        "vit": {
+            "objective": {"mixup": 0.8, "cutmix": 1.0},
+            "model": {"stem": "convolutional", "patch_size": 4},
+            "train": {"batch_size": 12},
+        },
+        "g2p": {"train": {"precision": "bf16"}},
     },
 }  # fmt: skip
 
@@ -66,7 +71,7 @@ def checksums(
             continue
         digest = hashlib.sha256()
         for parameter in trained.model.parameters():
-            digest.update(parameter.detach().numpy().tobytes())
+            digest.update(parameter.detach().cpu().numpy().tobytes())
         rows = trained.history.steps + trained.history.evaluations
         digest.update(json.dumps(rows).encode())
         found[f"{recipe} {name}"] = digest.hexdigest()
