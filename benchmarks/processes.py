@@ -27,8 +27,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 import transformer
 from pipeline.running import records
+from pipeline.running.joining import joined
 from pipeline.training import optimizers
-from pipeline.training.joining import joined
 from pipeline.training.processes import Processes
 from pipeline.training.sharding import Sharded
 from transformer import Architecture, Transformer, parameter_count

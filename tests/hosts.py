@@ -1,6 +1,7 @@
 """Hosts on this machine: each with a network, a name, processes and a /tmp of its own, by the
 namespaces of Linux."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ import pytest
 NETWORK = f"10.77.{os.getpid() % 256}"
 GATEWAY = f"{NETWORK}.1"  # the address of this machine for its hosts
 BRIDGE = f"hosts{os.getpid()}"
+LINKS = itertools.count()  # one that ends with its host is there for a moment longer
 
 APART = ["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
 # Keep a folder that hosts share, hide the rest of /tmp, and know the others by name.
@@ -48,6 +50,10 @@ class Host:
         """End everything on it at once."""
         os.kill(self.first, signal.SIGKILL)
 
+    def cut_off(self) -> None:
+        """Take it off the network. Its connections stay open."""
+        subprocess.run(self.command("ip", "link", "set", "eth0", "down"), check=True)
+
 
 @contextmanager
 def hosts(shared: Path, *names: str) -> Iterator[list[Host]]:
@@ -71,7 +77,7 @@ def hosts(shared: Path, *names: str) -> Iterator[list[Host]]:
         _ip("address", "add", f"{GATEWAY}/24", "dev", BRIDGE)
         _ip("link", "set", BRIDGE, "up")
         made = []
-        for number, (name, address) in enumerate(addresses.items()):
+        for name, address in addresses.items():
             process = stack.enter_context(subprocess.Popen(
                 [*APART, "sh", "-c", BEGIN, "sh", name, str(shared), "".join(lines)],
                 stdout=subprocess.PIPE, text=True,
@@ -80,7 +86,7 @@ def hosts(shared: Path, *names: str) -> Iterator[list[Host]]:
             assert process.stdout.readline() == "ready\n"
             (first,) = psutil.Process(process.pid).children()
             host = Host(name, address, first.pid)
-            link = f"{BRIDGE}-{number}"
+            link = f"{BRIDGE}-{next(LINKS)}"
             _ip("link", "add", link, "type", "veth", "peer", "eth0", "netns", str(host.first))
             _ip("link", "set", link, "master", BRIDGE, "up")
             subprocess.run(

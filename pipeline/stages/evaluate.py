@@ -7,12 +7,14 @@ from pipeline import provenance
 from pipeline.curves import write_csv
 from pipeline.params import Params
 from pipeline.paths import WEIGHTS, data_dir, model_dir, prediction_dir, require, sha256, write_json
-from pipeline.running import records
+from pipeline.running import launch, records
 from pipeline.running.checkpoint import Checkpoint, identity
+from pipeline.running.joining import joined
 from pipeline.tasks.assembly import assemble
 from pipeline.training import device as devices
 from pipeline.training import models
 from pipeline.training.clock import Clock
+from pipeline.training.processes import Processes
 from pipeline.views import view
 from pipeline.wording import number, wrapped
 
@@ -21,15 +23,27 @@ def evaluate(params: Params, name: str, seed: int) -> None:
     """Write metrics and samples of the model `name` trained with `seed`. The stage `report` logs
     those of all models to MLflow, whose import takes seconds, in one process.
 
+    Several processes share the work as in a training; see `stages.train`.
+
     Raises:
         UserError: the data is not prepared, the model is not trained, or one of them was made with
             other data or parameters.
     """
+    if (count := launch.wanted()) > 1:
+        launch.launch(count, params.threads)
+        return
+    with joined() as processes:
+        _evaluate(params, name, seed, processes)
+
+
+def _evaluate(params: Params, name: str, seed: int, processes: Processes) -> None:
     meta = provenance.check_data(name, params.section(name))
     folder = require(model_dir(name, seed), f"dvc repro train@{name}-{seed}")
     provenance.check_model(name, folder)
     training = assemble(params, name, seed, data_dir(name))
     task, seen = training.task, view(params.section(name).task)
+    task.processes = processes  # each has the whole model, also with train.fully_shard
+    processes.use(training.device)
     model, config = models.load(folder)
     wanted = task.build_model().config
     assert wanted is not None
@@ -40,6 +54,8 @@ def evaluate(params: Params, name: str, seed: int) -> None:
         metrics = task.evaluate(model)
         samples = seen.samples(task, model)
         predictions = seen.predictions(task, model)
+    if not processes.first:
+        return
     made = prediction_dir(name, seed)
     shutil.rmtree(made, ignore_errors=True)
     write_json(metrics, made / "metrics.json")

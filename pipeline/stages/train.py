@@ -12,6 +12,7 @@ from pipeline.running import checkpoint as checkpoints
 from pipeline.running import durations, launch, records
 from pipeline.running.agreement import in_all, require_agreement
 from pipeline.running.checkpoint import Checkpoint, identity
+from pipeline.running.joining import joined
 from pipeline.running.lifetime import unbroken
 from pipeline.running.outlook import after
 from pipeline.running.peak import peak
@@ -19,7 +20,6 @@ from pipeline.running.watch import Follower, Watch
 from pipeline.tasks.assembly import Assembly, Trained, assemble
 from pipeline.tracking import Tracker, TrainedModel, mark_killed
 from pipeline.training import device as devices
-from pipeline.training.joining import joined
 from pipeline.training.loop import NoCheckpoint
 from pipeline.training.tree import require_size
 from pipeline.wording import counted, duration

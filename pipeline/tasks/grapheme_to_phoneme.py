@@ -14,6 +14,7 @@ import transformer
 from pipeline.parameters.grapheme_to_phoneme import GraphemeToPhonemeSection
 from pipeline.tasks.dictionary import END, Dictionary, Sounds, named
 from pipeline.tasks.pronunciations import by_letters, by_suffix, error_rates
+from pipeline.training.processes import ONE, Processes
 from pipeline.training.task import Batch, Measure, Task, block_weights
 from transformer import Hypothesis, Transformer, beam_search
 
@@ -179,7 +180,8 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
 
         words: the rows of `letters` (N,).
         """
-        found = pronounce(model, self.dictionary.letters[words], self.meta["length"], width)
+        letters = self.dictionary.letters[words]
+        found = pronounce(model, letters, self.meta["length"], width, processes=self.processes)
         return [named(best[0].tokens, self.meta["sounds"]) for best in found]
 
     def evaluate(self, model: Any) -> dict[str, float]:
@@ -228,19 +230,27 @@ def spelled(letters: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pronounce(
-    model: Any, letters: Tensor, length: int, width: int, best: int = 1
+    model: Any,
+    letters: Tensor,
+    length: int,
+    width: int,
+    best: int = 1,
+    processes: Processes = ONE,
 ) -> list[list[Hypothesis]]:
     """The `best` pronunciations of each word, the likeliest first; see `beam_search`.
 
-    letters: (B, L), with zeros behind each word. length: the most tokens of the model.
+    letters: (B, L), with zeros behind each word. length: the most tokens of the model. processes:
+    which share the work.
     """
     order = (letters != END).sum(1).argsort(stable=True)  # little padding
-    found: list[list[Hypothesis]] = []
-    for part in order.split(EVALUATION_BATCH):
-        source, mask = spelled(letters[part])
-        found += beam_search(
-            model, [[END]] * len(part), length - 1, length, width, best, (END,), source, mask
-        )
+    parts = order.split(EVALUATION_BATCH)
+
+    def search(index: int) -> list[list[Hypothesis]]:
+        source, mask = spelled(letters[parts[index]])
+        begin = [[END]] * len(source)
+        return beam_search(model, begin, length - 1, length, width, best, (END,), source, mask)
+
+    found = [every for part in processes.each(len(parts), search) for every in part]
     return [found[place] for place in order.argsort().tolist()]
 
 

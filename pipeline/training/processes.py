@@ -9,31 +9,33 @@ of processes.
 
 import hashlib
 import io
-import os
 import socket
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import reduce
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-import psutil
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.distributed_c10d import Store
 from torch.nn import Parameter
+from torch.utils._pytree import tree_map_only
 
-from pipeline.errors import UserError, print_error
+from pipeline.errors import UserError
 from pipeline.training.tree import Leaf, require_size, tree
 from transformer import Transformer
 
-REPORTED = "reported"  # key of the store: the first process has ended with an error of the user
-SILENCE = 5.0  # seconds in which a process on another host reports that it still runs
+Result = TypeVar("Result")
 
 
-class ProcessLost(Exception):
-    """Another process of the training has ended, which has been reported."""
+class Peers(Protocol):
+    """The processes of a training as they know one another; see running/peers.py."""
+
+    def name(self, rank: int) -> str:
+        """'process 1 of 4 (<host>, id 123)'."""
+
+    def exchange(self) -> AbstractContextManager[None]:
+        """Of what the processes send one another."""
 
 
 class Processes:
@@ -46,12 +48,11 @@ class Processes:
 
     together = False
 
-    def __init__(self, rank: int = 0, size: int = 1, store: Store | None = None):
+    def __init__(self, rank: int = 0, size: int = 1, peers: Peers | None = None):
         self.rank, self.size = rank, size
-        self._store = store  # of several processes
+        self._peers = peers  # if there are others
         self._devices: dist.ProcessGroup | None = None  # sends from GPU to GPU
         self._buffers: list[Tensor] = []  # for gradients: sent, received
-        self._peers = [("", 0)] * size  # host and process id
 
     @property
     def first(self) -> bool:
@@ -178,12 +179,13 @@ class Processes:
             assert work is not None  # as for processes outside a group
             work.wait()
 
-    def each(self, count: int, compute: Callable[[int], Tensor]) -> list[Tensor]:
-        """`compute(0)` to `compute(count - 1)`, each computed by one of the processes."""
+    def each(self, count: int, compute: Callable[[int], Result]) -> list[Result]:
+        """`compute(0)` to `compute(count - 1)`, each computed by one of the processes; with several
+        of them, tensors are on the CPU."""
         own = [compute(index) for index in range(self.rank, count, self.size)]
         if self.size == 1:
             return own
-        every = self.gathered([value.cpu() for value in own])
+        every = self.gathered(tree_map_only(Tensor, Tensor.cpu, own))
         return [every[index % self.size][index // self.size] for index in range(count)]
 
     def total(self, count: int, compute: Callable[[int], Tensor]) -> Tensor:
@@ -242,71 +244,14 @@ class Processes:
             )
 
     def name(self, rank: int) -> str:
-        """'process 1 of 4 (<host>, id 123)', counted from 0, as torchrun does."""
-        host, pid = self._peers[rank]
-        return f"process {rank} of {self.size} ({host}, id {pid})"
+        """See `Peers.name`."""
+        assert self._peers is not None
+        return self._peers.name(rank)
 
-    def introduce(self) -> None:
-        """Tell the others where this process runs."""
-        self._peers = self.gathered((socket.gethostname(), os.getpid()))
-
-    def report(self) -> None:
-        """Tell the others that this process reports why it ends."""
-        if self._store:
-            self._store.set(REPORTED, "")
-
-    @contextmanager
-    def exchange(self) -> Iterator[None]:
-        """Of what the processes send one another: if it fails, report the process that has ended.
-
-        Raises:
-            ProcessLost: one has ended.
-        """
-        try:
-            yield
-        except torch.OutOfMemoryError:  # of this process
-            raise
-        except RuntimeError:
-            assert self._store
-            try:
-                lost, reported = self._lost(self._store), self._store.check([REPORTED])
-            except RuntimeError:  # the store is lost, with the host of process 0
-                lost, reported = [] if self.first else [0], False
-            if not lost:
-                raise
-            # Of those that still run, the first one on each host reports it. At once: the launcher
-            # soon stops them.
-            hosts = [host for host, _ in self._peers]
-            here = {rank for rank, host in enumerate(hosts) if host == hosts[self.rank]}
-            if self.rank == min(here - set(lost), default=None) and not reported:
-                print_error(
-                    f"{' and '.join(map(self.name, lost))} ended, so the others stop; the same "
-                    "command continues from the last checkpoint"
-                )
-            raise ProcessLost from None
-
-    def _lost(self, store: Store) -> list[int]:
-        """The processes that no longer run. All that run notice the failure, and say so."""
-        store.set(f"runs/{self.rank}", "")
-        silent, until = list(range(self.size)), time.monotonic() + SILENCE
-        while silent:
-            silent = [rank for rank in silent if not store.check([f"runs/{rank}"])]
-            here = [rank for rank in silent if self._peers[rank][0] == socket.gethostname()]
-            ended = [rank for rank in here if not _runs(self._peers[rank][1])]
-            if ended and len(here) == len(silent):
-                return ended
-            if time.monotonic() > until:
-                return [rank for rank in silent if rank in ended or rank not in here] or silent
-            time.sleep(0.05)
-        return []
+    def exchange(self) -> AbstractContextManager[None]:
+        """Of what the processes send one another; see `Peers.exchange`."""
+        assert self._peers is not None
+        return self._peers.exchange()
 
 
 ONE = Processes()
-
-
-def _runs(pid: int) -> bool:
-    """Whether a process of this machine runs."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -22,7 +22,7 @@ from torch.nn.utils import clip_grads_with_norm_
 from torch.utils._pytree import tree_map_only
 
 from pipeline.errors import UserError
-from pipeline.training.processes import Processes
+from pipeline.training.processes import Processes, Result
 from pipeline.training.slices import is_slice, sliced, whole
 from pipeline.training.tree import Leaf, tree
 from transformer import Transformer
@@ -98,7 +98,7 @@ class Sharded(Processes):
         with self.exchange():
             super().update(optimizers)
 
-    def each(self, count: int, compute: Callable[[int], Tensor]) -> list[Tensor]:
+    def each(self, count: int, compute: Callable[[int], Result]) -> list[Result]:
         full = count + -count % self.size  # who has nothing to compute repeats the last one
         return super().each(full, lambda index: compute(min(index, count - 1)))[:count]
 

@@ -2,13 +2,16 @@
 
 import os
 import socket
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import torch
+from torch.distributed import HashStore, PrefixStore
 
 from pipeline.errors import UserError
 from pipeline.running.agreement import in_all, require_agreement
+from pipeline.running.peers import Peers
 from pipeline.stages.prepare import prepare
 from pipeline.training.processes import Processes
 
@@ -17,7 +20,9 @@ class Pair(Processes):
     """This process, and another one that has sent `theirs`."""
 
     def __init__(self, theirs: Any):
-        super().__init__(0, 2)
+        store = HashStore()
+        PrefixStore("peers", store).set("place/1", "there 5")
+        super().__init__(0, 2, Peers(0, 2, store, timedelta(seconds=1)))
         self.theirs = theirs
 
     def gathered(self, value: Any) -> list[Any]:
@@ -59,7 +64,9 @@ def test_an_error_of_one_process_is_one_of_all():
 def test_weights_that_differ_stop_the_training():
     weights = [torch.ones(2, 3), torch.tensor(1.0)]
     Pair(lambda ours: ours).require_equal(weights, 5)
-    with pytest.raises(UserError, match=r"after step 5 the weights of process 1 of 2 .* differ"):
+    with pytest.raises(
+        UserError, match=r"after step 5 the weights of process 1 of 2 \(there, id 5\) differ"
+    ):
         Pair(lambda ours: "other").require_equal(weights, 5)
 
 

@@ -19,11 +19,11 @@ from ruamel.yaml import YAML
 from pipeline.errors import UserError
 from pipeline.params import load, validate
 from pipeline.paths import sha256
-from pipeline.running import launch
+from pipeline.running import joining, launch
+from pipeline.running.joining import joined
+from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.train import train
-from pipeline.training import joining
-from pipeline.training.joining import joined
 from pipeline.training.processes import ONE, Processes
 from pipeline.training.tree import require_size, sizes, tree
 from tests.conftest import MODELS, ROOT
@@ -177,6 +177,29 @@ def test_one_two_and_four_processes_train_the_same(prepared, device, sharded):
         output, _ = run.communicate()
         assert run.returncode == 0, output
         assert one == json.loads((prepared / f"{n}.json").read_text()), n
+
+
+def written(folder: Path) -> dict[str, str]:
+    """The checksums of all files in a folder."""
+    return {str(f.relative_to(folder)): sha256(f) for f in folder.rglob("*") if f.is_file()}
+
+
+def test_an_evaluation_writes_the_same_on_one_process_and_on_two(prepared):
+    for name in MODELS:
+        train(load(), name, 0)
+        evaluate(load(), name, 0)
+    alone = written(Path("predictions"))
+    assert {Path(file).parts[0] for file in alone} == set(MODELS)
+    shutil.rmtree("predictions")
+    command = ("-m", "pipeline", "evaluate", "--model")
+    runs = [
+        torchrun(prepared, "--standalone", "--nproc-per-node", "2", *command, name)
+        for name in MODELS
+    ]
+    for run in runs:
+        output, _ = run.communicate()
+        assert run.returncode == 0, output
+    assert written(Path("predictions")) == alone
 
 
 FAILING = """

@@ -16,9 +16,9 @@ import torch
 from pipeline.errors import UserError
 from pipeline.params import Params, load, validate
 from pipeline.paths import data_dir
+from pipeline.running.joining import joined
 from pipeline.tasks.assembly import assemble
 from pipeline.training import optimizers as optim
-from pipeline.training.joining import joined
 from pipeline.training.processes import Processes
 from pipeline.yaml_file import merge
 from tests.conftest import MODELS

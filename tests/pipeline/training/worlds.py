@@ -15,8 +15,8 @@ from typing import Any
 
 from pipeline.params import Params, load, validate
 from pipeline.paths import data_dir
+from pipeline.running.joining import joined
 from pipeline.tasks.assembly import assemble
-from pipeline.training.joining import joined
 from pipeline.training.loop import NoCheckpoint
 from pipeline.training.observer import Observer
 from pipeline.training.processes import Processes

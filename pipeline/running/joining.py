@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import torch.distributed as dist
-from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from pipeline.errors import UserError
-from pipeline.training.processes import ONE, Processes, ProcessLost
+from pipeline.running.peers import PeerLost, Peers
+from pipeline.training.processes import ONE, Processes
 
 PATIENCE = timedelta(seconds=60)  # until all processes have met
 
@@ -33,26 +33,22 @@ def joined() -> Iterator[Processes]:
     rank, size, where = _launcher()
     try:
         store, _, _ = next(rendezvous("env://", rank, size, timeout=PATIENCE))
-        # torchrun's store has been there before them, and gloo would wait half an hour.
-        present = PrefixStore("present", store)
-        present.set(str(rank), "")
-        present.wait([str(each) for each in range(size)], PATIENCE)
+        peers = Peers(rank, size, store, PATIENCE)
         dist.init_process_group("gloo", store=store, rank=rank, world_size=size)
     except RuntimeError as error:  # torch has several kinds
         raise UserError(
             f"process {rank} of {size} has not met the others at {where} within "
             f"{PATIENCE.seconds} seconds: {str(error).splitlines()[0]}"
         ) from None
-    processes = Processes(rank, size, PrefixStore("training", store))
     try:
-        processes.introduce()
-        yield processes
+        with peers.watched():
+            yield Processes(rank, size, peers)
     except UserError as error:
-        if processes.first:
-            processes.report()
+        if rank == 0:
+            peers.report()
             raise
         sys.exit(error.exit_code)
-    except ProcessLost:
+    except PeerLost:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher's: this process ends already
         sys.exit(1)
     finally:
