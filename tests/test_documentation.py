@@ -34,6 +34,10 @@ from tests.documentation import LANGUAGES, PAGES
 from tests.test_run import clone_with_an_environment
 
 EXAMPLES = {example: None for page in PAGES for example in documentation.examples(page)}
+# By the command without a remark, which a reader copies, too.
+COMMANDS: dict[str, documentation.Example] = {}
+for example in EXAMPLES:
+    COMMANDS.setdefault(re.sub(r"\s+#.*", "", example.text), example)
 
 EXPERIMENT = "dvc exp run "
 TEAM = "needs a team's servers; test_team.py has them"
@@ -162,32 +166,25 @@ def project(tmp_path_factory) -> Path:
 
 
 @pytest.mark.long
-def test_every_command_runs_as_printed(project):
-    done = set()
-    for example in EXAMPLES:
-        # A remark behind a command is part of what is printed, and a reader copies it.
-        command = re.sub(r"\s+#.*", "", example.text)
-        if command in done:
-            continue
-        done.add(command)
-        started = time.monotonic()
-        if command.startswith(EXPERIMENT):  # else it would go on from the values of the last one
-            repository.run(project, "git", "restore", "params.yaml")
-        if command in NOT_RUN:
-            if command.startswith(EXPERIMENT):
-                overrides = re.sub(r"^-n \S+ ", "", command.removeprefix(EXPERIMENT))
-                shell(project, f"python -m pipeline check {overrides}")
-        elif example.language == "python":
-            repository.run(project, sys.executable, "-c", filled_in(example.text, project))
-        elif "pipeline ui" in command:
-            look_at_the_ui(project, filled_in(command, project))
-        elif command == "dvc queue start":
-            run_an_experiment_of_the_queue(project, command)
-        else:
-            shell(project, filled_in(example.text, project))
-        if command == "./run":  # what experiments are compared with
-            repository.save(project, "Our own results")
-        print(f"{time.monotonic() - started:5.1f} s  {example.page}: {command}", flush=True)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[:70])
+def test_a_command_runs_as_printed(project, command):
+    example = COMMANDS[command]
+    if command.startswith(EXPERIMENT):  # else it would go on from the values of the last one
+        repository.run(project, "git", "restore", "params.yaml")
+    if command in NOT_RUN:
+        if command.startswith(EXPERIMENT):
+            overrides = re.sub(r"^-n \S+ ", "", command.removeprefix(EXPERIMENT))
+            shell(project, f"python -m pipeline check {overrides}")
+    elif example.language == "python":
+        repository.run(project, sys.executable, "-c", filled_in(example.text, project))
+    elif "pipeline ui" in command:
+        look_at_the_ui(project, filled_in(command, project))
+    elif command == "dvc queue start":
+        run_an_experiment_of_the_queue(project, command)
+    else:
+        shell(project, filled_in(example.text, project))
+    if command == "./run":  # what experiments are compared with
+        repository.save(project, "Our own results")
 
 
 def filled_in(text: str, project: Path) -> str:
