@@ -52,6 +52,9 @@ NOT_RUN = {
         "needs data of no package index, and hours",
     "dvc exp run -S 'seeds=[0,1,2]'": "trains all models, as `-S model.n_layer=6` does",
     "dvc exp run -S model.positions=rotary": "trains all models, as `-S model.n_layer=6` does",
+    "dvc exp run -S +profile=smoke": "trains all models; many tests run it",
+    "PROCESSES=2 dvc exp run -S train.fully_shard=true -S train.accumulate=2":
+        "trains all models; test_processes.py has one",
     "transformer-benchmark completion fish | source": "for fish; test_completion.py has its script",
     "torchrun --nnodes 2 --node-rank 0 --master-addr HOST --master-port 29500 --nproc-per-node 8"
     "      -m pipeline train --model gpt --ahead":
