@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import transformer
 from pipeline.data.sources import File, fetch
-from transformer import Architecture, Transformer, flops_per_step
+from transformer import Architecture, TokensAt, Transformer, flops_per_step
 from transformer.patterns import Causal
 from transformer.weights import timm, to_huggingface, torch_nn, torchvision
 from transformer.weights.links import Link, dump, in_blocks
@@ -83,9 +83,8 @@ def bert(size: Size) -> tuple[dict[str, Side], int]:
     indices = torch.randperm(inputs.numel())[: round(size.masked * inputs.numel())].sort().values
     labels = torch.randint(size.outputs, indices.shape)
     all_labels = torch.full((inputs.numel(),), -100).index_put((indices,), labels)
-    sides = {
-        "ours": Side(ours, lambda: ours.head.loss(ours.encode(inputs), labels, indices=indices))
-    }
+    keep = TokensAt(indices)
+    sides = {"ours": Side(ours, lambda: ours.head.loss(ours.encode(inputs, keep=keep), labels))}
 
     def add(name: str, model: Any, encode: Callable[[Any], Tensor], head: str) -> None:
         other = copy.deepcopy(model)
@@ -105,7 +104,7 @@ def bert(size: Size) -> tuple[dict[str, Side], int]:
     add("torch.nn", TorchEncoder(ours, size), lambda m: m(inputs), "head")
     wrapper = x_transformer(ours, size)
     add("x-transformers", wrapper, lambda m: m(inputs, return_embeddings=True), "to_logits")
-    return sides, flops_per_step(ours, inputs, {"indices": indices})
+    return sides, flops_per_step(ours, inputs, keep)
 
 
 def gpt(size: Size) -> tuple[dict[str, Side], int]:

@@ -23,9 +23,9 @@ for step in range(1, STEPS + 1):
     starts = torch.randint(len(data) - LENGTH + 1, (BATCH, 1))
     tokens = data[starts + torch.arange(LENGTH)]  # (BATCH, LENGTH)
     hidden = torch.rand(tokens.shape) < 0.15
-    indices = hidden.flatten().nonzero()[:, 0]  # the head scores only these
-    states = model.encode(tokens.masked_fill(hidden, MASK))
-    loss = model.head.loss(states, tokens.flatten()[indices], indices=indices)
+    keep = transformer.TokensAt(hidden.flatten().nonzero()[:, 0])  # the head scores only these
+    states = model.encode(tokens.masked_fill(hidden, MASK), keep=keep)
+    loss = model.head.loss(states, tokens.flatten()[keep.indices])
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

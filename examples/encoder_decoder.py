@@ -27,9 +27,9 @@ for step in range(1, STEPS + 1):
     chosen = train[torch.randint(len(train), (BATCH,))]
     labels = numerals[chosen]  # (BATCH, LENGTH)
     inputs = labels.roll(1, dims=1)  # the last of a row is END
-    indices = (labels + inputs).flatten().nonzero()[:, 0]  # where not both are END: no padding
-    states = model.encode(inputs, source=digits[chosen])
-    loss = model.head.loss(states, labels.flatten()[indices], indices=indices)
+    keep = transformer.TokensAt((labels + inputs).flatten().nonzero()[:, 0])  # without padding
+    states = model.encode(inputs, source=digits[chosen], keep=keep)
+    loss = model.head.loss(states, labels.flatten()[keep.indices])
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

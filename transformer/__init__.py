@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from transformer.generation import Sampling, generate, padded, stream
     from transformer.model import Transformer
     from transformer.saving import load, save
+    from transformer.selection import TokensAt
 else:
+    MODULES = ("beam", "build", "counts", "generation", "model", "saving", "selection")
+
     # Importing torch takes seconds, which an Architecture alone does not need.
     def __getattr__(name: str) -> object:
         if name in __all__:
-            for module in ("beam", "build", "counts", "generation", "model", "saving"):
+            for module in MODULES:
                 if hasattr(found := import_module(f"{__name__}.{module}"), name):
                     return getattr(found, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -34,6 +37,7 @@ __all__ = [
     "Architecture",
     "Hypothesis",
     "Sampling",
+    "TokensAt",
     "Transformer",
     "beam_search",
     "bert",

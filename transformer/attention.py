@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from transformer.patterns import BlockInputs, MaskArguments
 from transformer.positions import NoRotation
+from transformer.selection import EVERY, Selection
 
 
 class StackedLinear(nn.Linear):
@@ -43,10 +44,7 @@ class Attention(nn.Module):
         self.scale = scale
 
     def self_attention(self, q: Tensor, k: Tensor, v: Tensor, shared: BlockInputs) -> Tensor:
-        """Like `attend`, after the query-key norm and rotation, and with the KV cache.
-
-        Returns (B, T, d_model).
-        """
+        """Like `attend`, after the query-key norm and rotation, and with the KV cache."""
         q, k = self.qk_norm(q), self.qk_norm(k)
         q, k = (self.rotation(each, shared.position_ids) for each in (q, k))
         if shared.cache is not None:
@@ -54,9 +52,9 @@ class Attention(nn.Module):
         return self.attend(q, k, v, shared.mask)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: MaskArguments) -> Tensor:
-        """Attention with a mask, and the output projection.
+        """Attention with a mask.
 
-        q: (B, n_head, T, d_head); k, v: (B, n_kv_head, S, d_head). Returns (B, T, d_model).
+        q: (B, n_head, T, d_head); k, v: (B, n_kv_head, S, d_head). Returns (B, T, n_head * d_head).
         """
         group = q.shape[1] // k.shape[1]  # query heads that share a head of keys and values
         if group > 1:
@@ -64,8 +62,7 @@ class Attention(nn.Module):
             k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
         dropout = self.dropout if self.training else 0.0
         y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=self.scale, **mask)
-        # (B, n_head, T, d_head) to (B, T, n_head * d_head)
-        return self.out(y.transpose(1, 2).flatten(2))
+        return y.transpose(1, 2).flatten(2)
 
 
 class SelfAttention(Attention):
@@ -89,11 +86,11 @@ class SelfAttention(Attention):
         self.qkv = StackedLinear(d_model, 3 * d_model, parts=3, bias=bias)
         self.out = nn.Linear(d_model, d_model, bias=out_bias)
 
-    def forward(self, x: Tensor, shared: BlockInputs) -> Tensor:
-        """(B, T, d_model) to (B, T, d_model)."""
+    def forward(self, x: Tensor, shared: BlockInputs, keep: Selection = EVERY) -> Tensor:
+        """(B, T, d_model) to (B, T, d_model), or to those of the tokens to `keep`."""
         # (B, T, 3 * d_model) to three of (B, n_head, T, d_head)
         q, k, v = (_heads(part, self.n_head) for part in self.qkv(x).chunk(3, dim=-1))
-        return self.self_attention(q, k, v, shared)
+        return self.out(keep(self.self_attention(q, k, v, shared)))
 
 
 class GroupedQueryAttention(Attention):
@@ -122,12 +119,12 @@ class GroupedQueryAttention(Attention):
         self.kv = StackedLinear(d_model, 2 * n_kv_head * d_head, parts=2, bias=bias)
         self.out = nn.Linear(n_head * d_head, d_model, bias=out_bias)
 
-    def forward(self, x: Tensor, shared: BlockInputs) -> Tensor:
-        """(B, T, d_model) to (B, T, d_model)."""
+    def forward(self, x: Tensor, shared: BlockInputs, keep: Selection = EVERY) -> Tensor:
+        """(B, T, d_model) to (B, T, d_model), or to those of the tokens to `keep`."""
         q = _heads(self.q(x), self.n_head)  # (B, n_head, T, d_head)
         # (B, T, 2 * n_kv_head * d_head) to two of (B, n_kv_head, T, d_head)
         k, v = (_heads(part, self.n_kv_head) for part in self.kv(x).chunk(2, dim=-1))
-        return self.self_attention(q, k, v, shared)
+        return self.out(keep(self.self_attention(q, k, v, shared)))
 
 
 class CrossAttention(Attention):
@@ -153,8 +150,8 @@ class CrossAttention(Attention):
         self.kv = StackedLinear(d_model, 2 * d_kv, parts=2, bias=bias)
         self.out = nn.Linear(d_model, d_model, bias=bias)
 
-    def forward(self, x: Tensor, shared: BlockInputs) -> Tensor:
-        """(B, T, d_model) to (B, T, d_model); attends to the memory (B, S, d_model).
+    def forward(self, x: Tensor, shared: BlockInputs, keep: Selection = EVERY) -> Tensor:
+        """As the others; attends to the memory (B, S, d_model).
 
         A KV cache keeps the memory's keys and values, so that they are computed once.
         """
@@ -172,7 +169,8 @@ class CrossAttention(Attention):
             # M rows that share a source attend together: (B * M, n_head, T, d_head) to
             # (B, n_head, M * T, d_head).
             q = q.unflatten(0, (len(k), -1)).transpose(1, 2).flatten(2, 3)
-        return self.attend(q, k, v, shared.memory_mask).reshape(x.shape)
+        y = self.attend(q, k, v, shared.memory_mask)
+        return self.out(keep(y.reshape(*x.shape[:2], -1)))
 
 
 def _heads(x: Tensor, count: int) -> Tensor:

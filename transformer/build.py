@@ -58,8 +58,8 @@ def bert(
 ) -> Transformer:
     """An encoder with a masked-LM head (Devlin et al. 2019, "BERT").
 
-    inputs (B, T <= length) tokens; logits (B, T, vocabulary_size), or (N, vocabulary_size) at the
-    `indices` of N tokens (see `heads.TokenHead`).
+    inputs (B, T <= length) tokens; logits (B, T, vocabulary_size), or (N, vocabulary_size) of the
+    N tokens in `keep` (see `selection.TokensAt`).
     prediction_transform: whether to add BERT's linear layer and norm before the decoder.
     head_bias: whether the decoder has a bias.
     """

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 
 from transformer.cache import KeyValueCache
 from transformer.model import Transformer
+from transformer.selection import TokensAt
 
 LEAST = 1e-6  # temperature other than 0
 
@@ -153,11 +154,17 @@ def next_logits(
     """
     # Padding follows the tokens, so that no real token sees it.
     tokens, mask = padded(rows, cache.device)
-    hidden = model.encode(tokens, source=source, source_mask=source_mask, cache=cache)
     counts = mask.sum(1)
+    firsts = torch.arange(len(tokens), device=cache.device) * tokens.shape[1]  # of each row
+    hidden = model.encode(
+        tokens,
+        source=source,
+        source_mask=source_mask,
+        cache=cache,
+        keep=TokensAt(firsts + counts - 1),
+    )
     cache.advance(counts.cpu())
-    last = hidden[torch.arange(len(tokens), device=cache.device), counts - 1]  # (B, d_model)
-    return model.head(last[:, None])[:, 0]  # (B, 1, V) to (B, V)
+    return model.head(hidden)  # (B, d_model) to (B, V)
 
 
 def padded(

@@ -1,16 +1,20 @@
 """Heads: from the residual stream to predictions.
 
 Every head that predicts has the same `loss`: hidden states and labels, and by name what changes the
-mean over them. So a training loop needs only `model.head.loss(model.encode(inputs), labels)`.
+mean over them. So a training loop needs only `model.head.loss(model.encode(inputs), labels)`. A
+head that reads the hidden states of some tokens only says which in `keep`.
 """
+
+from typing import Any
 
 from torch import Tensor, nn
 
 from transformer.losses import Candidates, linear_cross_entropy
+from transformer.selection import EVERY, FirstToken, Selection
 
 
 class TokenHead(nn.Module):
-    """Logits of the vocabulary at every token, or only at some.
+    """Logits of the vocabulary at every token of the hidden states.
 
     decoder: Linear to the vocabulary; may share the embedding's weight (weight tying, Press and
         Wolf 2017).
@@ -22,15 +26,8 @@ class TokenHead(nn.Module):
         self.transform = transform or nn.Identity()
         self.decoder = decoder
 
-    def forward(self, hidden: Tensor, indices: Tensor | None = None) -> Tensor:
-        """Logits.
-
-        hidden: (B, T, d_model).
-        indices: (N,) which of the B * T tokens, counted row by row; None for all.
-        Returns (N, vocabulary_size), or (B, T, vocabulary_size) without indices.
-        """
-        if indices is not None:
-            hidden = hidden.flatten(0, 1).index_select(0, indices)  # (N, d_model)
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, T, d_model) or (N, d_model) to logits (B, T, vocabulary_size) or (N, ...)."""
         return self.decoder(self.transform(hidden))
 
     def loss(
@@ -38,20 +35,15 @@ class TokenHead(nn.Module):
         hidden: Tensor,
         labels: Tensor,
         *,
-        indices: Tensor | None = None,
         smoothing: Tensor | None = None,
         candidates: Candidates | None = None,
     ) -> Tensor:
-        """Mean cross entropy in nats, over all tokens or those at `indices`.
+        """Mean cross entropy in nats over the tokens of the hidden states.
 
-        hidden: (B, T, d_model). labels: (B, T), or (N,) with indices.
-        indices: as in `forward`; the other tokens, such as padding, cost nothing.
+        hidden: (B, T, d_model) or (N, d_model). labels: (B, T) or (N,).
         smoothing, candidates: see `linear_cross_entropy`.
         """
-        hidden = hidden.flatten(0, 1)  # (B * T, d_model)
-        if indices is not None:
-            hidden = hidden.index_select(0, indices)  # (N, d_model)
-        hidden, decoder = self.transform(hidden), self.decoder
+        hidden, decoder = self.transform(hidden.flatten(0, -2)), self.decoder
         return linear_cross_entropy(
             hidden, decoder.weight, decoder.bias, labels.flatten(), smoothing, candidates
         )
@@ -65,9 +57,11 @@ class LanguageModelHead(TokenHead):
 
 
 class MaskedLanguageModelHead(TokenHead):
-    """Logits of the masked tokens (BERT), at the masked tokens only if their indices are given.
+    """Logits of tokens from both sides (BERT).
 
-    At 15% masking this needs 15% of the product with the vocabulary, most of a small model's work.
+    Only the masked ones are needed: `encode(tokens, keep=TokensAt(indices))` gives the head these
+    alone. At 15% masking that is 15% of the product with the vocabulary, most of a small model's
+    work.
     """
 
 
@@ -82,6 +76,8 @@ class PredictionTransform(nn.Sequential):
 class ClassToken(nn.Module):
     """Pooling that takes the output at the class token (BERT, ViT)."""
 
+    keep: Selection = FirstToken()
+
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, T, d_model) to (B, d_model)."""
         return hidden[:, 0]
@@ -92,6 +88,8 @@ class MeanPooling(nn.Module):
 
     skip: how many vectors at the front to leave out, such as that of a class token.
     """
+
+    keep: Selection = EVERY
 
     def __init__(self, skip: int = 0):
         super().__init__()
@@ -105,7 +103,7 @@ class MeanPooling(nn.Module):
 class ClassificationHead(nn.Module):
     """Logits of the classes for the whole input.
 
-    pooling: ClassToken or MeanPooling.
+    pooling: ClassToken or MeanPooling; has `keep`, as heads have.
     transform: (B, d_model) to (B, d_hidden), between pooling and classifier; none by default.
     d_hidden: width of the classifier's input, if it is not d_model.
     bias: whether the classifier has a bias.
@@ -115,13 +113,14 @@ class ClassificationHead(nn.Module):
         self,
         d_model: int,
         classes: int,
-        pooling: nn.Module,
+        pooling: Any,
         transform: nn.Module | None = None,
         d_hidden: int | None = None,
         bias: bool = True,
     ):
         super().__init__()
         self.pooling = pooling
+        self.keep: Selection = pooling.keep
         self.transform = transform or nn.Identity()
         self.classifier = nn.Linear(d_hidden or d_model, classes, bias=bias)
 
@@ -143,6 +142,8 @@ class ClassificationHead(nn.Module):
 class Pooler(nn.Module):
     """A linear layer and an activation on the class token's output (Devlin et al. 2019, "BERT", in
     its published code)."""
+
+    keep: Selection = FirstToken()
 
     def __init__(self, d_model: int, d_pooled: int, activation: nn.Module):
         super().__init__()

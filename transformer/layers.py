@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from transformer.attention import Attention, CrossAttention
 from transformer.patterns import BlockInputs
+from transformer.selection import EVERY, Selection
 
 
 class MLP(nn.Module):
@@ -55,6 +56,9 @@ class LayerScale(nn.Module):
 class Block(nn.Module):
     """Attention and MLP, each with a residual connection; subclasses place the norms.
 
+    Called with `keep`, it returns the vectors of these tokens alone, and computes no others behind
+    its attention.
+
     attention_scale, mlp_scale: LayerScale of the two branches, or none.
     """
 
@@ -86,20 +90,20 @@ class Block(nn.Module):
 class PreNormBlock(Block):
     """Norm before each sublayer (GPT-2, ViT): the residual path stays an identity."""
 
-    def forward(self, x: Tensor, shared: BlockInputs) -> Tensor:
-        """(B, T, d_model) to (B, T, d_model)."""
-        attended = self.attention(self.attention_norm(x), shared)
-        x = x + self.dropout(self.attention_scale(attended))
+    def forward(self, x: Tensor, shared: BlockInputs, keep: Selection = EVERY) -> Tensor:
+        """(B, T, d_model) to (B, T, d_model), or to those of the tokens to `keep`."""
+        attended = self.attention(self.attention_norm(x), shared, keep)
+        x = keep(x) + self.dropout(self.attention_scale(attended))
         return x + self.dropout(self.mlp_scale(self.mlp(self.mlp_norm(x))))
 
 
 class PostNormBlock(Block):
     """Norm after each residual sum (Vaswani et al. 2017, section 3.1; BERT)."""
 
-    def forward(self, x: Tensor, shared: BlockInputs) -> Tensor:
-        """(B, T, d_model) to (B, T, d_model)."""
-        attended = self.attention_scale(self.attention(x, shared))
-        x = self.attention_norm(x + self.dropout(attended))
+    def forward(self, x: Tensor, shared: BlockInputs, keep: Selection = EVERY) -> Tensor:
+        """(B, T, d_model) to (B, T, d_model), or to those of the tokens to `keep`."""
+        attended = self.attention_scale(self.attention(x, shared, keep))
+        x = self.attention_norm(keep(x) + self.dropout(attended))
         return self.mlp_norm(x + self.dropout(self.mlp_scale(self.mlp(x))))
 
 
@@ -136,22 +140,22 @@ class DecoderBlock(Block):
 class PreNormDecoderBlock(DecoderBlock):
     """Norm before each of the three sublayers."""
 
-    def forward(self, x: Tensor, shared: BlockInputs) -> Tensor:
-        """(B, T, d_model) to (B, T, d_model)."""
+    def forward(self, x: Tensor, shared: BlockInputs, keep: Selection = EVERY) -> Tensor:
+        """(B, T, d_model) to (B, T, d_model), or to those of the tokens to `keep`."""
         attended = self.attention(self.attention_norm(x), shared)
         x = x + self.dropout(self.attention_scale(attended))
-        attended = self.cross_attention(self.cross_attention_norm(x), shared)
-        x = x + self.dropout(self.cross_attention_scale(attended))
+        attended = self.cross_attention(self.cross_attention_norm(x), shared, keep)
+        x = keep(x) + self.dropout(self.cross_attention_scale(attended))
         return x + self.dropout(self.mlp_scale(self.mlp(self.mlp_norm(x))))
 
 
 class PostNormDecoderBlock(DecoderBlock):
     """Norm after each of the three residual sums."""
 
-    def forward(self, x: Tensor, shared: BlockInputs) -> Tensor:
-        """(B, T, d_model) to (B, T, d_model)."""
+    def forward(self, x: Tensor, shared: BlockInputs, keep: Selection = EVERY) -> Tensor:
+        """(B, T, d_model) to (B, T, d_model), or to those of the tokens to `keep`."""
         attended = self.attention_scale(self.attention(x, shared))
         x = self.attention_norm(x + self.dropout(attended))
-        attended = self.cross_attention_scale(self.cross_attention(x, shared))
-        x = self.cross_attention_norm(x + self.dropout(attended))
+        attended = self.cross_attention_scale(self.cross_attention(x, shared, keep))
+        x = self.cross_attention_norm(keep(x) + self.dropout(attended))
         return self.mlp_norm(x + self.dropout(self.mlp_scale(self.mlp(x))))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
 
 from transformer.cache import KeyValueCache
 from transformer.patterns import AttentionPattern, Bidirectional, BlockInputs, MaskArguments
+from transformer.selection import EVERY, Selection
 
 
 class Transformer(nn.Module):
@@ -16,9 +17,10 @@ class Transformer(nn.Module):
     encoder-decoder.
 
     embedding: input to (B, T, d_model); has a `weight`.
-    blocks: each (B, T, d_model) to (B, T, d_model), given the BlockInputs of the forward pass.
+    blocks: each (B, T, d_model) to (B, T, d_model), given the BlockInputs of the forward pass; the
+        last one is also told which tokens to keep.
     norm: after the last block.
-    head: (B, T, d_model) to logits.
+    head: (B, T, d_model) to logits; may have `keep`, the tokens that it reads, if not all.
     pattern: the attention mask: bidirectional, causal or packed.
     encoder: another Transformer, for cross-attention to its output; None without.
 
@@ -59,8 +61,9 @@ class Transformer(nn.Module):
         source: Tensor | None = None,
         source_mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
+        keep: Selection = EVERY,
     ) -> Tensor:
-        """Hidden states (B, T, d_model).
+        """Hidden states (B, T, d_model), or those of the tokens to `keep`.
 
         inputs: input of the embedding: (B, T) tokens or (B, channels, H, W) images.
         attention_mask: (B, T) bool, False at padding; None without padding.
@@ -70,6 +73,7 @@ class Transformer(nn.Module):
             tokens only.
         cache: the KV cache of the earlier tokens, to which these are added; it sets positions and
             mask.
+        keep: which hidden states are needed, such as TokensAt(indices): fewer cost less.
 
         Raises:
             ValueError: a source without an encoder or an encoder without a source, also one that
@@ -88,9 +92,12 @@ class Transformer(nn.Module):
         if memory is not None and len(memory) != len(x):
             raise ValueError(f"`source` has {len(memory)} rows and the inputs {len(x)}")
         shared = BlockInputs(mask, position_ids, cache, memory, memory_mask)
-        for block in self.blocks:
+        if not self.blocks:
+            return self.norm(keep(x))
+        *others, last = self.blocks
+        for block in others:
             x = block(x, shared)
-        return self.norm(x)
+        return self.norm(last(x, shared, keep))
 
     def _memory(
         self, source: Tensor | None, source_mask: Tensor | None, cache: KeyValueCache | None
@@ -121,13 +128,13 @@ class Transformer(nn.Module):
         inputs: Tensor,
         attention_mask: Tensor | None = None,
         *,
-        head_inputs: Mapping[str, Tensor] | None = None,
+        keep: Selection | None = None,
         **encode_inputs: Any,
     ) -> Tensor:
         """Logits; the head determines their shape.
 
-        head_inputs: further arguments of the head, by name.
+        keep: the tokens whose logits are needed; None for all that the head reads.
         encode_inputs: the other arguments of `encode`.
         """
-        hidden = self.encode(inputs, attention_mask, **encode_inputs)
-        return self.head(hidden, **(head_inputs or {}))
+        kept = getattr(self.head, "keep", EVERY) if keep is None else keep
+        return self.head(self.encode(inputs, attention_mask, keep=kept, **encode_inputs))

@@ -16,7 +16,7 @@ from pipeline.tasks.dictionary import END, Dictionary, Sounds, named
 from pipeline.tasks.pronunciations import by_letters, by_suffix, error_rates
 from pipeline.training.processes import ONE, Processes
 from pipeline.training.task import Batch, Measure, Task, block_weights
-from transformer import Hypothesis, Transformer, beam_search
+from transformer import Hypothesis, TokensAt, Transformer, beam_search
 
 BEAM = 5
 EVALUATION_BATCH = 512  # words
@@ -121,7 +121,7 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
     def model_inputs(self, batch: Batch) -> dict[str, Any]:
         # The inputs need no mask: padding follows the sounds, so that no sound sees it.
         return {key: batch[key] for key in ("inputs", "source", "source_mask")} | {
-            "head_inputs": {"indices": self._indices(batch)}
+            "keep": TokensAt(self._indices(batch))
         }
 
     def _indices(self, batch: Batch) -> Tensor:
@@ -133,9 +133,8 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
 
     def _loss(self, model: Any, batch: Batch, smoothing: Tensor | None) -> Tensor:
         inputs = self.model_inputs(batch)
-        indices = inputs.pop("head_inputs")["indices"]
-        labels = batch["labels"].flatten()[indices]  # (N,)
-        return model.head.loss(model.encode(**inputs), labels, indices=indices, smoothing=smoothing)
+        labels = batch["labels"].flatten()[inputs["keep"].indices]  # (N,)
+        return model.head.loss(model.encode(**inputs), labels, smoothing=smoothing)
 
     def flops_per_step(self, model: Transformer) -> int:
         """Mean over an epoch, for a whole batch: each batch has padding of its own.
@@ -147,14 +146,17 @@ class GraphemeToPhoneme(Task[GraphemeToPhonemeSection]):
         parts: Any = model
         encoder, decoder, head = map(_weights, (parts.encoder.blocks, parts.blocks, parts.head))
         crossing = sum(_weights(block.cross_attention.kv) for block in parts.blocks)
+        # The end of the last block and the head, which see no padding.
+        last = parts.blocks[-1]
+        kept = _weights(last.cross_attention.out) + _weights(last.mlp)
         shape, total = self.section.model, 0
         for chosen in self._by_length(torch.arange(self.examples)):
             letters, sounds = (sizes[chosen] for sizes in self.dictionary.sizes)  # (B,), with ends
             B, S, T = len(letters), int(letters.max()), int(sounds.max())
-            matrices = B * S * (encoder + crossing) + B * T * (decoder - crossing)
+            matrices = B * S * (encoder + crossing) + B * T * (decoder - crossing - kept)
             pairs = shape.n_layer * S * S + shape.decoder_layers * (T * T + S * T)
             attention = 12 * B * pairs * shape.d_model
-            total += 6 * (matrices + int(sounds.sum()) * head) + attention
+            total += 6 * (matrices + int(sounds.sum()) * (kept + head)) + attention
         return round(total * self.batch_size / self.examples)
 
     def validate(self, model: Any) -> dict[str, float]:

@@ -16,7 +16,7 @@ from pipeline.tasks.sampled_softmax import sampler, scored_words
 from pipeline.tasks.text import EXAMPLES, Tokens, consecutive_windows, evenly
 from pipeline.training.randomness import fixed_generator
 from pipeline.training.task import Batch, Measure, Task, block_weights
-from transformer import Transformer
+from transformer import TokensAt, Transformer
 
 TRAIN_SEQUENCES = 8192  # of the training text, for evaluations; the held-out text is whole
 EVALUATION_BATCH = 256
@@ -93,18 +93,17 @@ class MaskedLM(Task[MaskedLMSection]):
         return mask_tokens(sequences, masking, mask, self.tokens.vocabulary_size, random)
 
     def model_inputs(self, batch: Batch) -> dict[str, Any]:
-        return {"inputs": batch["inputs"], "head_inputs": {"indices": self._indices(batch)}}
+        return {"inputs": batch["inputs"], "keep": TokensAt(self._indices(batch))}
 
     def _indices(self, batch: Batch) -> Tensor:
         """Indices of the masked tokens in the flattened batch: (N,)."""
         return batch["masked"].flatten().nonzero().squeeze(1).to(self.device, non_blocking=True)
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        indices = self._indices(batch)
-        labels = batch["labels"].flatten()[indices]  # (N,)
-        hidden = model.encode(batch["inputs"])  # (B, T, d_model)
-        candidates = self.sampler(labels)
-        return model.head.loss(hidden, labels, indices=indices, candidates=candidates), {}
+        inputs = self.model_inputs(batch)
+        labels = batch["labels"].flatten()[inputs["keep"].indices]  # (N,)
+        hidden = model.encode(**inputs)  # (N, d_model)
+        return model.head.loss(hidden, labels, candidates=self.sampler(labels)), {}
 
     def flops_per_step(self, model: Transformer) -> int:
         """As for all tasks; a sampled softmax counts the candidates of the first step."""
@@ -154,7 +153,7 @@ class MaskedLM(Task[MaskedLMSection]):
             part = {k: v[first : first + EVALUATION_BATCH] for k, v in batch.items()}
             inputs = self.model_inputs(part)
             logits = model(**inputs).float()  # (N, V)
-            labels = part["labels"].flatten()[inputs["head_inputs"]["indices"]]  # (N,)
+            labels = part["labels"].flatten()[inputs["keep"].indices]  # (N,)
             found = torch.zeros(3, dtype=torch.float64, device=self.device)
             found[0] = F.cross_entropy(logits, labels, reduction="sum")
             if ranks:

@@ -24,7 +24,7 @@ def alignment(model: Any, letters: Tensor, sounds: Tensor) -> Tensor:
     weights: list[Tensor] = []
 
     def record(attention: CrossAttention, arguments: tuple[Any, ...]) -> None:
-        x, shared = arguments
+        x, shared, *_ = arguments
         q = attention.q(x).unflatten(-1, (attention.n_head, -1))
         k, _ = attention.kv(shared.memory).chunk(2, dim=-1)
         k = k.unflatten(-1, (attention.n_kv_head, -1))

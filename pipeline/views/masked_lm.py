@@ -19,6 +19,7 @@ from pipeline.tasks.text import evenly
 from pipeline.views import export, readme
 from pipeline.views.base import View, language_model_panel
 from transformer.heads import MaskedLanguageModelHead
+from transformer.selection import TokensAt
 
 if TYPE_CHECKING:  # it imports pandas, which evaluations do not need
     from pipeline.results import Result
@@ -43,7 +44,7 @@ def fill(model: Any, ids: list[int], mask: int, top: int) -> list[list[tuple[int
     tokens = torch.tensor([ids], device=model.embedding.weight.device)  # (1, T)
     indices = (tokens[0] == mask).nonzero()[:, 0]  # (N,)
     with torch.inference_mode():
-        logits = model(tokens, head_inputs={"indices": indices}).float()  # (N, V)
+        logits = model(tokens, keep=TokensAt(indices)).float()  # (N, V)
     best = logits.softmax(-1).topk(min(top, logits.shape[1]))
     return [
         list(zip(*row, strict=True))

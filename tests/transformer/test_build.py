@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import transformer
-from transformer import Architecture, Transformer
+from transformer import Architecture, TokensAt, Transformer
 from transformer.layers import LayerScale
 
 SMALL = Architecture(n_layer=3, n_head=2, d_model=64, d_mlp=128)
@@ -42,7 +42,7 @@ def test_every_variant_runs_forwards_and_backwards(norm_position, positions, var
     bert, gpt, vit = all_three(architecture)
     tokens = torch.randint(50, (2, 12))
     outputs = {
-        bert: bert(tokens, head_inputs={"indices": torch.tensor([0, 13])}),
+        bert: bert(tokens, keep=TokensAt(torch.tensor([0, 13]))),
         gpt: gpt(tokens),
         vit: vit(torch.randn(2, 1, 8, 8)),
     }

@@ -3,7 +3,7 @@
 import torch
 
 import transformer
-from transformer import Architecture, flops_per_step, parameter_count
+from transformer import Architecture, TokensAt, flops_per_step, parameter_count
 
 ARCHITECTURE = Architecture(n_layer=2, n_head=2, d_model=8, d_mlp=16)
 BLOCK = (8 * 24 + 24) + (8 * 8 + 8) + (8 * 16 + 16) + (16 * 8 + 8) + 2 * (8 + 8)
@@ -47,14 +47,14 @@ def test_flops_by_hand():
     batch, length, vocabulary, masked = 3, 10, 30, 4
     model = transformer.bert(ARCHITECTURE, vocabulary, length)
     tokens = torch.zeros(batch, length, dtype=torch.long)
-    masked_tokens = torch.arange(masked)
-    matrices = 2 * (8 * 24 + 8 * 8 + 8 * 16 + 16 * 8)  # of both blocks
-    forward = 2 * batch * length * matrices
+    qkv, rest = 8 * 24, 8 * 8 + 8 * 16 + 16 * 8
+    # Both blocks; the rest of the last one sees the masked tokens alone.
+    forward = 2 * (batch * length * (2 * qkv + rest) + masked * rest)
     attention = 2 * 2 * (2 * batch * length * length * 8)  # two products, two blocks
     head = 2 * masked * 8 * vocabulary
     # The backward pass has two products for each: gradients of the input and of the weight.
     expected = 3 * (forward + attention + head)
-    assert flops_per_step(model, tokens, {"indices": masked_tokens}) == expected
+    assert flops_per_step(model, tokens, TokensAt(torch.arange(masked))) == expected
 
 
 def test_counting_leaves_the_model_alone():

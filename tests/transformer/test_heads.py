@@ -35,13 +35,3 @@ def test_the_loss_is_the_cross_entropy_of_the_logits(name, smoothed):
     smoothing = torch.full((CLASSES,), smoothed / CLASSES) if smoothed else None
     expected = F.cross_entropy(logits, labels, label_smoothing=smoothed)
     torch.testing.assert_close(head.loss(hidden, given, smoothing=smoothing), expected)
-
-
-@pytest.mark.parametrize("name", [name for name in HEADS if name != "classifier"])
-def test_with_indices_the_loss_is_over_these_tokens_alone(name):
-    torch.manual_seed(0)
-    head, hidden, indices = HEADS[name](), torch.randn(B, T, D), torch.tensor([1, 4, 13])
-    labels = torch.randint(CLASSES, (3,))
-    expected = F.cross_entropy(head(hidden).flatten(0, 1)[indices], labels)
-    torch.testing.assert_close(head.loss(hidden, labels, indices=indices), expected)
-    torch.testing.assert_close(F.cross_entropy(head(hidden, indices), labels), expected)

@@ -1,4 +1,4 @@
-"""The whole model: single tokens of a head, padding, and learning."""
+"""The whole model: padding, order, and learning."""
 
 import pytest
 import torch
@@ -8,15 +8,6 @@ import transformer
 from transformer import Architecture
 
 ARCHITECTURE = Architecture(n_layer=2, n_head=2, d_model=16, d_mlp=32)
-
-
-def test_a_head_scores_the_tokens_at_the_given_indices():
-    model = transformer.bert(ARCHITECTURE, 20, 6).eval()
-    tokens = torch.randint(20, (3, 6))
-    indices = torch.tensor([0, 7, 17])
-    everywhere = model(tokens).flatten(0, 1)
-    chosen = model(tokens, head_inputs={"indices": indices})
-    torch.testing.assert_close(chosen, everywhere[indices])
 
 
 def test_a_padded_row_equals_the_row_alone():
