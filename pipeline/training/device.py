@@ -20,9 +20,11 @@ def prepare(wanted: str, threads: int, numerics: Numerics) -> torch.device:
     wanted: auto, cpu or cuda.
 
     Raises:
-        UserError: `device: cuda` on a machine without a GPU; or see `numerics.use`.
+        UserError: `device: cuda` on a machine without a GPU; OpenMP may not start `threads`
+            threads; or see `numerics.use`.
     """
     kernels.use(numerics)
+    _require_threads(threads)
     keep_freed_memory()
     # The number of threads changes the last digits of sums.
     torch.set_num_threads(threads)
@@ -44,6 +46,21 @@ def prepare(wanted: str, threads: int, numerics: Numerics) -> torch.device:
     # Each process of a launcher has a GPU of its own, if there are enough.
     torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     return torch.device("cuda")
+
+
+def _require_threads(threads: int) -> None:
+    """Require that OpenMP may start that many."""
+    limit, dynamic = (os.environ.get(key, "") for key in ("OMP_THREAD_LIMIT", "OMP_DYNAMIC"))
+    if limit.strip().isdigit() and int(limit) < threads:
+        setting = f"OMP_THREAD_LIMIT={limit}"
+    elif dynamic.strip().lower() == "true" and threads > 1:
+        setting = f"OMP_DYNAMIC={dynamic}"
+    else:
+        return
+    raise UserError(
+        f"params.yaml: threads: {threads}, but with {setting} OpenMP may start fewer, and torch "
+        "then computes garbage; unset this variable"
+    )
 
 
 def keep_freed_memory() -> None:

@@ -26,6 +26,19 @@ def test_a_gpu_that_is_not_seen_is_reported_with_what_to_do(monkeypatch, build, 
     assert str(caught.value) == f"params.yaml: device: cuda, but torch sees no CUDA GPU{advice}"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"), [("OMP_THREAD_LIMIT", "1", "2"), ("OMP_DYNAMIC", "TRUE", "false")]
+)
+def test_fewer_threads_than_the_recipe_has_are_refused(monkeypatch, name, value, allowed):
+    """Torch computes garbage with them, without a word."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=rf"threads: 2, but with {name}={value} .* unset"):
+        devices.prepare("cpu", 2, "fast")
+    devices.prepare("cpu", 1, "fast")
+    monkeypatch.setenv(name, allowed)
+    devices.prepare("cpu", 2, "fast")
+
+
 def test_computation_is_deterministic_and_the_compiler_is_not_imported_for_it():
     look = (
         "import sys, torch; from pipeline.training import device as devices; "
