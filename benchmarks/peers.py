@@ -75,8 +75,9 @@ class Side:
 
 
 def bert(size: Size) -> tuple[dict[str, Side], int]:
-    """BERT as in its paper. Ours computes the logits of masked words alone. A peer computes those
-    of all words, as it is published, and in a second measurement those of masked words too."""
+    """BERT as in its paper. Ours computes the last MLP and the logits of masked words alone. A
+    peer computes those of all words, as it is published, and in a second measurement the logits of
+    masked words alone too."""
     architecture = size.architecture(norm_position="post")
     ours = transformer.bert(architecture, size.outputs, size.length, prediction_transform=True)
     inputs = torch.randint(size.outputs, (size.batch, size.length))

@@ -43,16 +43,22 @@ class Attention(nn.Module):
         self.rotation = rotation or NoRotation()
         self.scale = scale
 
-    def self_attention(self, q: Tensor, k: Tensor, v: Tensor, shared: BlockInputs) -> Tensor:
-        """Like `attend`, after the query-key norm and rotation, and with the KV cache."""
+    def self_attention(
+        self, q: Tensor, k: Tensor, v: Tensor, shared: BlockInputs, keep: Selection = EVERY
+    ) -> Tensor:
+        """Attention after the query-key norm and rotation, with the KV cache, and the projection.
+
+        q: (B, n_head, T, d_head); k, v: (B, n_kv_head, T, d_head). Returns (B, T, d_model), or the
+        vectors of the tokens to `keep`.
+        """
         q, k = self.qk_norm(q), self.qk_norm(k)
         q, k = (self.rotation(each, shared.position_ids) for each in (q, k))
         if shared.cache is not None:
             k, v = shared.cache.extend(self, k, v)
-        return self.attend(q, k, v, shared.mask)
+        return self.out(keep(self.weighted_sums(q, k, v, shared.mask)))
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: MaskArguments) -> Tensor:
-        """Attention with a mask.
+    def weighted_sums(self, q: Tensor, k: Tensor, v: Tensor, mask: MaskArguments) -> Tensor:
+        """The sums of the values, with a mask and before the projection.
 
         q: (B, n_head, T, d_head); k, v: (B, n_kv_head, S, d_head). Returns (B, T, n_head * d_head).
         """
@@ -90,7 +96,7 @@ class SelfAttention(Attention):
         """(B, T, d_model) to (B, T, d_model), or to those of the tokens to `keep`."""
         # (B, T, 3 * d_model) to three of (B, n_head, T, d_head)
         q, k, v = (_heads(part, self.n_head) for part in self.qkv(x).chunk(3, dim=-1))
-        return self.out(keep(self.self_attention(q, k, v, shared)))
+        return self.self_attention(q, k, v, shared, keep)
 
 
 class GroupedQueryAttention(Attention):
@@ -124,7 +130,7 @@ class GroupedQueryAttention(Attention):
         q = _heads(self.q(x), self.n_head)  # (B, n_head, T, d_head)
         # (B, T, 2 * n_kv_head * d_head) to two of (B, n_kv_head, T, d_head)
         k, v = (_heads(part, self.n_kv_head) for part in self.kv(x).chunk(2, dim=-1))
-        return self.out(keep(self.self_attention(q, k, v, shared)))
+        return self.self_attention(q, k, v, shared, keep)
 
 
 class CrossAttention(Attention):
@@ -169,7 +175,7 @@ class CrossAttention(Attention):
             # M rows that share a source attend together: (B * M, n_head, T, d_head) to
             # (B, n_head, M * T, d_head).
             q = q.unflatten(0, (len(k), -1)).transpose(1, 2).flatten(2, 3)
-        y = self.attend(q, k, v, shared.memory_mask)
+        y = self.weighted_sums(q, k, v, shared.memory_mask)
         return self.out(keep(y.reshape(*x.shape[:2], -1)))
 
 

@@ -2,10 +2,9 @@
 
 Every head that predicts has the same `loss`: hidden states and labels, and by name what changes the
 mean over them. So a training loop needs only `model.head.loss(model.encode(inputs), labels)`. A
-head that reads the hidden states of some tokens only says which in `keep`.
+head that reads the hidden states of some tokens only says which in `keep`; a subclass that reads
+others sets it anew.
 """
-
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -89,8 +88,6 @@ class MeanPooling(nn.Module):
     skip: how many vectors at the front to leave out, such as that of a class token.
     """
 
-    keep: Selection = EVERY
-
     def __init__(self, skip: int = 0):
         super().__init__()
         self.skip = skip
@@ -103,7 +100,7 @@ class MeanPooling(nn.Module):
 class ClassificationHead(nn.Module):
     """Logits of the classes for the whole input.
 
-    pooling: ClassToken or MeanPooling; has `keep`, as heads have.
+    pooling: ClassToken or MeanPooling; may have `keep`, as heads may.
     transform: (B, d_model) to (B, d_hidden), between pooling and classifier; none by default.
     d_hidden: width of the classifier's input, if it is not d_model.
     bias: whether the classifier has a bias.
@@ -113,16 +110,20 @@ class ClassificationHead(nn.Module):
         self,
         d_model: int,
         classes: int,
-        pooling: Any,
+        pooling: nn.Module,
         transform: nn.Module | None = None,
         d_hidden: int | None = None,
         bias: bool = True,
     ):
         super().__init__()
         self.pooling = pooling
-        self.keep: Selection = pooling.keep
         self.transform = transform or nn.Identity()
         self.classifier = nn.Linear(d_hidden or d_model, classes, bias=bias)
+
+    @property
+    def keep(self) -> Selection:
+        """The tokens that the pooling reads."""
+        return getattr(self.pooling, "keep", EVERY)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, T, d_model) to logits (B, classes)."""

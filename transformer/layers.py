@@ -57,7 +57,7 @@ class Block(nn.Module):
     """Attention and MLP, each with a residual connection; subclasses place the norms.
 
     Called with `keep`, it returns the vectors of these tokens alone, and computes no others behind
-    its attention.
+    its last attention.
 
     attention_scale, mlp_scale: LayerScale of the two branches, or none.
     """

@@ -63,7 +63,7 @@ class Transformer(nn.Module):
         cache: KeyValueCache | None = None,
         keep: Selection = EVERY,
     ) -> Tensor:
-        """Hidden states (B, T, d_model), or those of the tokens to `keep`.
+        """Hidden states (B, T, d_model); or those of the tokens to `keep`, such as (N, d_model).
 
         inputs: input of the embedding: (B, T) tokens or (B, channels, H, W) images.
         attention_mask: (B, T) bool, False at padding; None without padding.
@@ -133,7 +133,7 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """Logits; the head determines their shape.
 
-        keep: the tokens whose logits are needed; None for all that the head reads.
+        keep: for a head of tokens, those whose logits are needed; None for all that a head reads.
         encode_inputs: the other arguments of `encode`.
         """
         kept = getattr(self.head, "keep", EVERY) if keep is None else keep

@@ -1,7 +1,7 @@
 """Which tokens' hidden states a head reads.
 
-The last block computes its output projection and its MLP for these alone: nobody reads the other
-states, and keys and values come before. The result is the same.
+The last block projects its attention and computes its MLP for these alone, since nobody reads what
+it makes of the others. The result is the same.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class FirstToken:
         return x[:, :1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TokensAt:
     """Those at `indices` (N,), which count the B * T tokens row by row: (N, d_model)."""
 

@@ -85,7 +85,9 @@ class ImageClassification(Task[ImageClassificationSection]):
     @staticmethod
     def work(section: ImageClassificationSection, meta: dict[str, Any]) -> float:
         patches = (meta["image_size"] // section.model.patch_size) ** 2
-        return 6.0 * block_weights(section) * patches * meta["train_images"] * section.train.epochs
+        read = 1 / patches if section.model.pooling == "cls" else 1.0
+        images = meta["train_images"] * section.train.epochs
+        return 6.0 * block_weights(section, read) * patches * images
 
     def build_model(self) -> Transformer:
         settings = self.section.model

@@ -57,9 +57,10 @@ class MaskedLM(Task[MaskedLMSection]):
     def work(section: MaskedLMSection, meta: dict[str, Any]) -> float:
         tokens = section.train.steps * section.train.batch_size * meta["sequence_length"]
         words = scored_words(section.objective.sampled_softmax, meta["vocabulary_size"])
-        # The head computes logits only for masked tokens.
-        words *= section.objective.masking.fraction
-        return 6.0 * (block_weights(section) + section.architecture.d_model * words) * tokens
+        # The head reads masked tokens alone.
+        read = section.objective.masking.fraction
+        weights = block_weights(section, read) + section.architecture.d_model * words * read
+        return 6.0 * weights * tokens
 
     def build_model(self) -> Transformer:
         """Initialize the head's bias, if any, with the unigram distribution, which the model would
@@ -97,7 +98,10 @@ class MaskedLM(Task[MaskedLMSection]):
 
     def _indices(self, batch: Batch) -> Tensor:
         """Indices of the masked tokens in the flattened batch: (N,)."""
-        return batch["masked"].flatten().nonzero().squeeze(1).to(self.device, non_blocking=True)
+        indices = batch["masked"].flatten().nonzero().squeeze(1)
+        if self.section.train.compile:  # else another number of them compiles again
+            torch._dynamo.maybe_mark_dynamic(indices, 0)
+        return indices.to(self.device, non_blocking=True)
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         inputs = self.model_inputs(batch)

@@ -51,7 +51,7 @@ def prepare(wanted: str, threads: int, numerics: Numerics) -> torch.device:
 def _require_threads(threads: int) -> None:
     """Require that OpenMP may start that many."""
     limit, dynamic = (os.environ.get(key, "") for key in ("OMP_THREAD_LIMIT", "OMP_DYNAMIC"))
-    if limit.strip().isdigit() and int(limit) < threads:
+    if limit.strip().lstrip("+").isdigit() and int(limit) < threads:
         setting = f"OMP_THREAD_LIMIT={limit}"
     elif dynamic.strip().lower() == "true" and threads > 1:
         setting = f"OMP_DYNAMIC={dynamic}"
@@ -59,7 +59,7 @@ def _require_threads(threads: int) -> None:
         return
     raise UserError(
         f"params.yaml: threads: {threads}, but with {setting} OpenMP may start fewer, and torch "
-        "then computes garbage; unset this variable"
+        "may then hang or compute garbage; unset this variable"
     )
 
 

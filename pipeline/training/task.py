@@ -149,7 +149,11 @@ class Task(ABC, Generic[S]):
         """A line of the log with the metrics of an evaluation."""
 
 
-def block_weights(section: ModelSection) -> int:
-    """The number of weights in the matrices of the blocks, for `Task.work`."""
+def block_weights(section: ModelSection, read: float = 1.0) -> float:
+    """The number of weights in the matrices of the blocks that a token meets, for `Task.work`.
+
+    read: the share of the tokens that the head reads; see `transformer.selection`.
+    """
     shape = section.architecture
-    return shape.n_layer * (4 * shape.d_model**2 + 2 * shape.d_model * shape.d_mlp)
+    projection, mlp = shape.d_model**2, 2 * shape.d_model * shape.d_mlp
+    return shape.n_layer * (4 * projection + mlp) - (1 - read) * (projection + mlp)

@@ -72,6 +72,17 @@ def test_a_classifier_keeps_what_its_pooling_reads(pooling, tokens):
     torch.testing.assert_close(logits, model.head(model.encode(images)))
 
 
+def test_a_pooling_that_does_not_say_what_it_reads_gets_every_token():
+    class Last(nn.Module):
+        def forward(self, hidden):
+            return hidden[:, -1]
+
+    model = transformer.vit(Architecture(2, 2, 16, 32), 8, 4, channels=1, classes=4)
+    model.head.pooling = Last()
+    images = torch.randn(B, 1, 8, 8)
+    torch.testing.assert_close(model(images), model.head(model.encode(images)))
+
+
 def test_a_model_without_blocks_keeps_too():
     embedding = nn.Embedding(VOCABULARY, 4)
     nothing = Transformer(embedding, [], nn.Identity(), nn.Identity(), Bidirectional())

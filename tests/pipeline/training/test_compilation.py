@@ -6,12 +6,14 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from ruamel.yaml import YAML
 
 from pipeline.params import validate
+from pipeline.paths import data_dir
 from pipeline.stages.prepare import prepare
 from pipeline.training.numerics import PORTABLE
-from tests.conftest import ROOT
+from tests.conftest import ROOT, build
 
 
 @pytest.fixture
@@ -40,6 +42,24 @@ def test_without_a_compiler_a_training_ends_before_it_begins(compiled):
     assert done.stderr.startswith("error: params.yaml: bert.train.compile: true, but torch cannot")
     assert "No working C++ compiler found" in done.stderr and "g++" in done.stderr
     assert not (compiled / "mlflow.db").exists()  # there is no failed run
+
+
+def test_another_number_of_masked_words_does_not_compile_again(compiled, small):
+    raw = small.content()
+    raw["bert"]["train"]["compile"] = True
+    raw["bert"]["objective"]["masking"]["selection"] = "independent"
+    task = build("bert", validate(raw), 0, data_dir("bert"), torch.device("cpu"))
+    model, graphs = task.build_model(), []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    model.encode = torch.compile(model.encode, backend=backend)
+    counts = {task.weight(batch) for batch in map(task.batch, range(3))}
+    for step in range(3):
+        task.loss(model, task.batch(step))
+    assert len(counts) > 1 and len(graphs) == 1
 
 
 COMPILED = """
