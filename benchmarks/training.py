@@ -222,7 +222,9 @@ All models of a size have the same weights, the same batch and the same loss: th
 that the first losses agree to 1e-5, and the first gradients to 1e-4. x-transformers has no biases
 in attention and norms, so it has less to do. Each library has its fused attention. What the others
 lack is left out of ours as well: sampled negatives, Muon, normalised queries and keys, the
-convolutions before ViT; and dropout.
+convolutions before ViT; and dropout. For BERT and ViT, ours computes the end of its last block
+for the tokens that the head reads alone (transformer/selection.py), the others for all; where they
+compute 'masked words alone', it is their logits.
 
 {shapes}
 
