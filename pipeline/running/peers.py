@@ -101,14 +101,14 @@ class Peers:
                 self._report_lost(lost, "ended")
             raise PeerLost from None
 
-    def _report_lost(self, lost: list[int], fate: str) -> None:
+    def _report_lost(self, lost: list[int], event: str) -> None:
         """Of those that still run, the first one on each host reports it. At once: the launcher
         soon stops them."""
         hosts = [host for host, _ in self._places]
         here = {rank for rank, host in enumerate(hosts) if host == hosts[self._rank]}
         if self._rank == min(here - set(lost), default=None):
             print_error(
-                f"{' and '.join(map(self.name, lost))} {fate}, so the others stop; the same "
+                f"{' and '.join(map(self.name, lost))} {event}, so the others stop; the same "
                 "command continues from the last checkpoint"
             )
 
