@@ -9,6 +9,7 @@ import copy
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,13 @@ WORDS = re.findall(r"\S+", "the king and the queen of the north went to sea to s
 def one_thread() -> None:
     """One thread, also after a test of more: two wait for each other in computations this small."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled() -> None:
+    """No compiled code of earlier tests: torch compiles at most eight versions of a function."""
+    if "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()
 
 
 @pytest.fixture
