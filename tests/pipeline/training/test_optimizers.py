@@ -1,5 +1,6 @@
 """Optimizers: ours equal torch's, and each parameter belongs to exactly one optimizer."""
 
+import math
 import subprocess
 import sys
 
@@ -40,12 +41,39 @@ def test_muon_moves_as_torchs_own(shape):
     assert (ours - theirs).norm() < 0.02 * theirs.norm()
 
 
+@pytest.mark.parametrize("shape", [(12, 12), (12, 16), (8, 24), (24, 8)])
+@pytest.mark.parametrize("smallest", [1, 1e-2, 1e-9])
+@pytest.mark.parametrize("steps", [1, 5])
+def test_singular_values_move_by_the_quintic_polynomial(shape, smallest, steps):
+    """Also by the shorter way for wide matrices, and however small some of them are."""
+    torch.manual_seed(0)
+    left, right = (torch.linalg.qr(torch.randn(n, n).double()).Q for n in shape)
+    values = torch.logspace(0, math.log10(smallest), min(shape)).double()
+    moved = values / values.norm()
+    for _ in range(steps):
+        moved = 3.4445 * moved - 4.7750 * moved**3 + 2.0315 * moved**5
+    given, wanted = (
+        left[:, : len(values)] * each @ right[:, : len(values)].T for each in (values, moved)
+    )
+    found = orthogonalize(given.float()[None], steps)[0].double()
+    assert (found - wanted).norm() < 1e-3 * wanted.norm()
+
+
 @pytest.mark.parametrize("shape", [(6, 6), (4, 10), (10, 4)])
 def test_orthogonalized_matrices_have_singular_values_near_one(shape):
     torch.manual_seed(0)
     singular = torch.linalg.svdvals(orthogonalize(torch.randn(5, *shape), steps=5))
     assert singular.min() > 0.3
     assert singular.max() < 1.3
+
+
+@pytest.mark.parametrize("columns", [8, 24])
+def test_more_steps_let_no_singular_value_grow(columns):
+    torch.manual_seed(0)
+    left = torch.linalg.qr(torch.randn(8, 8)).Q
+    matrix = left * torch.logspace(0, -9, 8) @ torch.randn(8, columns)
+    orthogonal = orthogonalize(matrix[None], steps=30)
+    assert orthogonal.isfinite().all() and torch.linalg.svdvals(orthogonal).max() < 1.3
 
 
 def test_a_fused_matrix_is_orthogonalized_in_its_parts():
@@ -90,9 +118,12 @@ def test_a_parameter_that_is_forgotten_or_moved_twice_is_noticed():
         optimizers.assert_exact_cover(layer, twice)
 
 
-def test_operations_of_muon_are_those_that_torch_counts(raw):
+@pytest.mark.parametrize("steps", [1, 5, 12])
+def test_operations_of_muon_are_those_that_torch_counts(raw, steps):
     model = transformer.vit(Architecture(**MODEL), 8, 4, 1, 3)
     muon, _ = optimizers.build(model, settings(raw, optimizer="muon"))
+    for group in muon.param_groups:
+        group["ns_steps"] = steps
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
     with FlopCounterMode(display=False) as counter:
