@@ -27,7 +27,7 @@ def step_seconds(name: str, kind: numerics.Numerics, steps: int = STEPS) -> floa
     numerics.choose(kind)
     from pipeline.paths import data_dir
     from pipeline.tasks.assembly import assemble
-    from pipeline.training.loop import _step
+    from pipeline.training.loop import training_step
     from pipeline.training.optimizers import build
 
     params = load().model_copy(update={"numerics": kind, "device": "cpu"})
@@ -36,7 +36,7 @@ def step_seconds(name: str, kind: numerics.Numerics, steps: int = STEPS) -> floa
     optimizers, seconds = build(model, training.settings), []
     for step in range(1, WARM_UP + steps + 1):
         start = time.perf_counter()
-        _step(model, training.task, optimizers, training.settings, step)
+        training_step(model, training.task, optimizers, training.settings, step)
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[WARM_UP:])
 

@@ -32,7 +32,7 @@ from pipeline.params import Params, load, validate
 from pipeline.paths import data_dir, sha256, write_json
 from pipeline.stages.prepare import prepare
 from pipeline.tasks.assembly import assemble
-from pipeline.training.loop import NoCheckpoint, _step
+from pipeline.training.loop import NoCheckpoint, training_step
 from pipeline.training.observer import Observer
 from pipeline.training.optimizers import build
 from pipeline.yaml_file import merge
@@ -129,7 +129,7 @@ def full_steps() -> Iterator[tuple[str, dict[str, str]]]:
         model = training.task.build_model().train()
         optimizers = build(model, training.settings)
         for step in (1, 2):
-            _step(model, training.task, optimizers, training.settings, step)
+            training_step(model, training.task, optimizers, training.settings, step)
         yield name, {"weights": _hash(model.parameters())}
 
 

@@ -69,7 +69,7 @@ def train(
     clock = Clock(state["seconds"], state["marks"]) if state else Clock()
     del state  # it has a whole model
     if settings.compile:
-        # Tasks call `encode` and the head's loss, not `forward`.
+        # All tasks call it, some of them by `forward`; the heads are not compiled.
         model.encode = torch.compile(model.encode)  # type: ignore[method-assign]
     model.train()
     observer.begin(plan, start)
@@ -85,7 +85,7 @@ def train(
                 settings.decay_fraction,
             )
             optim.set_lr(optimizers, lr_factor)
-            metrics = _step(model, task, optimizers, settings, step)
+            metrics = training_step(model, task, optimizers, settings, step)
             seen = task.examples_seen(step) * task.units_per_example
             history.append({"step": step, task.unit: seen, "lr": settings.lr * lr_factor}, metrics)
             log, evaluate, save = plan.due(step)
@@ -121,14 +121,15 @@ def train(
     return history, clock
 
 
-def _step(
+def training_step(
     model: Transformer,
     task: Task[Any],
     optimizers: list[torch.optim.Optimizer],
     settings: StepTraining | EpochTraining,
     step: int,
 ) -> dict[str, Tensor]:
-    """Forward, backward, update; returns metrics on the device."""
+    """Forward, backward, update, as step number `step`, counted from 1; returns the metrics, on
+    the device."""
     parts = list(task.micro_batches(step - 1, settings.accumulate))
     weights = [task.weight(part) for part in parts]
     processes = task.processes

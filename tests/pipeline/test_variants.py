@@ -7,7 +7,7 @@ from pipeline.paths import data_dir
 from pipeline.stages.prepare import prepare
 from pipeline.training import device as devices
 from pipeline.training import optimizers
-from pipeline.training.loop import _step
+from pipeline.training.loop import training_step
 from tests.conftest import MODELS, build
 
 LLAMA = {
@@ -38,5 +38,7 @@ def test_a_variant_trains(small, variant, optimizer):
         objective = build(name, params, 0, data_dir(name), device)
         model, settings = objective.build_model().train(), params.section(name).train
         steps = optimizers.build(model, settings)
-        losses = [_step(model, objective, steps, settings, 1)["loss"].item() for _ in range(4)]
+        losses = [
+            training_step(model, objective, steps, settings, 1)["loss"].item() for _ in range(4)
+        ]
         assert losses[-1] < losses[0]  # on the batch that it was trained on

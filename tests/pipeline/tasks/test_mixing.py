@@ -10,7 +10,7 @@ from pipeline.paths import data_dir
 from pipeline.stages.prepare import prepare
 from pipeline.tasks.image_classification import ImageClassification
 from pipeline.tasks.mixing import mixing
-from pipeline.training.loop import _step
+from pipeline.training.loop import training_step
 from pipeline.training.optimizers import build as build_optimizers
 from tests.conftest import build
 
@@ -135,7 +135,9 @@ def test_micro_batches_change_neither_what_is_mixed_nor_the_loss(small):
         objective = objective_of(small, cutmix=1.0, augmentation="none")
         model = objective.build_model()
         settings = objective.section.train.model_copy(update={"accumulate": parts})
-        metrics.append(_step(model, objective, build_optimizers(model, settings), settings, 1))
+        metrics.append(
+            training_step(model, objective, build_optimizers(model, settings), settings, 1)
+        )
     for key, value in metrics[0].items():
         torch.testing.assert_close(metrics[1][key], value)
 

@@ -79,8 +79,8 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(
         train(small, name, 0)
     monkeypatch.setattr(Checkpoint, "save", save)
     steps = []
-    step = loop._step
-    monkeypatch.setattr(loop, "_step", lambda *a: steps.append(a[-1]) or step(*a))
+    step = loop.training_step
+    monkeypatch.setattr(loop, "training_step", lambda *a: steps.append(a[-1]) or step(*a))
     train(small, name, 0)
     assert steps[0] == saved[0] + 1  # it continued
     assert outputs(project, name) == expected
@@ -130,8 +130,8 @@ def test_other_parameters_never_resume_a_checkpoint(small, monkeypatch):
         train(small, "gpt", 0)
     monkeypatch.setattr(Checkpoint, "save", save)
     steps = []
-    step = loop._step
-    monkeypatch.setattr(loop, "_step", lambda *a: steps.append(a[-1]) or step(*a))
+    step = loop.training_step
+    monkeypatch.setattr(loop, "training_step", lambda *a: steps.append(a[-1]) or step(*a))
     train(changed(small, "gpt", lr=0.01), "gpt", 0)
     assert steps[0] == 1
 
