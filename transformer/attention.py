@@ -161,12 +161,9 @@ class CrossAttention(Attention):
 
         A KV cache keeps the memory's keys and values, so that they are computed once.
         """
-        q = self.qk_norm(_heads(self.q(x), self.n_head))  # (B, n_head, T, d_head)
+        q = self.queries(x)
         if shared.memory is not None:
-            # (B, S, 2 * n_kv_head * d_head) to two of (B, n_kv_head, S, d_head)
-            parts = self.kv(shared.memory).chunk(2, dim=-1)
-            k, v = (_heads(part, self.n_kv_head) for part in parts)
-            k = self.qk_norm(k)
+            k, v = self.keys_and_values(shared.memory)
             if shared.cache is not None:
                 shared.cache.memory[self] = k, v
         else:
@@ -177,6 +174,15 @@ class CrossAttention(Attention):
             q = q.unflatten(0, (len(k), -1)).transpose(1, 2).flatten(2, 3)
         y = self.weighted_sums(q, k, v, shared.memory_mask)
         return self.out(keep(y.reshape(*x.shape[:2], -1)))
+
+    def queries(self, x: Tensor) -> Tensor:
+        """(B, T, d_model) to (B, n_head, T, d_head)."""
+        return self.qk_norm(_heads(self.q(x), self.n_head))
+
+    def keys_and_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, S, d_model) to two of (B, n_kv_head, S, d_head)."""
+        k, v = (_heads(part, self.n_kv_head) for part in self.kv(memory).chunk(2, dim=-1))
+        return self.qk_norm(k), v
 
 
 def _heads(x: Tensor, count: int) -> Tensor:

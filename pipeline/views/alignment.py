@@ -25,14 +25,10 @@ def alignment(model: Any, letters: Tensor, sounds: Tensor) -> Tensor:
 
     def record(attention: CrossAttention, arguments: tuple[Any, ...]) -> None:
         x, shared, *_ = arguments
-        q = attention.q(x).unflatten(-1, (attention.n_head, -1))
-        k, _ = attention.kv(shared.memory).chunk(2, dim=-1)
-        k = k.unflatten(-1, (attention.n_kv_head, -1))
-        k = k.repeat_interleave(attention.n_head // attention.n_kv_head, dim=-2)
-        q, k = (
-            attention.qk_norm(each.transpose(1, 2)) for each in (q, k)
-        )  # (1, n_head, T, d_head)
-        scores = q @ k.mT / q.shape[-1] ** 0.5  # (1, n_head, T, S)
+        q, (k, _) = attention.queries(x), attention.keys_and_values(shared.memory)
+        k = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)  # (1, n_head, S, d_head)
+        scale = attention.scale or q.shape[-1] ** -0.5
+        scores = q @ k.mT * scale  # (1, n_head, T, S)
         weights.append(scores.softmax(-1).mean(1)[0])
 
     inputs = torch.cat((sounds.new_full((1,), END), sounds[:-1]))
