@@ -19,28 +19,31 @@ from pipeline.wording import listed
 from pipeline.yaml_file import flatten
 
 DATA = "data"  # key of a model's config.json
-NAMES = ("classes", "letters", "sounds")  # keys of meta.json: names of what tensors number
 MODEL = "model.json"  # beside the evaluation of a model; has the SHA-256 of its weights
 
 
 def fingerprints(data: Path) -> dict[str, str]:
     """SHA-256 of the prepared data in the folder `data` that a model depends on.
 
-    For a text: tokens and tokenizer. Otherwise: tensors, the names of what is numbered, and for
-    images the mean and standard deviation of the normalization.
+    The tensors, and what gives their numbers a meaning: the tokenizer of a text, the lists of names
+    in meta.json, and the mean and standard deviation of normalized images.
     """
     meta = read_json(data / "meta.json")
-    if meta["kind"] == "text":
-        tokenizer = paths.sha256(data / "tokenizer.json")
-        return {"text": meta["fingerprint"], "tokenizer": tokenizer}
-    described = {key: meta[key] for key in NAMES if key in meta}
+    described = {key: value for key, value in meta.items() if _are_names(value)}
     if "mean" in meta:
         described["normalization"] = [meta["mean"], meta["std"]]
     digests = {
         what: hashlib.sha256(json.dumps(value).encode()).hexdigest()
         for what, value in described.items()
     }
+    tokenizer = data / "tokenizer.json"
+    if tokenizer.exists():
+        digests["tokenizer"] = paths.sha256(tokenizer)
     return {meta["kind"]: meta["fingerprint"], **digests}
+
+
+def _are_names(value: Any) -> bool:
+    return bool(value) and isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def check_data(name: str, section: ModelSection) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.params import Params, validate
 from pipeline.paths import model_dir, prediction_dir, read_json, write_json
+from pipeline.provenance import fingerprints
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.report import report
@@ -73,6 +74,14 @@ def test_all_data_that_differ_are_listed(finished):
     write_json(read_json(file) | {"data": {}}, file)
     with pytest.raises(UserError, match=r"\(different images, classes and normalization\): run"):
         evaluate(finished, "vit", 0)
+
+
+def test_any_names_of_what_is_numbered_belong_to_the_data(tmp_path):
+    found = []
+    for tags in (["noun", "verb"], ["verb", "noun"]):
+        write_json({"kind": "words", "fingerprint": "0", "tags": tags}, tmp_path / "meta.json")
+        found.append(fingerprints(tmp_path))
+    assert found[0].keys() == {"words", "tags"} and found[0] != found[1]
 
 
 @pytest.mark.parametrize(
