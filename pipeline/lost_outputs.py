@@ -13,9 +13,7 @@ from typing import Any
 from pipeline import yaml_file
 from pipeline.errors import UserError
 from pipeline.paths import replacing
-
-LOCK = Path("dvc.lock")
-GUARD = Path(".dvc") / "tmp" / "lock"  # what DVC takes for writing dvc.lock
+from pipeline.repair import GUARD, RESULTS, locked
 
 
 def forget() -> list[str]:
@@ -25,26 +23,22 @@ def forget() -> list[str]:
         UserError: another DVC is running, or a file cannot be read.
     """
     from dvc.config import Config
-    from dvc.lock import Lock, LockError
     from dvc.utils.serialize import dump_yaml
 
     cache = Path(Config.from_cwd()["cache"].get("dir", Path(".dvc") / "cache"))
-    if not LOCK.exists() or not (cache / "runs").exists():
+    if not RESULTS.exists() or not (cache / "runs").exists():
         return []
-    content = yaml_file.read(LOCK)
+    content = yaml_file.read(RESULTS)
     lost = {name: entry for name, entry in content["stages"].items() if not _has(cache, entry)}
     own = _own(cache, {entry["cmd"] for entry in lost.values()}) if lost else []
     gone = [name for name, entry in lost.items() if _inputs(entry) in own]
     if not gone:
         return []
-    try:
-        with Lock(str(GUARD)), replacing(LOCK) as fresh:
-            kept = {name: e for name, e in content["stages"].items() if name not in gone}
-            dump_yaml(fresh, content | {"stages": kept})
-    except LockError:
-        raise UserError(f"{LOCK} is in use by another DVC; try again when it is done") from None
+    with locked(RESULTS, GUARD), replacing(RESULTS) as fresh:
+        kept = {name: e for name, e in content["stages"].items() if name not in gone}
+        dump_yaml(fresh, content | {"stages": kept})
     return [
-        f"{LOCK}: left out {name}, whose outputs were made on another machine; "
+        f"{RESULTS}: left out {name}, whose outputs were made on another machine; "
         "this one's are in DVC's cache"
         for name in gone
     ]

@@ -3,12 +3,15 @@
 import json
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import UserError
 
 RESULTS = Path("dvc.lock")
 TEMPORARY = Path(".dvc") / "tmp"
+GUARD = TEMPORARY / "lock"  # what DVC takes for writing dvc.lock
 # DVC's lists of files in use, for stages and for experiments.
 IN_USE = (TEMPORARY / "rwlock", TEMPORARY / "exps" / "rwlock")
 
@@ -19,7 +22,7 @@ def repair() -> list[str]:
     Raises:
         UserError: another DVC is running, or git cannot restore dvc.lock.
     """
-    guards = {RESULTS: TEMPORARY / "lock"}
+    guards = {RESULTS: GUARD}
     guards |= {file: file.with_name("rwlock.lock") for file in IN_USE}
     return [line for file, guard in guards.items() if (line := _repair(file, guard))]
 
@@ -28,13 +31,24 @@ def _repair(file: Path, guard: Path) -> str | None:
     """Restore a damaged file while holding the lock that DVC takes for writing it."""
     if _is_intact(file):
         return None  # the usual case, without the lock
+    with locked(file, guard):
+        # Check again: another DVC may have been writing the file before.
+        return None if _is_intact(file) else f"{file} was truncated: {_restore(file)}"
+
+
+@contextmanager
+def locked(file: Path, guard: Path) -> Iterator[None]:
+    """Hold the lock `guard`, which DVC takes for writing `file`.
+
+    Raises:
+        UserError: another DVC holds it.
+    """
     from dvc.lock import Lock, LockError
 
     guard.parent.mkdir(parents=True, exist_ok=True)
     try:
         with Lock(str(guard)):
-            # Check again: another DVC may have been writing the file before.
-            return None if _is_intact(file) else f"{file} was truncated: {_restore(file)}"
+            yield
     except LockError:
         raise UserError(f"{file} is in use by another DVC; try again when it is done") from None
 

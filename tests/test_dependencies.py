@@ -51,7 +51,7 @@ ARROWS = {
     "pipeline.__main__": ("cli",),
     "pipeline.deciding": ("params",),
     "pipeline.exporting": ("params", "views"),
-    "pipeline.lost_outputs": (),
+    "pipeline.lost_outputs": ("repair",),
     "pipeline.mlflow_model": ("views",),
     "pipeline.overrides": ("params",),
     "pipeline.params": ("parameters",),
