@@ -26,7 +26,7 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 
 for step in range(1, STEPS + 1):
     images, labels = stripes(BATCH)
-    loss = torch.nn.functional.cross_entropy(model(images), labels)
+    loss = model.head.loss(model.encode(images), labels)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
