@@ -44,7 +44,7 @@ class Task(ABC, Generic[S]):
     closing_steps: number of last steps over which the closing metrics are averaged.
     final: the metrics of the last step that the summary has.
     measures: how each metric with a possible target is measured, by its name.
-    watched: the metric of `validate` that determines the best evaluation.
+    watched: the metric of `validate` that determines the best evaluation: the lowest one.
     legend: explains the lines of the log; may be empty.
     processes: which share the training, and the work of evaluations in it.
 

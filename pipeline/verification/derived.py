@@ -21,8 +21,6 @@ from pipeline.yaml_file import flatten
 
 # Curves have nine significant digits, so means over them differ slightly.
 ROUNDING = 1e-7
-# Do not follow from the mean curve of several seeds: each seed has its best evaluation elsewhere.
-BEST = ("best_loss", "best_train_loss", "best_step")
 
 
 def report_contradictions(report: Report, content: dict[str, Any], params: Params) -> list[str]:
@@ -110,7 +108,8 @@ def curve_contradictions(
     except (KeyError, IndexError, ValueError):
         return ["the curves lack columns or rows that the metrics need"]
     if len(model.trainings) > 1:
-        ours = {key: value for key, value in ours.items() if key not in BEST}
+        # Each seed has its best evaluation elsewhere than the mean curve.
+        ours = {key: value for key, value in ours.items() if not key.startswith("best_")}
     theirs = {key: value for key, value in model.metrics.items() if key in ours}
     return _lines("", theirs, ours, "by the curves")
 
