@@ -30,11 +30,13 @@ def opening(
         if name in reached:
             text = " ".join(_model(result, judged, reached[name]))
         elif not result.data.get("own"):
-            key, label = next(iter(view(result.task).rows.items()))
-            text = (
-                f"no targets; {label} {number(result.metrics[key])}. "
-                f"Data: {plain(result.data['title'])}."
+            # Without a held-out part, its metrics are missing.
+            label, value = next(
+                (label, result.metrics[key])
+                for key, label in view(result.task).rows.items()
+                if key in result.metrics
             )
+            text = f"no targets; {label} {number(value)}. Data: {plain(result.data['title'])}."
         else:
             text = f"no targets for these data: {plain(result.data['title'])}."
         lines.append(f"- **{title(result)}**: {text}")

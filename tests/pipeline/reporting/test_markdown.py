@@ -172,6 +172,18 @@ def test_data_that_no_target_is_about_get_no_target(render):
     assert "| verdict |" not in report and "time to target" not in report
 
 
+@pytest.mark.parametrize(
+    ("without", "shown"),
+    [
+        ((), "held-out loss (nats) 1.6698"),
+        (("loss", "top1"), "training loss 1.6533"),  # a text without a held-out part
+    ],
+)
+def test_a_model_without_targets_shows_its_first_metric(render, without, shown):
+    large = dataclasses.replace(result("bert", without=without), name="bert_large")
+    assert f"- **BERT large**: no targets; {shown}. Data: a title." in render(large)
+
+
 def test_curves_of_such_data_stand_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     (file,) = pictures.draw(result("gpt", own=True), None, tmp_path)
