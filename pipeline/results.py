@@ -36,7 +36,7 @@ class Training:
 class Moment:
     """A step of a training, and the cost up to then.
 
-    units: tokens or images seen. flops: floating-point operations.
+    units: that the model has seen, such as tokens. flops: floating-point operations.
     seconds: of training, without evaluations; None without a record. at_most: whether this is the
     first evaluation, so that the target may have been reached earlier.
     """

@@ -45,9 +45,9 @@ def counted(count: int | str, noun: str) -> str:
     return f"{text} {noun}" + ("" if text == "1" else "s")
 
 
-def listed(words: Sequence[str]) -> str:
-    """'loss', 'loss and accuracy', 'loss, accuracy and time'."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """'loss', 'loss and accuracy', 'loss, accuracy and time'; `last` is before the last word."""
+    return f" {last} ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def duration(seconds: float) -> str:

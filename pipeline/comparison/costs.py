@@ -1,5 +1,5 @@
-"""What an experiment costs, beside its quality: operations, tokens or images, seconds, and the time
-to its targets."""
+"""What an experiment costs, beside its quality: operations, units seen, seconds, and the time to
+its targets."""
 
 import statistics
 from collections.abc import Sequence

@@ -21,8 +21,8 @@ def curves(experiment: Experiment, model: str) -> tuple[list[dict[str, Any]], bo
     """The points of all curves of a model, and whether they are those of all its seeds: git has the
     means, and DVC's cache the curves of single seeds, if they were not removed from it.
 
-    A point has: metric, experiment, seen (tokens or images), mean, low, high. The loss of training
-    batches is called `training batches`.
+    A point has: metric, experiment, seen (units, such as tokens), mean, low, high. The loss of
+    training batches is called `training batches`.
     """
     single = len(experiment.models[model].trainings) == 1
     of_seeds = None if single else _of_seeds(experiment, model)

@@ -28,8 +28,8 @@ DASHED, DOTTED = (dict[str, Any](linestyle=style, linewidth=1) for style in ("--
 
 
 def draw(figure: Figure, result: Result, reached: ModelTargets | None) -> None:
-    """Draw the curves over tokens or images seen, which are comparable between batch sizes. With
-    several seeds, lines are means and bands show the range.
+    """Draw the curves over the units seen, such as tokens, which are comparable between batch
+    sizes. With several seeds, lines are means and bands show the range.
 
     reached: targets and cost of the reference; None if there are none for these data.
     """

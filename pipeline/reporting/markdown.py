@@ -79,6 +79,7 @@ def _time_table(
     """When each target was first reached, and for verdicts that count, how that compares with the
     reference's training."""
     counts = {(each.model, each.target.name): each.like_for_like for each in verdicts}
+    units = list(dict.fromkeys(results[name].metrics["unit"] for name in reached))
     rows = []
     for name, of_model in reached.items():
         result, theirs = results[name], of_model.cost
@@ -97,12 +98,12 @@ def _time_table(
             seeds = f"{seen} of {counted(len(found), 'seed')}"
             rows.append([title(result), target.name, seeds, *cells])
     header = ["model", "time to target", "reached by", "step", "after"]
-    header += ["tokens or images", "operations"]
+    header += [listed(units, "or"), "operations"]
     explanation = (
         "The first evaluation that reaches the target, measured like the target; for several seeds "
         "the median, where a seed that never reaches it counts as the latest. 'At most': it is "
         "reached at the first evaluation of all. For verdicts "
-        "without brackets, tokens, images and operations are compared with those of the "
+        f"without brackets, {listed([*units, 'operations'])} are compared with those of the "
         "reference's whole training: "
         + "; ".join(
             f"{title(results[name])} {each.cost.steps:,} steps, {each.cost.units:,} "

@@ -15,8 +15,10 @@ from pydantic import (
 )
 
 from pipeline import yaml_file
+from pipeline.curves import UNITS
 from pipeline.errors import UserError
 from pipeline.paths import REPORTS
+from pipeline.wording import listed
 
 FILE = REPORTS / "targets.yaml"
 
@@ -46,28 +48,31 @@ class Target(Section):
 
 
 class Cost(Section):
-    """The cost of the reference's training: steps, tokens or images, and FLOPs.
+    """The cost of the reference's training: steps, units seen, and FLOPs.
 
+    The key of the units is one of `curves.UNITS`, such as `tokens: 1024000`.
     note: what its FLOPs contain that ours do not.
     """
 
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, PositiveInt]
+
     steps: PositiveInt
-    tokens: PositiveInt | None = None
-    images: PositiveInt | None = None
     flops: PositiveInt
     note: str | None = None
 
     @property
     def units(self) -> int:
-        """Tokens or images."""
-        units = self.tokens or self.images
-        assert units is not None
+        """The number of units seen."""
+        (units,) = self.__pydantic_extra__.values()
         return units
 
     @model_validator(mode="after")
     def _one_unit(self) -> "Cost":
-        if (self.tokens is None) == (self.images is None):
-            raise ValueError("expected either tokens or images")
+        found = [*self.__pydantic_extra__]
+        if len(found) != 1 or found[0] not in UNITS:
+            other = listed(found) or "none of them"
+            raise ValueError(f"expected one of {listed(UNITS, 'or')}, not {other}")
         return self
 
 

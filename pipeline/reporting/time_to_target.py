@@ -1,4 +1,4 @@
-"""Time to target: when training first reached a target, in steps, tokens or images, FLOPs, seconds.
+"""Time to target: when training first reached a target, in steps, units seen, FLOPs and seconds.
 
 It uses the evaluations during training, which measure metrics like the final evaluation. For
 several seeds it is the median, where a seed that never reaches the target is the latest (Dahl et

@@ -108,7 +108,7 @@ class Run:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        # Not tokens or images seen: over steps, they are a straight line.
+        # Not the units seen, such as tokens: over steps, they are a straight line.
         metrics = [
             Metric(f"{group}{joint}{key}", float(value), now, int(row["step"]))
             for row in rows

@@ -37,7 +37,7 @@ class Task(ABC, Generic[S]):
     """What a model learns: its data, batches, loss, metrics, and all that the loop reads.
 
     unit, units_per_example: unit of throughput, one of `curves.UNITS`, and how many per example.
-    examples: size of the training split, in sequences or images.
+    examples: size of the training split, in sequences, images or words.
     steps_per_epoch: batches in which each example occurs about once.
     headline: the metrics of `evaluate` for comparing runs.
     step_metrics: the metrics of a step: the loss and those that `loss` returns beside it.

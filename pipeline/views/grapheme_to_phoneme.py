@@ -203,13 +203,15 @@ class GraphemeToPhonemeView(View):
         )
 
     def notes(self, result: Result, judged: bool) -> list[str]:
-        data = result.data
+        untargeted = (
+            " No published result is a target: we could not confirm the figures of the paper "
+            "(Yolchuyeva et al. 2019), whose split of the dictionary is another."
+        )
         return [
             f"{self.title(result.name)}: a word is right if the answer equals any pronunciation in "
             "the dictionary; the phoneme error rate counts the differences from the nearest one. "
-            f"{data['words_left_out']:,} words with other characters than letters and apostrophes "
-            "are left out. No published result is a target: we could not confirm the figures of "
-            "the paper (Yolchuyeva et al. 2019), whose split of the dictionary is another."
+            f"{result.data['words_left_out']:,} words with other characters than letters and "
+            f"apostrophes are left out.{'' if judged else untargeted}"
         ]
 
     def answering(self, artifacts: dict[str, Path]) -> Callable[[Any], list[Any]]:

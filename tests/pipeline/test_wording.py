@@ -87,6 +87,7 @@ def test_durations(seconds, text):
 )
 def test_a_list_has_commas_and_one_and(words, text):
     assert listed(words) == text
+    assert listed(words, "or") == text.replace("and", "or")
 
 
 def test_long_text_fits_a_terminal_but_for_what_has_no_spaces():

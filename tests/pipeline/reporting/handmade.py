@@ -63,8 +63,10 @@ def result(
     answers = samples = None
     if name == "vit":
         answers, samples = _answers(seeds, classes, images)
+    if name == "g2p":
+        samples = {"words": [{"word": "a", "said": ["AH0"], "listed": [["AH0"]]}]}
     data = {"note": None, "title": "a title", "licence": "none", "files": [], "own": own}
-    data["classes"] = list(classes)
+    data |= {"classes": list(classes), "words_left_out": 3}
     measures = {key: {"split": "a split"} for key in EVALUATED[name]}
     return Result(
         name, TASKS[name], data, measures, trainings, samples=samples or [], predictions=answers

@@ -163,6 +163,39 @@ def test_only_what_is_like_for_like_is_compared_in_cost(render, monkeypatch):
     assert report.count("times fewer") >= 4  # units and operations, in the sentence and the table
 
 
+TARGET_IN_WORDS = """\
+g2p:
+  data: {data.dictionary: cmudict}
+  measure: {}
+  cost: {steps: 400, words: 150000, flops: 1_500_000_000_000}
+  targets:
+    - name: validation loss
+      value: 2.0
+      better: lower
+      source: a paper
+      measured: over a split
+      ours: loss
+      how: over a split
+      measure: {split: a split}
+      baseline: baseline_loss
+"""
+
+
+def test_a_target_in_words_is_reported_in_words(render, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    targets.FILE.parent.mkdir()
+    targets.FILE.write_text(TARGET_IN_WORDS)
+    report = render(result("g2p"))
+    assert "**1 of 1 target met, like for like.**" in report
+    assert "that is 10 times fewer words and 2 times fewer floating-point operations." in report
+    assert "| step | after | words | operations |" in report
+    assert "words and operations are compared with those" in report
+    assert "G2P 400 steps, 150,000 words, 1.5 TFLOP." in report
+    assert "No published result is a target" not in report
+    monkeypatch.chdir(ROOT)
+    assert "No published result is a target" in render(result("g2p"))
+
+
 def test_data_that_no_target_is_about_get_no_target(render):
     report = render(result("bert"), result("gpt", own=True), result("vit"))
     assert "- **GPT**: no targets for these data: a title." in report

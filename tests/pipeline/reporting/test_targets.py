@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from pipeline.curves import UNITS
 from pipeline.errors import UserError
 from pipeline.reporting import targets
 from tests.conftest import ROOT
@@ -21,9 +22,9 @@ def test_values_and_budgets():
         "gpt": [0.2291, 7.0340],
         "vit": [1.1145, 0.2734, 1.0538, 0.5417],
     }
-    assert found["bert"].cost.tokens == found["bert"].cost.units == 10_000 * 1024 * 20
-    assert found["gpt"].cost.tokens == 500 * 32 * 64
-    assert found["vit"].cost.images == found["vit"].cost.units == 42 * 225
+    assert found["bert"].cost.units == 10_000 * 1024 * 20
+    assert found["gpt"].cost.units == 500 * 32 * 64
+    assert found["vit"].cost.units == 42 * 225
 
 
 def test_curves_cover_what_was_logged():
@@ -47,13 +48,22 @@ def test_curves_say_how_much_was_seen_as_the_budgets_do():
         assert (seen * cost.steps == steps * cost.units).all(), name
 
 
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_cost_may_be_in_the_unit_of_any_task(tmp_path, unit):
+    file = tmp_path / "targets.yaml"
+    file.write_text(targets.FILE.read_text().replace("tokens: 1024000", f"{unit}: 1024000"))
+    assert targets.load(file)["gpt"].cost.units == 1_024_000
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("value: 4.3", "value: low", "targets.0.value: Input should be a valid number"),
         ("better: lower", "beter: lower", "targets.0.better: Field required"),
-        ("    tokens: 204800000", "    words: 204800000", "cost.words: Extra inputs"),
-        ("    images: 9450", "    tokens: 1\n    images: 9450", "expected either tokens or images"),
+        ("    tokens: 204800000", "    pages: 204800000", "or words, not pages"),
+        ("    tokens: 204800000", "    tokens: many", "cost.tokens: Input should be a valid int"),
+        ("    images: 9450", "    tokens: 1\n    images: 9450", "or words, not tokens and images"),
+        ("    images: 9450   #", "    #", "one of tokens, images or words, not none of them"),
     ],
 )
 def test_a_broken_file_is_refused(tmp_path, old, new, message):
