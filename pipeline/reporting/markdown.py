@@ -134,7 +134,11 @@ def _reading(verdicts: list[Verdict], results: dict[str, Result]) -> str:
             "A target is met, or not met, if the whole interval is on one side of it; otherwise "
             "the verdict is undecided."
         )
-    lines.append("- The trivial baseline knows only the frequencies of words or classes.")
+    known = list(dict.fromkeys(view(result.task).known for result in results.values()))
+    lines.append(
+        f"- The trivial baseline knows only {listed(known, 'or')} frequencies, unless the model's "
+        "table names another."
+    )
     judged = {verdict.model for verdict in verdicts}
     for name, result in results.items():
         lines += [f"- {note}" for note in view(result.task).notes(result, name in judged)]

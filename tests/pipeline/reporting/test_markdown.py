@@ -163,6 +163,19 @@ def test_only_what_is_like_for_like_is_compared_in_cost(render, monkeypatch):
     assert report.count("times fewer") >= 4  # units and operations, in the sentence and the table
 
 
+@pytest.mark.parametrize(
+    ("names", "known"),
+    [
+        (["vit"], "class"),
+        (WITH_TARGETS, "word or class"),
+        (["gpt", "vit", "g2p"], "word, class or sound"),
+    ],
+)
+def test_the_trivial_baseline_is_that_of_the_models_of_the_report(render, names, known):
+    baseline = f"- The trivial baseline knows only {known} frequencies, unless "
+    assert baseline in render(*map(result, names))
+
+
 TARGET_IN_WORDS = """\
 g2p:
   data: {data.dictionary: cmudict}
