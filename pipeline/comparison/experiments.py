@@ -41,16 +41,16 @@ def read(revision: Revision) -> Experiment:
         UserError: the revision has no results, those of other parameters, or those of another
             version of the program.
     """
-    text = revision.read(FILE)
+    text = revision.read_bytes(FILE)
     if text is None:
         raise UserError(f"{revision.name} has no results: {FILE} is missing; run `dvc repro` there")
     try:
-        report = schema.ADAPTER.validate_python(json.loads(text))
+        report = schema.read(json.loads(text))
         models = {name: report.models[name] for name in report.params["model_names"]}
         headline = {name: _headline(revision, name) for name in models}
-    except (ValueError, KeyError, TypeError):  # ValidationError is a ValueError
+    except (UserError, ValueError) as error:  # ValueError: invalid JSON or UTF-8
         raise UserError(
-            f"{revision.name}: {FILE} is not a report of this version of the program"
+            f"{revision.name}: {FILE} is not a report of this version of the program\n  {error}"
         ) from None
     if YAML(typ="safe", pure=True).load(revision.read(PARAMS)) != report.params:
         raise UserError(
@@ -61,5 +61,6 @@ def read(revision: Revision) -> Experiment:
 
 
 def _headline(revision: Revision, name: str) -> list[str]:
-    metrics = json.loads(revision.read(REPORTS / name / "metrics.json") or "")[name]
-    return [key for key in metrics if not key.endswith("_std")]
+    file = REPORTS / name / "metrics.json"
+    content = json.loads(revision.read_bytes(file) or b"{}")  # a missing file has no metrics
+    return [key for key in schema.headline(content, name, file) if not key.endswith("_std")]

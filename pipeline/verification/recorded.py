@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import UserError, first_line
 from pipeline.params import Params, validate
@@ -21,17 +20,13 @@ def read(file: Path) -> tuple[Report, dict[str, Any], Params]:
     """
     content = _json(file)
     try:
-        report = schema.ADAPTER.validate_python(content)
+        report = schema.read(content)
         params = validate(report.params, file)
-        for name in params.model_names:
-            trainings = report.models[name].trainings if name in report.models else []
-            if [training.seed for training in trainings] != params.seeds:
-                raise UserError(f"models.{name}: not a training for each of {params.seeds}")
-    except (UserError, ValidationError) as error:
+    except UserError as error:
         made = content.get("git_commit") if isinstance(content, dict) else None
         advice = f"; try `git checkout {str(made).removesuffix('-dirty')}` first" if made else ""
         raise UserError(
-            f"{file}: not a report of this version of the program{advice}\n  {_reason(error)}"
+            f"{file}: not a report of this version of the program{advice}\n  {error}"
         ) from None
     return report, content, params
 
@@ -42,11 +37,7 @@ def headline(file: Path, name: str) -> dict[str, float]:
     Raises:
         UserError: it is missing, or has other content.
     """
-    content = _json(file)
-    try:
-        return TypeAdapter(dict[str, dict[str, float]]).validate_python(content)[name]
-    except (KeyError, ValidationError):
-        raise UserError(f"{file}: not the metrics of {name}") from None
+    return schema.headline(_json(file), name, file)
 
 
 def _json(file: Path) -> Any:
@@ -56,13 +47,6 @@ def _json(file: Path) -> Any:
         raise UserError(f"{file} is missing: run `dvc repro` first, or name a report") from None
     except ValueError as error:  # invalid JSON or UTF-8
         raise UserError(f"{file}: not JSON: {error}") from None
-
-
-def _reason(error: UserError | ValidationError) -> str:
-    if isinstance(error, UserError):
-        return str(error)
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'at the top'}: {first['msg'].lower()}"
 
 
 def curve(file: Path) -> pd.DataFrame:

@@ -41,19 +41,38 @@ def test_a_report_of_other_parameters(repository):
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "reason"),
     [
-        lambda content: content.pop("models"),
-        lambda content: content["models"].pop("gpt"),
-        lambda content: content["params"].pop("model_names"),
-        lambda content: content.update(params=[]),
-        lambda content: content["models"]["gpt"].pop("trainings"),
+        (lambda content: content.pop("models"), "models: field required"),
+        (lambda content: content["models"].pop("gpt"), "models.gpt: not a training for each"),
+        (lambda content: content["params"].pop("model_names"), "model_names: field required"),
+        (
+            lambda content: content["params"].update(seeds=[0, 1]),
+            "not a training for each of .0,",
+        ),
+        (lambda content: content.update(params=[]), "params: input should be a valid dict"),
+        (lambda content: content["models"]["gpt"].pop("trainings"), "models.gpt.trainings: field"),
     ],
 )
-def test_a_report_of_another_version(repository, damage):
+def test_a_report_of_another_version(repository, damage, reason):
     content = json.loads(FILE.read_text())
     damage(content)
-    for text in (json.dumps(content), "no JSON", "[]"):
-        FILE.write_text(text)
-        with pytest.raises(UserError, match=r"workspace: .* is not a report of this version"):
-            experiments.read(resolve("workspace"))
+    FILE.write_text(json.dumps(content))
+    message = rf"workspace: {FILE} is not a report of this version of the program\n  .*{reason}"
+    with pytest.raises(UserError, match=message):
+        experiments.read(resolve("workspace"))
+
+
+@pytest.mark.parametrize("content", [b"no JSON", b"[]", b'"\xe9"'])
+def test_a_file_that_is_no_report(repository, content):
+    FILE.write_bytes(content)
+    with pytest.raises(UserError, match=r"workspace: .* is not a report of this version"):
+        experiments.read(resolve("workspace"))
+
+
+@pytest.mark.parametrize("content", [None, "{}", '{"gpt": {"loss": "low"}}'])
+def test_metrics_that_are_not_those_of_the_model(repository, content):
+    file = Path("reports/gpt/metrics.json")
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(UserError, match=rf"workspace: .*\n  {file}: not the metrics of gpt"):
+        experiments.read(resolve("workspace"))
