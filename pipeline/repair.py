@@ -57,7 +57,7 @@ def _is_intact(file: Path) -> bool:
     if not file.exists():
         return True
     if file == RESULTS:
-        return _is_complete(file.read_bytes())
+        return is_complete(file.read_bytes())
     try:
         json.loads(file.read_bytes())
     except ValueError:
@@ -65,7 +65,7 @@ def _is_intact(file: Path) -> bool:
     return True
 
 
-def _is_complete(content: bytes) -> bool:
+def is_complete(content: bytes) -> bool:
     """Whether a dvc.lock is valid for DVC, its last entry is complete, and it has all committed
     stages."""
     committed = _git("show", f":./{RESULTS}").stdout

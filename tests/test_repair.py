@@ -2,7 +2,7 @@
 
 import pytest
 from dvc.lock import Lock
-from dvc.utils.serialize._yaml import dumps_yaml, loads_yaml
+from dvc.utils.serialize import dumps_yaml, loads_yaml
 
 from pipeline import repair
 from tests import interruption, repository
@@ -140,8 +140,8 @@ def test_any_truncation_is_detected_or_harmless(project):
     entry = {"cmd": "make", "deps": [file], "params": {"params.yaml": {"seeds": [0]}}}
     entry["outs"] = [file, folder]
     text = dumps_yaml({"schema": "2.0", "stages": {"one": entry, "two": entry}})
-    assert repair._is_complete(text.encode())
-    unnoticed = [cut for cut in range(len(text)) if repair._is_complete(text[:cut].encode())]
+    assert repair.is_complete(text.encode())
+    unnoticed = [cut for cut in range(len(text)) if repair.is_complete(text[:cut].encode())]
     assert 0 < len(unnoticed) < 20
     for cut in unnoticed:
         for left in loads_yaml(text[:cut])["stages"].values():

@@ -23,7 +23,7 @@ class Remote:
     """
 
     def __init__(self) -> None:
-        self.config = _config()
+        self.config = node_config()
         self._waits_until = 0.0
         self._known = ""  # a folder in it, which says whether a drive is still mounted
         if problem := self._problem():
@@ -66,7 +66,12 @@ def _first_folder(system: Any, path: str) -> str:
     return next(filter(system.exists, (inside, path, *above)), "")
 
 
-def _config() -> str:
+def node_config() -> str:
+    """The config of DVC for a node: the default remote, and those that it lies in, with secrets.
+
+    Raises:
+        UserError: there is no default remote, or it keeps no run cache.
+    """
     from dvc.config import Config
 
     here = Config(os.path.abspath(".dvc"))

@@ -23,7 +23,7 @@ def classifier(images: ImageModel, folder: Path) -> tuple[str, bool]:
     labels = {str(index): label for index, label in enumerate(images.classes)}
     inverse = {label: int(index) for index, label in labels.items()}
     grey = len(images.preparation.mean) == 1
-    images = _in_colour(images) if grey else images
+    images = in_colour(images) if grey else images
     how = images.preparation
     written = to_huggingface(images.model, folder, {"id2label": labels, "label2id": inverse})
     preparation = {
@@ -48,7 +48,7 @@ def language_model(text: TextModel, folder: Path) -> str:
     return written
 
 
-def _in_colour(images: ImageModel) -> ImageModel:
+def in_colour(images: ImageModel) -> ImageModel:
     """A model of grey images as one of RGB images, which transformers' pipelines pass.
 
     The first convolution, which is linear in the pixels, also converts to grey.

@@ -67,6 +67,9 @@ def test_for_a_read_only_server_a_link_without_a_view_is_printed(
         raise PermissionError("403")
 
     monkeypatch.setattr(mlflow.MlflowClient, "set_experiment_tag", refuse)
-    page = ui._page(None)
-    assert page.endswith("/runs?workflowType=machine_learning")
-    assert "warning: no view of the runs: MLflow at " in capsys.readouterr().err
+    monkeypatch.setattr(store, "server", lambda: "http://server")  # so it serves nothing
+    ui.open_ui(5000, None)
+    printed = capsys.readouterr()
+    link = f"http://server/#/experiments/{store.experiment_id()}/runs?workflowType=machine_learning"
+    assert printed.out == f"MLflow: {link}\n{ui.HINT}\n"
+    assert "warning: no view of the runs: MLflow at " in printed.err

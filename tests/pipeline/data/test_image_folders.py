@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data import images
 from pipeline.data.image_folders import read_folder
 from pipeline.errors import UserError
 
@@ -121,12 +120,6 @@ def test_more_pixels_than_fit_are_refused_before_any_is_decoded(own):
         (own / "b" / f"copy{number}.png").hardlink_to(own / "b" / "0.png")
     with pytest.raises(UserError, match=r"206 images of 4096 x 4096 pixels take 10,368,319,488 b"):
         read_folder(own, 4096)
-
-
-@pytest.mark.parametrize("count", [images._digits, images._photographs])
-def test_too_large_an_image_size_of_known_images_is_refused(project, count):
-    with pytest.raises(UserError, match=r"images of 4096 x 4096 pixels take .* smaller image_size"):
-        count(4096)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,12 @@ def test_order_is_that_of_torchvisions_imagefolder(project):
     assert np.array_equal(tensors["test_images"], theirs)
 
 
+@pytest.mark.parametrize("source", ["mnist", "pizza_steak_sushi"])
+def test_too_large_an_image_size_of_known_images_is_refused(project, source):
+    with pytest.raises(UserError, match=r"images of 4096 x 4096 pixels take .* smaller image_size"):
+        images.encode(data(source, 4096))
+
+
 def test_mean_and_deviation_are_those_of_the_training_split(project):
     for number in range(5):
         picture(project / "own" / "dark" / f"{number}.png", 0)
@@ -90,7 +96,7 @@ def test_a_channel_that_never_varies_is_not_divided_by_zero(project):
 
 def test_mean_and_deviation_are_numpys():
     noise = np.random.default_rng(0).integers(0, 256, (7, 3, 9, 5)).astype(np.uint8)
-    mean, deviation = images._mean_and_deviation(noise)
+    mean, deviation = images.NORMALIZATIONS["dataset"](noise)
     assert mean == pytest.approx((noise / 255).mean(axis=(0, 2, 3)), rel=1e-12)
     assert deviation == pytest.approx((noise / 255).std(axis=(0, 2, 3)), rel=1e-12)
 

@@ -155,8 +155,12 @@ def test_only_what_is_like_for_like_is_compared_in_cost(render, monkeypatch):
     report = render(*results)
     assert "Target reached (in brackets) after " in report
     assert "times fewer" not in report
-    monkeypatch.setattr(verdicts, "_differences", lambda *_: [])
-    monkeypatch.setattr(verdicts, "_measured_differently", lambda *_: [])
+    judge = verdicts.judge
+
+    def alike(*arguments):
+        return [dataclasses.replace(each, differences=[]) for each in judge(*arguments)]
+
+    monkeypatch.setattr(verdicts, "judge", alike)
     report = render(*results)
     assert "Target reached after " in report
     assert "Compared with the reference's whole training, that is " in report

@@ -4,6 +4,7 @@ import io
 
 import pytest
 from rich.console import Console as Terminal
+from rich.text import Text
 
 from pipeline.running import console
 from pipeline.running.console import Console
@@ -18,10 +19,9 @@ def bar(monkeypatch) -> tuple[Console, Terminal]:
 
 
 def shown(bar: Console, terminal: Terminal) -> str:
-    bar.close()
     with terminal.capture() as captured:
-        terminal.print(bar._progress.get_renderable())
-    return captured.get()
+        bar.close()  # shows it for the last time
+    return Text.from_ansi(captured.get()).plain
 
 
 def test_there_is_no_loss_before_the_first(bar):

@@ -11,7 +11,7 @@ from dvc.repo import Repo
 
 from pipeline.errors import UserError
 from pipeline.sweeping import remote
-from pipeline.sweeping.remote import Remote, _config
+from pipeline.sweeping.remote import Remote, node_config
 from tests.repository import ROOT
 
 
@@ -39,7 +39,7 @@ def test_a_node_gets_the_settings_of_the_remote(storage, tmp_path):
 def test_a_secret_arrives_as_it_is(storage, tmp_path, secret):
     with Repo() as repo, repo.config.edit("local") as config:
         config["remote"]["disk"] = {"url": "s3://bucket/dvc", "secret_access_key": secret}
-    (tmp_path / "config").write_text(_config())
+    (tmp_path / "config").write_text(node_config())
     assert Config(str(tmp_path))["remote"]["disk"]["secret_access_key"] == secret
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import verification
 from pipeline.errors import UserError
 from pipeline.paths import model_dir
+from pipeline.tasks.assembly import assemble
+from pipeline.training.loop import NoCheckpoint
+from pipeline.training.observer import Observer
 from pipeline.verification import derived, recorded, verify
 from tests.pipeline.verification.reports import (
     METRICS,
@@ -115,7 +117,7 @@ def test_the_best_evaluation_of_a_single_seed_is_checked(reported):
     report, _, params = recorded.read(METRICS)
     model, kept = report.models["gpt"], model_dir("gpt", 0)
     curves = [recorded.curve(kept / file) for file in ("history.csv", "validation.csv")]
-    again = verification._train(params, "gpt", 0, Path("data/gpt"), 1)
+    again = assemble(params, "gpt", 0, Path("data/gpt")).train(NoCheckpoint(), Observer(), 1)
     single = replace(model, trainings=model.trainings[:1])
     assert derived.curve_contradictions(single, *curves, again.summary) == []
     single.trainings[0].metrics["best_loss"] -= 0.1

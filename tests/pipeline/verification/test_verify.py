@@ -221,8 +221,10 @@ def test_other_code_is_a_possible_cause(reported, capsys):
 def test_a_commit_is_no_option_of_git(project):
     """Somebody else's report could otherwise empty a file."""
     Path("precious").write_text("kept")
-    [line] = environment._code("--output=precious")
-    assert line.endswith("is not in this clone")
+    record = {"machine": {"cpu": "Abacus 9", "system": "Linux"}, "device": "cpu", "versions": {}}
+    params = parameters.load(ROOT / "params.yaml")
+    *_, line = environment.differences(record | {"git_commit": "--output=precious"}, params)
+    assert line == "code: commit --output=pre is not in this clone"
     assert Path("precious").read_text() == "kept"
 
 

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokeniz
 import transformer
 from pipeline.inference.loading import ImageModel
 from pipeline.views.causal_lm import continuation
-from pipeline.views.export import BRIGHTNESS, _in_colour
+from pipeline.views.export import BRIGHTNESS, in_colour
 from pipeline.views.masked_lm import fillings
 from transformer.stems import STEMS
 from transformer.weights.huggingface.preparation import Preparation
@@ -69,7 +69,7 @@ def test_a_grey_model_in_colour_sees_grey_values(stem):
     torch.manual_seed(0)
     grey = transformer.vit(transformer.Architecture(1, 2, 8, 16), 8, 4, 1, 3, stem=stem).eval()
     images = ImageModel(grey, ["a", "b", "c"], Preparation((8, 8), 2, 1 / 255, [0.1], [0.3]))
-    colour = _in_colour(images)
+    colour = in_colour(images)
     assert colour.model.embedding.patches.in_channels == 3
     assert (colour.preparation.mean, colour.preparation.std) == ([0.1] * 3, [0.3] * 3)
     pixels = torch.rand(2, 3, 8, 8)
