@@ -65,7 +65,7 @@ def test_two_hosts_train_what_one_process_trains(prepared, tmp_path, scheduler):
 
 
 @pytest.mark.long
-def test_two_hosts_that_share_only_a_network(prepared, tmp_path):
+def test_two_hosts_that_share_only_a_network_train_as_one(prepared, tmp_path):
     """Each has a clone of its own, and knows the other by its name."""
     folder, alone = prepared
     settings = repository.environment() | {"NODES": "2", "FIRST": "host-0", "PER_NODE": "1"}

@@ -14,7 +14,7 @@ TRAINED = ("bert", "gpt", "vit")  # each by a process of its own; more wait too 
 
 
 @pytest.mark.long
-def test_three_trainers_and_a_queue(tmp_path):
+def test_three_trainers_and_a_queue_all_finish(tmp_path):
     folder = repository.make_small(tmp_path / "benchmark")
     prepared = [f"prepare@{name}" for name in TRAINED]
     run(folder, "dvc", "repro", *prepared)

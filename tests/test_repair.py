@@ -31,7 +31,7 @@ def cuts(content: bytes) -> list[int]:
     return [0, entry, size, size + len("      size: 1")]
 
 
-def test_a_dvc_lock_that_was_cut_off(clone):
+def test_a_dvc_lock_that_was_cut_off_is_repaired(clone):
     file = clone / "dvc.lock"
     whole = file.read_bytes()
     assert repository.run(clone, *REPAIR) == "nothing to repair\n"
@@ -42,7 +42,7 @@ def test_a_dvc_lock_that_was_cut_off(clone):
         assert file.read_bytes() == whole, cut
 
 
-def test_a_dvc_lock_that_git_does_not_track(clone):
+def test_a_dvc_lock_that_git_does_not_track_is_made_again(clone):
     """Before the first commit: everything comes from DVC's cache."""
     file = clone / "dvc.lock"
     known = file.read_bytes()
@@ -60,7 +60,7 @@ def test_a_dvc_lock_that_git_does_not_track(clone):
         file.write_bytes(known)
 
 
-def test_a_dvc_lock_of_a_machine_with_other_bits(clone):
+def test_a_dvc_lock_of_a_machine_with_other_bits_runs_no_stage(clone):
     """As `git restore .` brings back: the same inputs, but outputs that only others have."""
     file = clone / "dvc.lock"
     own = file.read_bytes()
@@ -114,7 +114,7 @@ def test_an_unresolved_merge_is_not_changed(clone):
 
 
 @pytest.mark.parametrize("file", repair.IN_USE, ids=str)
-def test_a_truncated_list_of_files_in_use(clone, file):
+def test_a_truncated_list_of_files_in_use_is_removed(clone, file):
     (clone / file).parent.mkdir(exist_ok=True)
     (clone / file).write_text('{"write": {"/x/models/gpt": {"pid": 1')
     command = ("exp", "run") if "exps" in file.parts else ("repro",)

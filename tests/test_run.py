@@ -102,7 +102,7 @@ def test_the_environment_of_another_place_is_left_alone(tmp_path):
 
 
 @pytest.mark.long
-def test_a_path_that_the_locale_cannot_encode(tmp_path):
+def test_a_path_that_the_locale_cannot_encode_is_no_obstacle(tmp_path):
     """A path with an ü, and an ASCII locale."""
     folder = clone(tmp_path / "sp ü c")
     environment = repository.environment() | {"LC_ALL": "C"}

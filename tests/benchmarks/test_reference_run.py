@@ -93,7 +93,7 @@ def test_curves_are_those_of_the_trainings(run):
         assert ours["delta_w"].tolist() == history["delta_w"][::10].tolist()
 
 
-def test_losses_with_and_without_the_causal_mask(run):
+def test_losses_with_and_without_the_causal_mask_equal_a_plain_computation(run):
     """Independently: one sequence at a time, attention by hand, over the whole validation text."""
     tokens = load_file(run / "data" / "gpt" / "tokens.safetensors")
     for training in collected(run, "gpt"):

@@ -31,7 +31,7 @@ def folder(project: Path) -> Path:
     return project
 
 
-def test_check(folder):
+def test_check_names_the_profile_and_what_differs_from_it(folder):
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
     for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
         subprocess.run([*git, *arguments], cwd=folder, check=True)
@@ -98,14 +98,14 @@ def test_params_are_refused_before_torch_is_imported(folder):
         (["report"], "data/bert is missing: run `dvc repro prepare@bert` first"),
     ],
 )
-def test_a_stage_before_its_time(folder, command, message):
+def test_a_stage_before_its_time_ends_with_the_command_to_run(folder, command, message):
     result = pipeline(folder, *command)
     assert result.returncode == 1
     assert message in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_an_unknown_model(folder):
+def test_an_unknown_model_is_refused_with_the_known_ones(folder):
     result = pipeline(folder, "train", "--model", "bret")
     assert result.returncode == 2
     assert "'bret' is not one of 'bert', 'gpt', 'vit', 'g2p'" in result.stderr

@@ -53,7 +53,7 @@ def pipeline(params, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
-def test_a_checkpoint_that_does_not_fit(small, project, monkeypatch):
+def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(small, project, monkeypatch):
     prepare(small, "gpt")
     train(small, "gpt", 0)
     expected = (model_dir("gpt", 0) / "model.safetensors").read_bytes()
@@ -87,7 +87,7 @@ def test_a_first_checkpoint_that_does_not_fit_leaves_no_checkpoint(project):
 
 
 @pytest.mark.long
-def test_weights_and_curves_that_do_not_fit(small, project):
+def test_weights_that_do_not_fit_are_written_later_without_training(small, project):
     """Training has ended before, and is not repeated."""
     prepare(small, "gpt")
     train(small, "gpt", 0)
@@ -106,7 +106,7 @@ def test_weights_and_curves_that_do_not_fit(small, project):
 
 
 @pytest.mark.long
-def test_a_report_that_does_not_fit(small, project):
+def test_a_report_that_does_not_fit_is_an_error(small, project):
     shutil.copytree(ROOT / "reports" / "reference", REPORTS / "reference")
     shutil.copy(ROOT / "reports" / "targets.yaml", REPORTS)
     for name in MODELS:

@@ -33,7 +33,7 @@ def clone(project):
         ["dvc.yaml:stages.report.desc=words"],
     ],
 )
-def test_what_dvc_and_the_stages_accept(clone, good):
+def test_what_dvc_and_the_stages_accept_is_accepted(clone, good):
     overrides.check(good)
 
 
@@ -62,7 +62,7 @@ def test_no_key_is_the_name_of_a_folder():
         (["+profile=smoke", "vit.data.image_size=15"], "15 is not divisible by vit.model.patch"),
     ],
 )
-def test_what_they_would_refuse(clone, bad, said):
+def test_what_they_would_refuse_is_refused_with_the_reason(clone, bad, said):
     before = (clone / "params.yaml").read_bytes()
     with pytest.raises(ParamsError) as error:
         overrides.check(bad)
@@ -70,7 +70,7 @@ def test_what_they_would_refuse(clone, bad, said):
     assert (clone / "params.yaml").read_bytes() == before
 
 
-def test_a_file_that_is_wrong_itself(clone):
+def test_a_file_that_is_wrong_itself_is_refused(clone):
     text = (clone / "params.yaml").read_text()
     for wrong in (text.replace("n_layer: 4", "n_layer: four"), text + "model: {}\n", "- a\n"):
         (clone / "params.yaml").write_text(wrong)

@@ -39,7 +39,7 @@ def test_all_errors_at_once_each_with_its_path(raw):
     assert "bert.train.steps: missing" in message
 
 
-def test_contradictions_of_each_model_at_once(raw):
+def test_contradictions_of_each_model_are_named_at_once(raw):
     raw["model"]["n_head"] = 3
     raw["vit"]["data"]["image_size"] = 30
     message = errors(raw)
@@ -115,7 +115,7 @@ def test_models_and_tasks_are_refused_by_name(raw, key, value, message):
     assert message in errors(raw)
 
 
-def test_heads_that_do_not_fit_each_other(raw):
+def test_heads_that_do_not_fit_each_other_are_refused(raw):
     raw["gpt"]["model"] |= {"n_kv_head": 3}
     raw["bert"]["model"] |= {"positions": "rotary", "n_head": 128}
     message = errors(raw)
@@ -202,7 +202,7 @@ def test_a_list_of_another_length_is_refused_in_plain_words(raw):
     assert "  bert.train.betas: list should have at most 2 items, not 3, found list" in message
 
 
-def test_values_that_do_not_go_together(raw):
+def test_values_that_do_not_go_together_are_refused(raw):
     raw["gpt"]["train"] |= {"steps": 10, "warmup_steps": 11}
     raw["bert"]["data"]["sequence_length"] = 3
     raw["bert"]["objective"]["masking"]["fraction"] = 0.05
@@ -257,7 +257,7 @@ def test_overrides_apply_to_their_model_alone(raw):
 
 
 @pytest.mark.parametrize("written", ["1e-05", "1.0e-5", "0.00001"])
-def test_numbers_as_dvc_writes_them(tmp_path, written):
+def test_numbers_as_dvc_writes_them_are_read(tmp_path, written):
     text = (ROOT / "params.yaml").read_text()
     changed = re.sub(r"(?m)^    lr: \S+", f"    lr: {written}", text, count=1)
     assert changed != text
@@ -276,13 +276,13 @@ def test_numbers_as_dvc_writes_them(tmp_path, written):
         (b"seed: \xff\n", "not UTF-8 text"),
     ],
 )
-def test_a_file_that_is_no_params_file(tmp_path, content, message):
+def test_a_file_that_is_no_params_file_is_refused(tmp_path, content, message):
     file = tmp_path / "params.yaml"
     file.write_bytes(content)
     with pytest.raises(ParamsError, match=re.escape(message)):
         load(file)
 
 
-def test_a_missing_file(tmp_path):
+def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(ParamsError, match="cannot be read: No such file"):
         load(tmp_path / "params.yaml")

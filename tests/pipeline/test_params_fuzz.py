@@ -185,7 +185,7 @@ def type_and_value(item: tuple[str, Any]) -> tuple[str, str, str]:
         ("seed: 1\nx: \x00", "not valid YAML: ReaderError: unacceptable character #x0000"),
     ],
 )
-def test_a_file_made_to_do_harm(tmp_path, monkeypatch, content, message):
+def test_a_file_made_to_do_harm_is_refused(tmp_path, monkeypatch, content, message):
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "params.yaml"
     file.write_text(content)

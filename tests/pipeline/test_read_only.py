@@ -17,7 +17,7 @@ def read_only(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_data_that_cannot_be_written(small, project, there):
+def test_data_that_cannot_be_written_are_an_error(small, project, there):
     with small_disk(project / "data", 1000):
         assert pipeline(small, "prepare", "--model", "gpt").returncode == 0
         if not there:

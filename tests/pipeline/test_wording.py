@@ -55,7 +55,7 @@ def test_a_difference_has_its_sign(value, text):
         (0, 2, "0"),
     ],
 )
-def test_significant_digits_without_an_exponent(value, digits, text):
+def test_significant_digits_have_no_exponent(value, digits, text):
     assert significant(value, digits) == text
 
 
@@ -63,7 +63,7 @@ def test_significant_digits_without_an_exponent(value, digits, text):
     ("value", "text"),
     [(999, "999 "), (3.2e9, "3.2 G"), (999.9e9, "1 T"), (998e9, "998 G"), (5.75e15, "5.75 P")],
 )
-def test_prefixes_of_the_si(value, text):
+def test_large_numbers_have_prefixes_of_the_si(value, text):
     assert prefixed(value) == text
 
 
@@ -78,7 +78,7 @@ def test_one_is_singular(count, text):
     ("seconds", "text"),
     [(0.4, "0:00"), (42, "0:42"), (59.6, "1:00"), (725, "12:05"), (3765, "1:02:45")],
 )
-def test_durations(seconds, text):
+def test_a_duration_has_hours_only_where_it_needs_them(seconds, text):
     assert duration(seconds) == text
 
 

@@ -20,7 +20,7 @@ def all_three(architecture: Architecture) -> list[Transformer]:
     ]
 
 
-def test_one_class():
+def test_the_three_models_are_of_one_class():
     assert {type(model) for model in all_three(SMALL)} == {Transformer}
 
 
@@ -68,7 +68,7 @@ def test_each_dropout_acts_where_it_says():
     assert dropouts(dropout=0.1) == branches | {f"{i} attention" for i in (0, 1)}
 
 
-def test_heads_without_a_bias():
+def test_heads_can_have_no_bias():
     bert = transformer.bert(SMALL, 50, 12, head_bias=False)
     vit = transformer.vit(SMALL, 8, 4, channels=1, classes=3, head_bias=False)
     assert (bert.head.decoder.bias, vit.head.classifier.bias) == (None, None)
@@ -122,7 +122,7 @@ def test_the_decoder_can_have_its_own_number_of_blocks(given, found):
     assert model.blocks[0].mlp.down.weight.std().item() == pytest.approx(residual, rel=0.05)
 
 
-def test_initial_weights():
+def test_initial_weights_have_the_deviations_of_gpt2():
     model = transformer.gpt(SMALL, 500, 12)
     assert model.embedding.weight.std().item() == pytest.approx(0.02, rel=0.05)
     block = model.blocks[0]

@@ -9,7 +9,7 @@ ARCHITECTURE = Architecture(n_layer=2, n_head=2, d_model=8, d_mlp=16)
 BLOCK = (8 * 24 + 24) + (8 * 8 + 8) + (8 * 16 + 16) + (16 * 8 + 8) + 2 * (8 + 8)
 
 
-def test_parameters_by_hand():
+def test_parameters_equal_a_hand_count():
     vocabulary, length = 30, 10
     body = 2 * BLOCK + 2 * 8 + vocabulary * 8 + length * 8
     tied = transformer.gpt(ARCHITECTURE, vocabulary, length)
@@ -20,7 +20,7 @@ def test_parameters_by_hand():
     assert parameter_count(bert) == body + vocabulary  # the bias of its head
 
 
-def test_vit_parameters_by_hand():
+def test_parameters_of_a_vit_equal_a_hand_count():
     vit = transformer.vit(ARCHITECTURE, 8, 4, channels=3, classes=5)
     patches = 3 * 4 * 4 * 8 + 8
     assert parameter_count(vit) == 2 * BLOCK + 16 + patches + 8 + 5 * 8 + (8 * 5 + 5)
@@ -43,7 +43,7 @@ def test_a_convolutional_stem_is_counted_as_the_convolutions_it_is():
     assert parameter_count(stem) - parameter_count(linear) == weights - (3 * 4 * 4 * 8 + 8)
 
 
-def test_flops_by_hand():
+def test_flops_equal_a_hand_count():
     batch, length, vocabulary, masked = 3, 10, 30, 4
     model = transformer.bert(ARCHITECTURE, vocabulary, length)
     tokens = torch.zeros(batch, length, dtype=torch.long)

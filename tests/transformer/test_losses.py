@@ -10,7 +10,7 @@ from transformer.losses import ROWS, Candidates, linear_cross_entropy
 @pytest.mark.parametrize("count", [1, ROWS, 2 * ROWS + 3])
 @pytest.mark.parametrize("has_bias", [False, True])
 @pytest.mark.parametrize("share", [0.0, 0.2])
-def test_equals_torch(count, has_bias, share):
+def test_the_loss_and_its_gradients_equal_torchs(count, has_bias, share):
     torch.manual_seed(0)
     hidden = torch.randn(count, 6, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(11, 6, dtype=torch.float64, requires_grad=True)

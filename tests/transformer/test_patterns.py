@@ -173,7 +173,7 @@ def test_packed_documents_equal_each_alone(kind, positions):
     torch.testing.assert_close(packed, torch.cat(alone, 1), rtol=1e-4, atol=1e-6)
 
 
-def test_positions_of_packed_documents():
+def test_positions_of_packed_documents_begin_at_zero():
     numbers = torch.tensor([[1, 1, 1, 2, 2, 3], [4, 5, 5, 5, 0, 0]])
     expected = [[0, 1, 2, 0, 1, 0], [0, 0, 1, 2, 0, 1]]
     assert packed_position_ids(numbers).tolist() == expected

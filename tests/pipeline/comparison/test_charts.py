@@ -47,7 +47,7 @@ def test_only_chosen_experiments_are_shown_in_unchanged_colours(make):
         assert (color in svg) == (name == "six-layers")
 
 
-def test_quality_against_compute():
+def test_quality_against_compute_has_a_point_for_each_experiment():
     svg = drawn(charts.cost_and_quality(ROWS, NAMES))
     assert dict(marks(svg, "point", "fill")) == {
         "HEAD": charts.COLORS[0],

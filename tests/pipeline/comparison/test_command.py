@@ -32,7 +32,7 @@ def test_json_has_everything(worse):
     assert content["costs"]["gpt"]["worse"]["flops"] == 10**12
 
 
-def test_forms(worse):
+def test_text_and_markdown_have_a_title_each(worse):
     text, markdown = (pipeline(worse, "compare", *form).stdout for form in ((), ("--markdown",)))
     assert text.startswith("gpt.loss: lower is better\n")
     assert markdown.startswith("## worse compared with HEAD\n")
@@ -50,7 +50,7 @@ def test_forms(worse):
         (["HEAD~1"], 1, "error: HEAD~1 has no results"),
     ],
 )  # fmt: skip
-def test_exit_codes(worse, arguments, code, message):
+def test_each_failure_has_its_exit_code_and_message(worse, arguments, code, message):
     done = pipeline(worse, "compare", *arguments)
     assert (done.returncode, done.stderr[: len(message)]) == (code, message)
     assert bool(done.stderr) == bool(message)

@@ -133,7 +133,7 @@ def test_brackets_name_what_differs(repository):
     assert words(found)[GPT, "other"].startswith("(")
 
 
-def test_a_model_that_only_some_have(repository):
+def test_a_model_that_only_some_have_is_not_compared(repository):
     both = {"gpt": {"loss": [5.0, 6.0]}, "vit": {"accuracy": [0.5, 0.6]}}
     handmade.experiment(repository, "both", both)
     assert {row.name for row in compared("HEAD", "both").rows} == {GPT}
@@ -155,7 +155,7 @@ def test_the_pareto_front_leaves_out_what_is_not_like_for_like(repository):
     assert marks == {"HEAD": True, "larger": True, "wasteful": False, "easier": False}
 
 
-def test_guarded_metrics(repository):
+def test_a_guard_finds_what_is_worse_in_its_metrics_alone(repository):
     handmade.commit(repository, {"gpt": {"loss": noisy(5), "accuracy": noisy(0.5)}})
     handmade.experiment(
         repository, "other", {"gpt": {"loss": noisy(7, seed=1), "accuracy": noisy(9, seed=1)}}

@@ -94,7 +94,7 @@ def test_one_seed_needs_git_alone(repository):
     assert complete and not found.empty
 
 
-def test_curves_that_git_has_not(repository):
+def test_curves_that_git_has_not_are_named(repository):
     Path("reports/gpt/history.csv").unlink()
     save(repository, "No curves")
     with pytest.raises(UserError, match=r"HEAD: reports/gpt/history\.csv is missing"):

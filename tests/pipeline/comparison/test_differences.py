@@ -16,7 +16,7 @@ def read(*names):
 BERT = {"bert": {"train_loss": [4.0], "loss": [4.0]}}
 
 
-def test_parameters_that_differ(repository):
+def test_parameters_that_differ_are_listed_for_each_experiment(repository):
     handmade.experiment(repository, "six", change={"model.n_layer": 6, "profile": "other"})
     handmade.experiment(repository, "new", change={"gpt.data.text": "other", "model.bias": True})
     handmade.experiment(repository, "vit", change={"vit.data.images": "other"})
@@ -28,7 +28,7 @@ def test_parameters_that_differ(repository):
     }
 
 
-def test_prepared_data_that_differ(repository):
+def test_prepared_data_that_differ_are_listed_by_fingerprint(repository):
     handmade.commit(repository, fingerprint="f" * 64)
     handmade.experiment(repository, "same", change={"model.n_layer": 6}, fingerprint="f" * 64)
     handmade.experiment(repository, "content", fingerprint="0123456789abcdef")
@@ -41,7 +41,7 @@ def record(**about):
     return known | {"seconds": {"train": 1.0}, "mlflow_run_id": None} | about
 
 
-def test_versions_and_processors_that_differ(repository):
+def test_versions_and_devices_that_differ_are_listed(repository):
     handmade.commit(repository, record=record())
     handmade.experiment(repository, "same", record=record())
     handmade.experiment(repository, "gpu", record=record(device="cuda", versions={"torch": "2.1"}))
@@ -49,7 +49,7 @@ def test_versions_and_processors_that_differ(repository):
     assert found == {"device": ["cpu", "cpu", "cuda"], "torch": ["2.0", "2.0", "2.1"]}
 
 
-def test_code_that_differs(repository):
+def test_code_that_differs_is_listed_by_file(repository):
     (repository / "pipeline").mkdir()
     (repository / "pipeline" / "new.py").write_text("")
     save(repository, "Code")
@@ -96,7 +96,7 @@ def test_another_measure_concerns_its_metric_alone(repository, metric, expected)
     assert differences.unlike(first, other, "gpt", metric, targets.load()) == expected
 
 
-def test_another_task(repository):
+def test_another_task_is_not_comparable(repository):
     first, other = read("HEAD", "HEAD")
     other.models["gpt"] = copy.deepcopy(other.models["gpt"])
     other.models["gpt"].task = "masked_lm"

@@ -26,12 +26,12 @@ def test_standard_deviations_are_no_metrics(repository):
     assert experiments.read(resolve("workspace")).headline == {"gpt": ["loss"]}
 
 
-def test_a_revision_without_results(repository):
+def test_a_revision_without_results_is_refused(repository):
     with pytest.raises(UserError, match=r"HEAD~1 has no results: reports/metrics.json is missing"):
         experiments.read(resolve("HEAD~1"))
 
 
-def test_a_report_of_other_parameters(repository):
+def test_a_report_of_other_parameters_is_refused(repository):
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(text.replace("n_layer: 4", "n_layer: 6"))
     save(repository, "Other parameters")
@@ -54,7 +54,7 @@ def test_a_report_of_other_parameters(repository):
         (lambda content: content["models"]["gpt"].pop("trainings"), "models.gpt.trainings: field"),
     ],
 )
-def test_a_report_of_another_version(repository, damage, reason):
+def test_a_report_of_another_version_is_refused(repository, damage, reason):
     content = json.loads(FILE.read_text())
     damage(content)
     FILE.write_text(json.dumps(content))
@@ -64,14 +64,14 @@ def test_a_report_of_another_version(repository, damage, reason):
 
 
 @pytest.mark.parametrize("content", [b"no JSON", b"[]", b'"\xe9"'])
-def test_a_file_that_is_no_report(repository, content):
+def test_a_file_that_is_no_report_is_refused(repository, content):
     FILE.write_bytes(content)
     with pytest.raises(UserError, match=r"workspace: .* is not a report of this version"):
         experiments.read(resolve("workspace"))
 
 
 @pytest.mark.parametrize("content", [None, "{}", '{"gpt": {"loss": "low"}}'])
-def test_metrics_that_are_not_those_of_the_model(repository, content):
+def test_metrics_of_another_model_are_refused(repository, content):
     file = Path("reports/gpt/metrics.json")
     file.unlink() if content is None else file.write_text(content)
     with pytest.raises(UserError, match=rf"workspace: .*\n  {file}: not the metrics of gpt"):

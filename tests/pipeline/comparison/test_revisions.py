@@ -82,7 +82,7 @@ def test_a_file_is_found_in_a_project_below_the_root_of_its_repository(tmp_path,
     assert revisions.resolve("HEAD").read(Path("file")) == "content"
 
 
-def test_changed_code(repository):
+def test_changed_code_is_listed_by_file(repository):
     code = repository / "transformer" / "model.py"
     code.parent.mkdir()
     code.write_text("one")

@@ -49,7 +49,7 @@ def test_other_seeds_are_compared_by_welch_as_in_scipy(counts):
         assert found.value + found.margin == pytest.approx(interval.high)
 
 
-def test_by_hand():
+def test_a_paired_difference_equals_a_hand_computation():
     """Differences 1, 2, 3: mean 2, deviation 1, t = 2 * sqrt(3); with two degrees of freedom the
     distribution of t is 1/2 + t / (2 sqrt(2 + t^2)), and its 97.5% quantile is 4.302653."""
     found = difference(by_seed([0.0, 0.0, 0.0]), by_seed([1.0, 2.0, 3.0]))
@@ -67,16 +67,16 @@ def test_by_hand():
         ([0.1, 0.2], [0.1 + 0.1, 0.2 + 0.1]),  # the same, but for rounding
     ],
 )
-def test_what_cannot_be_told(first, other):
+def test_values_that_cannot_be_compared_have_no_difference(first, other):
     assert difference(by_seed(first), by_seed(other)) is None
     assert difference(by_seed(other), by_seed(first)) is None
 
 
-def test_no_deviation_of_other_seeds():
+def test_other_seeds_without_a_deviation_have_no_difference():
     assert difference({0: 0.5, 1: 0.5}, {2: 0.7, 3: 0.7}) is None
 
 
-def test_holm_by_hand():
+def test_holm_equals_a_hand_computation():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.6]) == [1.0, 1.0]
     assert holm([]) == []
@@ -139,7 +139,7 @@ def test_a_difference_that_is_not_seen_needs_more_seeds_than_there_are():
             assert needed is None or needed > count
 
 
-def test_too_many_seeds():
+def test_a_number_of_seeds_above_the_limit_is_not_named():
     rng = np.random.default_rng(4)
     noise = rng.normal(0, 1, 50)
     noise -= noise.mean()

@@ -81,20 +81,20 @@ def test_ten_bits_are_scaled_too():
     assert pixels(content)[0, :, 0].tolist() == [128, 255]
 
 
-def test_sixteen_bits_a_colour():
+def test_sixteen_bits_a_colour_are_scaled():
     colours = np.random.default_rng(1).integers(0, 65536, (4, 5, 3)).astype(np.uint16)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in colours)
     difference = pixels(png(rows, 5, 4, 16, 2)).astype(int) - colours / 257
     assert abs(difference).max() <= 1
 
 
-def test_one_bit():
+def test_one_bit_is_black_or_white():
     content = png(b"\0\xa0\0\x40", 3, 2, 1, 0)
     expected = [[255, 0, 255], [0, 255, 0]]
     assert pixels(content).tolist() == [[[grey] * 3 for grey in row] for row in expected]
 
 
-def test_a_palette_with_transparency():
+def test_a_palette_with_transparency_keeps_its_colours():
     """Keeps the colour without alpha, and without a warning (warnings are errors in tests)."""
     palette = b"PLTE" + bytes([255, 0, 0, 0, 255, 0, 9, 8, 7])
     content = png(b"\0\0\1\2", 3, 1, 8, 3, palette, b"tRNS" + bytes([0, 128, 255]))
@@ -110,7 +110,7 @@ def test_transparency_shows_the_colour_beneath(mode):
 
 
 @pytest.mark.parametrize(("form", "tolerance"), [("TIFF", 1), ("JPEG", 6)])
-def test_cmyk(form, tolerance):
+def test_inks_become_the_light_that_they_leave(form, tolerance):
     """Inks are subtractive: the light is (255 - ink) * (255 - black) / 255."""
     inks = np.array([[0, 0, 0, 0], [0, 0, 0, 255], [255, 0, 0, 0], [40, 80, 120, 60]], np.uint8)
     blocks = inks.repeat(16, axis=0)[None].repeat(16, axis=0)
@@ -121,7 +121,7 @@ def test_cmyk(form, tolerance):
     assert abs(found[8, 8::16] - expected).max() <= tolerance
 
 
-def test_the_first_frame_of_an_animation():
+def test_an_animation_is_its_first_frame():
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "lime", "blue")]
     for form in ("GIF", "PNG", "TIFF", "WEBP"):
         options = {"lossless": True} if form == "WEBP" else {}
@@ -129,7 +129,7 @@ def test_the_first_frame_of_an_animation():
         assert (pixels(content) == (255, 0, 0)).all(), form
 
 
-def test_a_photograph_of_a_camera_with_two_pictures_inside():
+def test_a_photograph_with_two_pictures_inside_is_decoded():
     """The file has the name and the first bytes of a JPEG."""
     image = Image.fromarray(NOISE).resize((64, 48))
     content = written(image, "MPO", save_all=True, append_images=[image.rotate(90)])
@@ -149,7 +149,7 @@ UPRIGHT = {  # by EXIF Orientation: makes the stored pixels upright
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
-def test_a_camera_held_sideways(orientation):
+def test_a_photograph_of_a_camera_held_sideways_is_turned_upright(orientation):
     exif = Image.Exif()
     exif[274] = orientation
     content = written(Image.fromarray(NOISE), "PNG", exif=exif)
@@ -206,7 +206,7 @@ def test_damaged_files_are_decoded_or_refused():
     assert refused > 200
 
 
-def test_a_file_that_cannot_be_read(tmp_path):
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "link.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "folder.jpg").mkdir()
     for name in ("link.jpg", "folder.jpg", "none.jpg"):

@@ -57,7 +57,7 @@ def test_files_that_are_no_images_by_their_names_are_reported(own, capsys):
     assert f"note: {own / 'b'}: ignoring other files (1), such as 'elsewhere'" in said
 
 
-def test_folders_inside_of_a_class_in_torchvisions_order(own):
+def test_folders_inside_of_a_class_are_in_torchvisions_order(own):
     from torchvision.datasets import ImageFolder
 
     names = ("z.png", "inner/y.png", "inner/deep/x.png", "inner-2/w.PNG", "Über/v.png", "数.png")

@@ -38,7 +38,7 @@ def test_the_digits_split_evenly(monkeypatch):
 
 
 @pytest.mark.skipif(not MIRROR, reason="the photographs are on no package index; set DATA_MIRROR")
-def test_the_references_photographs(monkeypatch):
+def test_the_references_photographs_keep_their_split_and_order(monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[3])
     tensors, meta = images.encode(data("pizza_steak_sushi", 16))
     assert tensors["train_images"].shape == (225, 3, 16, 16)
@@ -130,19 +130,19 @@ def test_one_class_is_not_enough(project):
         images.encode(data("own", fraction=0.5))
 
 
-def test_an_empty_split(project):
+def test_an_empty_split_is_refused(project):
     own_folder(project)
     with pytest.raises(UserError, match=r"the test split is empty.*test_fraction"):
         images.encode(data("own", fraction=0.01))
 
 
-def test_an_empty_class(project):
+def test_an_empty_class_is_refused(project):
     (own_folder(project) / "c").mkdir()
     with pytest.raises(UserError, match="own/c: a class without images"):
         images.encode(data("own"))
 
 
-def test_classes_that_differ_between_the_splits(project):
+def test_classes_that_differ_between_the_splits_are_refused(project):
     for path in ("train/a", "train/b", "test/a", "test/c"):
         picture(project / "own" / path / "1.png")
     told = r"not in both splits: 'b' \(1 for training, 0 for testing\), 'c' \(0 for training, 1"
@@ -197,7 +197,7 @@ def test_a_users_own_images_are_marked_as_of_no_target(project, monkeypatch):
     assert "own" not in images.encode(data("mnist"))[1]
 
 
-def test_a_name_that_is_neither_known_nor_a_folder(project):
+def test_a_name_that_is_neither_known_nor_a_folder_is_refused(project):
     with pytest.raises(UserError, match=r"no images 'mnits'.*did you mean 'mnist'"):
         images.encode(data("mnits"))
 

@@ -103,7 +103,7 @@ def serve():
 
 
 @pytest.mark.parametrize(("answer", "message"), FAULTS, ids=[fault.__name__ for fault, _ in FAULTS])
-def test_a_download_that_goes_wrong(project, serve, monkeypatch, answer, message):
+def test_a_download_that_goes_wrong_is_an_error(project, serve, monkeypatch, answer, message):
     monkeypatch.setattr(sources, "TIMEOUT", 0.5)
     address = serve(answer)
     begun = time.monotonic()

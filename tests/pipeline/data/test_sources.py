@@ -33,7 +33,7 @@ def server(tmp_path):
         serving.shutdown()
 
 
-def test_from_the_mirror_into_the_cache(project, monkeypatch):
+def test_a_file_of_the_mirror_is_kept_in_the_cache(project, monkeypatch):
     mirror = project / "mirror"
     mirror.mkdir()
     (mirror / "a.txt").write_bytes(CONTENT)
@@ -54,7 +54,7 @@ def test_an_altered_file_in_the_mirror_is_refused(project, monkeypatch):
     assert list(cache_folder().iterdir()) == []
 
 
-def test_from_its_address(project, server):
+def test_a_file_is_fetched_from_its_address(project, server):
     folder, address = server
     (folder / "a.txt").write_bytes(CONTENT)
     assert fetch(File("a.txt", DIGEST, url=f"{address}/a.txt")).read_bytes() == CONTENT
@@ -89,7 +89,7 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(project, server, capsys):
     assert "damaged" in capsys.readouterr().err
 
 
-def test_a_member_of_a_wheel_through_pip(project, monkeypatch):
+def test_a_member_of_a_wheel_is_fetched_with_pip(project, monkeypatch):
     """With pip and a folder as its index; pip and we both check the hash."""
     index = project / "index"
     index.mkdir()

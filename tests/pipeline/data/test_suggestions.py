@@ -30,7 +30,7 @@ def said(kind: tuple, raw: dict, **values) -> str | None:
     return advice(json.loads(json.dumps(meta)), validate(raw).section("vit"))
 
 
-def test_photographs_with_the_defaults_of_digits(raw):
+def test_photographs_with_the_defaults_of_digits_get_advice(raw):
     assert said(WEB, raw) == (
         "the median image has 500 x 375 pixels; image_size 28 loses detail, and "
         "augmentation 'digits' does not suit colour images; try `dvc exp run -S "

@@ -92,7 +92,7 @@ def test_no_line_of_the_held_out_part_begins_an_example(project):
     assert (len(tensors["train"]), tensors["train_lines"].tolist()) == (10, [0, 5])
 
 
-def test_a_text_without_a_held_out_part(project):
+def test_a_text_without_a_held_out_part_is_all_for_training(project):
     (project / "own.txt").write_text("a b c d e f g h")
     tensors, meta, _ = text.encode(masked_data("own.txt"))
     assert (len(tensors["train"]), meta["validation_tokens"]) == (8, 0)
@@ -148,7 +148,7 @@ def test_an_unusable_text_is_refused(project, content, message):
         text.encode(data("own.txt"))
 
 
-def test_a_name_that_is_neither_known_nor_a_file(project):
+def test_a_name_that_is_neither_known_nor_a_file_is_refused(project):
     with pytest.raises(UserError, match=r"no text 'shakespear'.*did you mean 'shakespeare'"):
         text.encode(data("shakespear"))
     with pytest.raises(UserError, match=r"known: shakespeare, t8.shakespeare, hamlet"):

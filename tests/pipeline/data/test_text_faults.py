@@ -43,13 +43,13 @@ def test_a_file_that_is_not_a_text_is_refused_with_its_line(project, content, me
         text.encode(data())
 
 
-def test_a_text_whose_held_out_part_is_empty(project):
+def test_a_text_whose_held_out_part_is_empty_is_refused(project):
     (project / "own.txt").write_text(WORDS * 20)
     with pytest.raises(UserError, match=r"validation part has 1 tokens?.* a larger validation_fra"):
         text.encode(data(fraction=1e-9))
 
 
-def test_a_sequence_longer_than_the_text(project):
+def test_a_sequence_longer_than_the_text_is_refused(project):
     (project / "own.txt").write_text(WORDS * 20)
     with pytest.raises(UserError, match="150 tokens, too few for a sequence of 131072"):
         text.encode(data(length=131072))
@@ -62,7 +62,7 @@ def test_a_folder_is_no_text(project):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user may read all of root's")
-def test_a_file_that_may_not_be_read(project):
+def test_a_file_that_may_not_be_read_is_named(project):
     """Root may read everything, so the test switches to the user nobody."""
     (project / "own.txt").write_text(WORDS * 20)
     (project / "own.txt").chmod(0o600)
@@ -77,13 +77,13 @@ def test_a_file_that_may_not_be_read(project):
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "x/" * 3000, "a\0b", "nul\x1b[2J", "/proc/self/mem"])
-def test_a_name_that_the_system_cannot_hold_or_read(project, name):
+def test_a_name_that_the_system_cannot_hold_or_read_is_refused(project, name):
     with pytest.raises(UserError, match=r"no text '|cannot be read") as caught:
         text.read(name)
     assert str(caught.value).isprintable()
 
 
-def test_a_text_too_large_to_be_encoded(project):
+def test_a_text_too_large_to_be_encoded_is_refused(project):
     with (project / "own.txt").open("wb") as file:
         file.truncate(sources.MAX_BYTES + 1)
     with pytest.raises(UserError, match=r"own.txt: larger than 100,000,000 bytes"):

@@ -60,7 +60,7 @@ def folder(tmp_path):
     ],
     ids=str,
 )
-def test_how_tokens_are_chosen(folder, values, sampling):
+def test_tokens_are_chosen_as_the_folder_says(folder, values, sampling):
     assert read_generation(folder(values)).sampling == sampling
     # Without the file, config.json has the same keys, as in older versions.
     (folder(values) / "generation_config.json").unlink()

@@ -14,7 +14,7 @@ def at_the_root(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
-def test_values_and_budgets():
+def test_values_and_budgets_are_those_that_were_published():
     found = targets.load()
     values = {name: [t.value for t in each.targets] for name, each in found.items()}
     assert values == {

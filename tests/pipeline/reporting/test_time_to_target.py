@@ -43,7 +43,7 @@ def test_a_target_that_is_not_reached_has_no_moment():
     assert time_to_target.first_moment(training([5.0, 4.1]), [LOSS]) is None
 
 
-def test_of_an_accuracy_the_first_that_is_as_high():
+def test_of_an_accuracy_the_first_that_is_as_high_counts():
     found = time_to_target.first_moment(training([9.0, 9.0], [0.4, 0.5]), [ACCURACY])
     assert found.step == 20
 

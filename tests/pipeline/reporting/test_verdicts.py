@@ -55,7 +55,7 @@ def like_the_reference(raw):
     return validate(raw)
 
 
-def test_like_for_like(raw, reached):
+def test_verdicts_that_are_like_for_like_count(raw, reached):
     train, held_out = verdicts.judge(like_the_reference(raw), gpt(0.2, 7.1), reached["gpt"])
     assert (train.met, train.like_for_like, train.differences) == (True, True, [])
     assert (held_out.met, held_out.like_for_like) == (False, True)

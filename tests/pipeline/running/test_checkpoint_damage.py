@@ -74,14 +74,14 @@ def test_an_altered_byte_is_never_taken_for_weights(checkpoint, file):
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
-def test_a_checkpoint_cut_off(checkpoint, file, share):
+def test_a_checkpoint_cut_off_is_refused(checkpoint, file, share):
     file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
     with pytest.raises(UserError, match=r"\.pt: not a checkpoint of this program: .+\nRemove"):
         checkpoint.load()
 
 
 @pytest.mark.parametrize("form", ["torch", "old torch", "pickle"])
-def test_a_checkpoint_that_carries_code(checkpoint, file, project, form):
+def test_a_checkpoint_that_carries_code_is_refused_and_runs_none(checkpoint, file, project, form):
     state = {"step": 7, "model": Code()}
     if form == "pickle":
         file.write_bytes(pickle.dumps(state))

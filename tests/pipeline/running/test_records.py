@@ -19,7 +19,7 @@ def test_a_record_is_found_by_the_content_it_tells_about(project):
     assert record["this_repro"] is False  # no dvc command runs this test
 
 
-def test_the_commit_and_whether_it_is_changed(project):
+def test_the_commit_is_marked_where_the_code_is_changed(project):
     assert records.git_commit() is None
 
     def git(*arguments: str) -> str:

@@ -34,7 +34,7 @@ def test_windows_come_from_the_training_text_alone(objective):
     assert all(tuple(row) in windows for row in rows)
 
 
-def test_metrics_against_a_plain_computation(objective):
+def test_metrics_equal_a_plain_computation(objective):
     model = objective.build_model().eval()
     text = objective.tokens.validation
     count = (len(text) - 1) // 8 * 8
@@ -85,7 +85,7 @@ def test_the_log_line_is_the_references(objective):
     assert line == "train loss 0.2291 | val loss 7.0340"
 
 
-def test_a_held_out_text_shorter_than_a_prompt(small, project, request):
+def test_a_held_out_text_shorter_than_a_prompt_is_the_whole_prompt(small, project, request):
     (project / "text.txt").write_text("aye nay " * 45)
     objective = request.getfixturevalue("objective")
     assert len(objective.tokens.validation) == 9  # one more than a sequence, the minimum

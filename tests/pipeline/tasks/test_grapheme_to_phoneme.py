@@ -174,7 +174,7 @@ def naive_distance(first, second):
     return distance(len(first), len(second))
 
 
-def test_edit_distance_against_its_definition():
+def test_edit_distance_equals_its_definition():
     random = torch.Generator().manual_seed(0)
     for _ in range(200):
         sizes = torch.randint(0, 7, (2,), generator=random).tolist()
@@ -185,7 +185,7 @@ def test_edit_distance_against_its_definition():
         assert edit_distance(one, other) == naive_distance(one, other)
 
 
-def test_error_rates_against_a_hand_computation():
+def test_error_rates_equal_a_hand_computation():
     answers = [("K", "AE1", "T"), ("D", "AO0", "G"), ("R", "IY1", "D", "Z")]
     listed = [
         [("K", "AE1", "T")],

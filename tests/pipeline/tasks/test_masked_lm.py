@@ -33,7 +33,7 @@ def test_the_untrained_model_knows_the_frequencies(objective):
     assert metrics["loss"] == pytest.approx(metrics["baseline_loss"], abs=0.05)
 
 
-def test_metrics_against_a_plain_computation(objective):
+def test_metrics_equal_a_plain_computation(objective):
     model = objective.build_model().eval()
     held_out = objective.held_out
     masked = held_out["masked"]
@@ -117,7 +117,7 @@ def test_the_log_line_is_the_references(objective):
     assert objective.line(9000, rows) == "it: 9000  | loss 4.39  | Δw: 11.509"
 
 
-def test_a_vocabulary_smaller_than_the_guesses_shown(small, project, request):
+def test_a_vocabulary_smaller_than_the_guesses_is_shown_whole(small, project, request):
     (project / "text.txt").write_text("aye " * 200)
     objective = request.getfixturevalue("objective")
     model = objective.build_model().eval()

@@ -30,7 +30,7 @@ def objective_of(small, **changes) -> ImageClassification:
     return build("vit", params, 0, data_dir("vit"), CPU)
 
 
-def test_mixup_blends_by_hand():
+def test_mixup_equals_a_hand_computation():
     torch.manual_seed(0)
     images, labels = mixing(1.0, 0.0, 3)(IMAGES, LABELS)
     share = labels[0, 2].item()
@@ -98,7 +98,7 @@ def test_without_mixing_images_and_labels_stay():
     assert images is IMAGES and labels is LABELS
 
 
-def test_the_smoothed_loss_of_mixed_labels_by_hand(small):
+def test_the_smoothed_loss_of_mixed_labels_equals_a_hand_computation(small):
     objective = objective_of(small, mixup=1.0, label_smoothing=0.2)
     model, batch = objective.build_model().eval(), objective.batch(0)
     assert batch["labels"].shape == (8, 3)

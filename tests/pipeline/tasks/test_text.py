@@ -56,6 +56,6 @@ def test_epochs_have_another_order_and_seeds_too(by_lines):
     assert not torch.equal(first, objective.draw(0, 4, 1))
 
 
-def test_a_batch_of_more_examples_than_lines(by_lines):
+def test_a_batch_of_more_examples_than_lines_is_refused(by_lines):
     with pytest.raises(UserError, match=r"bert.train.batch_size: 11, but the text has only 10"):
         objective_of(by_lines).draw(0, 11, 0)

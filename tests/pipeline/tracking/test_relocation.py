@@ -56,7 +56,7 @@ def check_runs(small, clone) -> None:
     assert place_of(new, "text.txt").startswith(clone.as_uri())
 
 
-def test_a_clone_that_is_moved(small, trained, monkeypatch):
+def test_a_clone_that_is_moved_keeps_its_runs(small, trained, monkeypatch):
     moved = trained.rename(trained.with_name("moved ü"))
     enter(moved, monkeypatch)
     check_runs(small, moved)

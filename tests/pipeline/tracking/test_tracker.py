@@ -280,7 +280,7 @@ def test_runs_are_kept_in_a_path_with_special_characters_of_urls(project, monkey
     assert list(project.iterdir()) == [root.parent]  # and nothing outside
 
 
-def test_two_trainings_that_begin_with_new_data_at_once(small, capsys):
+def test_two_trainings_that_begin_with_new_data_at_once_share_them(small, capsys):
     """MLflow looks for the data set, then creates it: here another training does, in between."""
     meta = {"source": "a source", "title": "a title", "fingerprint": "f" * 64}
     with Tracker("train", small, "gpt", 0) as one, Tracker("train", small, "gpt", 1) as other:
@@ -292,7 +292,7 @@ def test_two_trainings_that_begin_with_new_data_at_once(small, capsys):
         assert used.dataset.digest == "f" * 36
 
 
-def test_two_hosts_that_create_the_experiment_at_once(project, monkeypatch):
+def test_two_hosts_that_create_the_experiment_at_once_share_it(project, monkeypatch):
     """Another host creates it between this one's look for it and its creation."""
     look = mlflow.MlflowClient.get_experiment_by_name
     answers = iter([None])

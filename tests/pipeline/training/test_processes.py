@@ -96,7 +96,7 @@ def test_sizes_are_those_that_fit_the_tree():
         (NOWHERE | {"RANK": "0", "MASTER_PORT": "0"}, "process 0 of 2 has not met the others"),
     ],
 )
-def test_a_launcher_that_does_not_bring_the_processes_together(monkeypatch, variables, message):
+def test_a_launcher_that_brings_no_processes_together_is_refused(monkeypatch, variables, message):
     monkeypatch.setattr(joining, "PATIENCE", timedelta(seconds=1))
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -272,7 +272,7 @@ def agents(*folders: Path, **variables: str) -> list[str]:
     return [agent.communicate()[0] for agent in run]
 
 
-def test_two_agents_in_two_folders(prepared, tmp_path_factory):
+def test_two_agents_in_two_folders_train_as_one_process(prepared, tmp_path_factory):
     """As on two hosts: the same weights as of one process, written by the first alone. Agents with
     other files are refused before anything is written."""
     train(load(), "gpt", 0)

@@ -6,7 +6,7 @@ import torch
 from pipeline.training.schedules import factor
 
 
-def test_linear_by_hand():
+def test_linear_equals_a_hand_computation():
     factors = [factor(s, 10, "linear", warmup_steps=2, decay_fraction=0.5) for s in range(10)]
     expected = [1 / 3, 2 / 3, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2]
     assert factors == pytest.approx(expected)

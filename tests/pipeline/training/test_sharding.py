@@ -71,7 +71,7 @@ def test_each_process_has_its_slice_of_weights_and_optimizer_state(prepared):  #
         assert 0.25 < shares[name]["state"] < 0.4, shares
 
 
-def test_parameters_that_do_not_go_together(small):
+def test_parameters_that_do_not_go_together_are_refused(small):
     wrong = merge(small.content(), {"gpt": {"train": {"fully_shard": True, "compile": True}}})
     with pytest.raises(UserError, match=r"gpt.train.fully_shard and gpt.train.compile: only one"):
         validate(wrong)

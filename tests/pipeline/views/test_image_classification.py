@@ -16,7 +16,7 @@ from transformer.saving import build
 IMAGE = "images/class1/3.png"
 
 
-def test_classes_with_probabilities_for_files_and_folders(built, run):
+def test_classes_are_shown_with_probabilities_for_files_and_folders(built, run):
     lines = run("classify", IMAGE, "images/class2", "--top", 2).output.splitlines()
     assert len(lines) == 1 + 10
     path, best = lines[0].split(": ")
@@ -92,7 +92,7 @@ def test_classes_without_names_are_called_as_transformers_calls_them(built, run,
 
 
 @pytest.mark.parametrize("kind", ["multi_label_classification", "one class", "regression"])
-def test_classes_that_exclude_each_other_or_do_not(built, run, project, kind):
+def test_classes_that_exclude_each_other_or_do_not_equal_theirs(built, run, project, kind):
     torch.manual_seed(0)
     count, known = (1, None) if kind == "one class" else (3, kind)
     config = ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2,

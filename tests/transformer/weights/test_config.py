@@ -114,7 +114,7 @@ def test_two_classes_need_no_names(folder, changes):
     assert labels(Config(values | changes, "config.json")) == ["LABEL_0", "LABEL_1"]
 
 
-def test_a_count_of_classes_without_names(folder):
+def test_a_count_of_classes_is_enough_without_names(folder):
     saved = folder(VIT)
     values = json.loads((saved / "config.json").read_text())
     assert labels(Config(values, "config.json")) == [f"LABEL_{i}" for i in range(7)]

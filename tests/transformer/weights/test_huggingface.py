@@ -36,7 +36,7 @@ BERT, GPT2, LLAMA = bert(BertForMaskedLM), gpt2(), llama()
 VIT = vit(ViTForImageClassification)
 
 
-def test_folders_that_hold_no_model(folder, tmp_path):
+def test_folders_that_hold_no_model_are_refused(folder, tmp_path):
     with pytest.raises(ValueError, match=r"config\.json is missing: expected a folder"):
         from_huggingface(tmp_path)
     with pytest.raises(ValueError, match="from the Hub: hf download NAME --local-dir FOLDER"):
@@ -180,7 +180,7 @@ def test_tensors_of_another_task_are_dropped_only_if_named(folder):
     torch.testing.assert_close(model(ids), same_output(ids).logits)
 
 
-def test_weights_in_several_files(folder):
+def test_weights_are_read_from_several_files(folder):
     model = gpt2()().eval()
     saved = folder(lambda: model)
     (saved / "model.safetensors").unlink()
