@@ -30,7 +30,11 @@ class ParamsError(UserError):
 
 @contextmanager
 def as_user_errors() -> Iterator[None]:
-    """Mistakes that `transformer` reports as a ValueError, as errors of the user."""
+    """Mistakes that `transformer` reports as a ValueError, as errors of the user.
+
+    Raises:
+        UserError: the code inside has raised a ValueError; the message is the same.
+    """
     try:
         yield
     except ValueError as error:

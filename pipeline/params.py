@@ -110,7 +110,11 @@ def names(path: Path = PARAMS) -> list[str]:
 
 
 def validate(raw: dict[str, Any], path: Path = PARAMS) -> Params:
-    """Check the parsed content of params.yaml; see `load`."""
+    """Check the parsed content of params.yaml. path: of the file, for messages.
+
+    Raises:
+        ParamsError: it has errors; the message lists all.
+    """
     errors: list[str] = []
     models = [key for key in raw if key not in TOP]
     sections = {name: _section(raw, name, errors) for name in models}

@@ -52,7 +52,11 @@ top_option = click.option(
 
 def chosen_model(task: str, name: str | None, source: Path | None) -> str:
     """The model that a command uses: `name`, or the first of the task; empty if a Hugging Face
-    folder is used in its place."""
+    folder is used in its place.
+
+    Raises:
+        UserError: the model does not exist, or is of another task.
+    """
     if source:
         return ""
     params = load()

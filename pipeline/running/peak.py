@@ -11,8 +11,8 @@ TIMES = 3
 
 
 def products() -> dict[str, Callable[[], Tensor]]:
-    """The product of two square matrices in float32 on the CPU, by both libraries that torch has
-    for it."""
+    """The product of two (ORDER, ORDER) matrices in float32 on the CPU, by both libraries that
+    torch has for it."""
     a, b = torch.ones(2, ORDER, ORDER)
     found: dict[str, Callable[[], Tensor]] = {"MKL": lambda: a @ b}
     if torch.backends.mkldnn.is_available():

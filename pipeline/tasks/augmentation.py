@@ -26,19 +26,20 @@ class Augmentation:
 
 
 def none(size: int) -> Callable[[Tensor], Tensor]:
-    """No augmentation."""
+    """No augmentation of (B, C, H, W) images."""
     return lambda images: images
 
 
 def digits(size: int) -> Callable[[Tensor], Tensor]:
-    """Small rotations, shifts and scalings; no flips, because a mirrored 2 is not a digit."""
+    """Small rotations, shifts and scalings of (B, C, size, size) bytes; no flips, because a
+    mirrored 2 is not a digit."""
     from torchvision.transforms import v2
 
     return Augmentation(v2.RandomAffine(degrees=10, translate=(0.1, 0.1), scale=(0.9, 1.1)))
 
 
 def photos(size: int) -> Callable[[Tensor], Tensor]:
-    """Random crops, horizontal flips and changes of colour."""
+    """Random crops, horizontal flips and changes of colour of (B, C, size, size) bytes."""
     from torchvision.transforms import v2
 
     return Augmentation(

@@ -16,5 +16,6 @@ def delta_w(model: Any) -> dict[str, Tensor]:
 
 
 def mean_of_batch_means(values: Tensor) -> Tensor:
-    """The reference's mean: over batches of 32 in file order, of which the last is smaller."""
+    """The reference's mean of (N,) values: over batches of 32 in file order, of which the last is
+    smaller."""
     return torch.stack([part.mean() for part in values.split(32)]).mean()

@@ -75,9 +75,6 @@ class LineStarts:
     batch are left out.
 
     model: its name in params.yaml, for messages.
-
-    Raises:
-        UserError: the text has fewer lines than a batch has examples.
     """
 
     def __init__(self, tokens: Tokens, model: str):
@@ -87,7 +84,11 @@ class LineStarts:
         self._wrapped = torch.cat((tokens.train, tokens.train[: tokens.length]))
 
     def draw(self, step: int, batch_size: int, seed: int) -> Tensor:
-        """The examples of a step: (batch_size, length)."""
+        """The examples of a step: (batch_size, length).
+
+        Raises:
+            UserError: the text has fewer lines than a batch has examples.
+        """
         if batch_size > self.count:
             raise UserError(
                 f"{self.model}.train.batch_size: {batch_size:,}, but the text has only "
@@ -118,7 +119,7 @@ def consecutive_windows(tokens: Tensor, length: int, stride: int | None = None) 
 
 
 def evenly(windows: Tensor, count: int) -> Tensor:
-    """At most `count` of the windows, evenly spaced."""
+    """At most `count` of the (n, length) windows, evenly spaced."""
     if len(windows) <= count:
         return windows
     return windows[torch.linspace(0, len(windows) - 1, count).long().to(windows.device)]

@@ -144,15 +144,15 @@ def _matrix_vector(a: Tensor, x: Tensor) -> Tensor:
 
 
 def exp(x: Tensor) -> Tensor:
-    """e to the power of x."""
+    """e to the power of x, of any shape."""
     return (x * (1 / math.log(2))).exp2()
 
 
 def log(x: Tensor) -> Tensor:
-    """The natural logarithm."""
+    """The natural logarithm of x, of any shape."""
     return x.log2() * math.log(2)
 
 
 def sqrt(x: Tensor) -> Tensor:
-    """The square root."""
+    """The square root of x, of any shape."""
     return x.rsqrt().reciprocal()

@@ -100,7 +100,8 @@ class Processes:
     ) -> list[Tensor]:
         """The sum over all micro-batches, in the order of the tree.
 
-        leaf: the tensors of a micro-batch, computed by one of the processes; overwritten.
+        leaf: the tensors of a micro-batch, of any shape, computed by one of the processes;
+            overwritten.
         like: tensors of their shapes.
         """
         total = tree(*self.own(accumulate), leaf)
@@ -110,7 +111,7 @@ class Processes:
 
     def clip(self, parameters: Sequence[Parameter], limit: float) -> Tensor:
         """Scale the gradients so that the norm of all together is at most `limit`; returns what it
-        was."""
+        was, a scalar."""
         return torch.nn.utils.clip_grad_norm_(parameters, limit)
 
     def update(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
@@ -139,7 +140,7 @@ class Processes:
     def summed(self, parts: list[Tensor]) -> list[Tensor]:
         """The sum of the `parts` of all processes, in the order of the tree; written into `parts`.
 
-        parts: the sum over this process's leaves.
+        parts: the sum over this process's leaves; of any shape.
         """
         if self.size == 1:
             return parts
@@ -189,7 +190,8 @@ class Processes:
         return [every[index % self.size][index // self.size] for index in range(count)]
 
     def total(self, count: int, compute: Callable[[int], Tensor]) -> Tensor:
-        """The sum of these values from left to right, which `each` of the processes gets."""
+        """The sum of these values, of any shape, from left to right, which `each` of the processes
+        gets."""
         return reduce(torch.add, self.each(count, compute))
 
     def any_of(self, flag: bool) -> bool:
@@ -224,7 +226,7 @@ class Processes:
         return torch.load(io.BytesIO(sent[0]), map_location="cpu", weights_only=True)
 
     def require_equal(self, tensors: Sequence[Tensor], step: int) -> None:
-        """Check that all processes have the same tensors after `step`.
+        """Check that all processes have the same tensors, of any shape, after `step`.
 
         Raises:
             UserError: they differ, as on processors whose results differ in the last digits.

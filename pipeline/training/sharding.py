@@ -43,6 +43,11 @@ class Sharded(Processes):
         vars(self).update(vars(processes))
 
     def use(self, device: torch.device) -> None:
+        """As for all `Processes`; on GPUs, each needs one of its own.
+
+        Raises:
+            UserError: some processes share a GPU.
+        """
         super().use(device)
         if device.type == "cuda" and self._devices is None:
             raise UserError("train.fully_shard needs a GPU for each process; some share one here")
@@ -103,7 +108,8 @@ class Sharded(Processes):
         return super().each(full, lambda index: compute(min(index, count - 1)))[:count]
 
     def require_equal(self, tensors: Sequence[Tensor], step: int) -> None:
-        """Of those that are not divided; each process has other slices of the others."""
+        """Check those, of any shape, that are not divided: each process has other slices of the
+        others."""
         super().require_equal([each for each in tensors if not is_slice(each)], step)
 
     def gathered_state(self, state: Any) -> Any:

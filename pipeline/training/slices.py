@@ -10,18 +10,18 @@ from torch import Tensor
 
 
 def is_slice(tensor: Tensor) -> bool:
-    """Whether this process has only a slice of the tensor."""
+    """Whether this process has only a slice of the tensor, of any shape."""
     return hasattr(tensor, "full_tensor")
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """The tensor with the slices of all processes, all of which have to ask for it."""
+    """The tensor, of any shape, with the slices of all processes; all have to ask for it."""
     part: Any = tensor
     return part.full_tensor() if is_slice(tensor) else tensor
 
 
 def sliced(tensor: Tensor, like: Tensor) -> Tensor:
-    """This process's slice of a tensor that all have, if it has one of `like`."""
+    """This process's slice of a tensor, of any shape, that all have, if it has one of `like`."""
     if not is_slice(like):
         return tensor
     from torch.distributed.tensor import distribute_tensor

@@ -97,7 +97,11 @@ class View(ABC):
     @abstractmethod
     def export(self, name: str, folder: Path) -> tuple[str, str]:
         """Write the trained model `name` for Hugging Face; returns its class in transformers, and
-        a page on how to use it."""
+        a page on how to use it.
+
+        Raises:
+            ValueError: no class of transformers computes the same.
+        """
 
 
 def language_model_panel(baseline: str, held_out: str) -> Panel:
