@@ -93,7 +93,7 @@ def _time_table(
                 cells[0] = f"{moment.step:,}"
                 cells[1] = ("at most " if moment.at_most else "") + cost(moment, unit)
                 if counts[name, target.name]:
-                    cells[2] = times_fewer(theirs.units, moment.units)
+                    cells[2] = times_fewer(theirs.units(unit), moment.units)
                     cells[3] = times_fewer(theirs.flops, moment.flops)
             seeds = f"{seen} of {counted(len(found), 'seed')}"
             rows.append([title(result), target.name, seeds, *cells])
@@ -106,9 +106,9 @@ def _time_table(
         f"without brackets, {listed([*units, 'operations'])} are compared with those of the "
         "reference's whole training: "
         + "; ".join(
-            f"{title(results[name])} {each.cost.steps:,} steps, {each.cost.units:,} "
-            f"{results[name].metrics['unit']}, {prefixed(each.cost.flops)}FLOP"
-            + (f" ({each.cost.note})" if each.cost.note else "")
+            f"{title(results[name])} {each.cost.steps:,} steps, "
+            f"{each.cost.units(unit := results[name].metrics['unit']):,} {unit}, "
+            f"{prefixed(each.cost.flops)}FLOP" + (f" ({each.cost.note})" if each.cost.note else "")
             for name, each in reached.items()
         )
     )

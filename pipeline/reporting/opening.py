@@ -93,7 +93,7 @@ def _time(result: Result, reached: ModelTargets, comparable: bool) -> list[str]:
         text += f" (median of {len(found)} seeds; {first} to {last} {unit})"
     if not comparable:
         return [f"{text}."]
-    units = times_fewer(reached.cost.units, moment.units)
+    units = times_fewer(reached.cost.units(unit), moment.units)
     flops = times_fewer(reached.cost.flops, moment.flops)
     return [
         f"{text}. Compared with the reference's whole training, that is {units} {unit} and {flops} "

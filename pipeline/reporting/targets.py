@@ -61,11 +61,18 @@ class Cost(Section):
     flops: PositiveInt
     note: str | None = None
 
-    @property
-    def units(self) -> int:
-        """The number of units seen."""
-        (units,) = self.__pydantic_extra__.values()
-        return units
+    def units(self, unit: str) -> int:
+        """The number of units seen.
+
+        unit: what our model of this name counts.
+
+        Raises:
+            UserError: the cost is in another unit.
+        """
+        ((found, count),) = self.__pydantic_extra__.items()
+        if found != unit:
+            raise UserError(f"{FILE}: the cost {found}: {count} is of a model that counts {unit}")
+        return count
 
     @model_validator(mode="after")
     def _one_unit(self) -> "Cost":

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from pipeline.errors import UserError
 from pipeline.params import validate
 from pipeline.reporting import markdown, pictures, targets, time_to_target, verdicts
 from tests.conftest import ROOT, WITH_TARGETS
@@ -211,6 +212,14 @@ def test_a_target_in_words_is_reported_in_words(render, tmp_path, monkeypatch):
     assert "No published result is a target" not in report
     monkeypatch.chdir(ROOT)
     assert "No published result is a target" in render(result("g2p"))
+
+
+def test_a_target_in_another_unit_than_its_model_counts_is_refused(render, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    targets.FILE.parent.mkdir()
+    targets.FILE.write_text(TARGET_IN_WORDS.replace("words:", "tokens:"))
+    with pytest.raises(UserError, match=r"targets.yaml: the cost tokens: 150000 .* counts words"):
+        render(result("g2p"))
 
 
 def test_data_that_no_target_is_about_get_no_target(render):

@@ -22,9 +22,9 @@ def test_values_and_budgets_are_those_that_were_published():
         "gpt": [0.2291, 7.0340],
         "vit": [1.1145, 0.2734, 1.0538, 0.5417],
     }
-    assert found["bert"].cost.units == 10_000 * 1024 * 20
-    assert found["gpt"].cost.units == 500 * 32 * 64
-    assert found["vit"].cost.units == 42 * 225
+    assert found["bert"].cost.units("tokens") == 10_000 * 1024 * 20
+    assert found["gpt"].cost.units("tokens") == 500 * 32 * 64
+    assert found["vit"].cost.units("images") == 42 * 225
 
 
 def test_curves_cover_what_was_logged():
@@ -43,16 +43,16 @@ def test_curves_cover_what_was_logged():
 def test_curves_say_how_much_was_seen_as_the_budgets_do():
     for name, step in (("bert", "step"), ("gpt", "step"), ("vit", "epoch")):
         curve, cost = targets.curve(name), targets.load()[name].cost
-        seen = curve["images" if name == "vit" else "tokens"]
+        unit = "images" if name == "vit" else "tokens"
         steps = curve[step] * (8 if name == "vit" else 1)  # batches in an epoch
-        assert (seen * cost.steps == steps * cost.units).all(), name
+        assert (curve[unit] * cost.steps == steps * cost.units(unit)).all(), name
 
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_cost_may_be_in_the_unit_of_any_task(tmp_path, unit):
     file = tmp_path / "targets.yaml"
     file.write_text(targets.FILE.read_text().replace("tokens: 1024000", f"{unit}: 1024000"))
-    assert targets.load(file)["gpt"].cost.units == 1_024_000
+    assert targets.load(file)["gpt"].cost.units(unit) == 1_024_000
 
 
 @pytest.mark.parametrize(

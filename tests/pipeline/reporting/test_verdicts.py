@@ -173,7 +173,8 @@ def test_the_budgets_are_the_operations_of_the_references_recipe(reference, reac
         }
         for name, cost in ((name, each.cost) for name, each in reached.items()):
             model = getattr(transformer, name)(params.section(name).architecture, **sizes[name])
-            examples = cost.units / (inputs[name].numel() if name != "vit" else 1)
+            unit, per_example = ("images", 1) if name == "vit" else ("tokens", inputs[name].numel())
+            examples = cost.units(unit) / per_example
             counted = flops_per_step(model, inputs[name], EVERY) * examples
             assert cost.flops == pytest.approx(counted, rel=0.005), name
 
