@@ -6,6 +6,7 @@ That all that is public has one is a rule of ruff, see pyproject.toml.
 import ast
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -51,23 +52,21 @@ def raised(node: ast.AST) -> set[str]:
     return inside.union(*map(raised, [*node.handlers, *node.orelse, *node.finalbody]))
 
 
-def documented() -> list:
-    return [
-        pytest.param(function, inside, id=f"{file.relative_to(ROOT)}:{function.name}")
-        for file in FILES
-        for function, inside in functions(ast.parse(file.read_text()))
-    ]
+def documented(file: Path) -> Iterator[tuple]:
+    return functions(ast.parse(file.read_text()))
 
 
-@pytest.mark.parametrize(("function", "inside"), documented())
-def test_it_says_the_shapes_of_its_tensors(function, inside):
-    said = (ast.get_docstring(function) or "") + (ast.get_docstring(inside) or "" if inside else "")
-    if TENSOR.search(signature(function)) and "dict[str, Tensor]" not in signature(function):
-        assert SHAPE.search(said)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_functions_say_the_shapes_of_their_tensors(file):
+    for function, inside in documented(file):
+        said = ast.get_docstring(function) + ((inside and ast.get_docstring(inside)) or "")
+        if TENSOR.search(signature(function)) and "dict[str, Tensor]" not in signature(function):
+            assert SHAPE.search(said), function.name
 
 
-@pytest.mark.parametrize(("function", "inside"), documented())
-def test_it_names_the_errors_that_it_raises(function, inside):
-    _, _, said = (ast.get_docstring(function) or "").partition("Raises:")
-    for error in raised(function) & ERRORS:
-        assert f"{error}: " in said
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_functions_name_the_errors_that_they_raise(file):
+    for function, _ in documented(file):
+        _, _, said = ast.get_docstring(function).partition("Raises:")
+        for error in raised(function) & ERRORS:
+            assert f"{error}: " in said, function.name
