@@ -116,7 +116,7 @@ def next_words(text: TextModel, prompt: str, top: int) -> list[tuple[str, float]
 
 class CausalLMView(View):
     family = "GPT"
-    known = "word"
+    known = "token"
     drawn = "loss by tokens seen"
     panels = (language_model_panel("baseline_loss", "validation"),)
     rows: ClassVar = {

@@ -172,8 +172,8 @@ def test_only_what_is_like_for_like_is_compared_in_cost(render, monkeypatch):
     ("names", "known"),
     [
         (["vit"], "class"),
-        (WITH_TARGETS, "word or class"),
-        (["gpt", "vit", "g2p"], "word, class or sound"),
+        (WITH_TARGETS, "word, token or class"),
+        (["gpt", "vit", "g2p"], "token, class or sound"),
     ],
 )
 def test_the_trivial_baseline_is_that_of_the_models_of_the_report(render, names, known):
