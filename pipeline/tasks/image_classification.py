@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ import transformer
 from pipeline.parameters.image_classification import ImageClassificationSection
 from pipeline.tasks import reference
 from pipeline.tasks.augmentation import AUGMENTATIONS
-from pipeline.tasks.mixing import mixing
+from pipeline.tasks.mixing import Mixing, mixing
 from pipeline.training.task import Batch, Measure, Task, block_weights
 from transformer import Transformer
 
@@ -71,9 +72,7 @@ class ImageClassification(Task[ImageClassificationSection]):
         self.examples = len(self.images["train_images"])
         self.steps_per_epoch = math.ceil(self.examples / self.batch_size)
         self.closing_steps = self.steps_per_epoch  # the last epoch, as the reference logs it
-        objective, classes = self.section.objective, len(self.meta["classes"])
-        self.augment = AUGMENTATIONS[objective.augmentation](self.meta["image_size"])
-        self.mix = mixing(objective.mixup, objective.cutmix, classes)
+        objective = self.section.objective
         if objective.mixup or objective.cutmix:
             self.legend = "train_loss, train_acc: of mixed images, against their mixed labels"
 
@@ -117,6 +116,18 @@ class ImageClassification(Task[ImageClassificationSection]):
             # The whole batch, so that micro-batches do not change what is mixed.
             images, labels = self.mix(self.normalize(images), labels)
         return {"images": images, "labels": labels}
+
+    @cached_property
+    def augment(self) -> Callable[[Tensor], Tensor]:
+        """The augmentation of training images: (B, C, H, W) bytes to the same shape."""
+        # Only when it is needed, because torchvision takes two seconds to import.
+        return AUGMENTATIONS[self.section.objective.augmentation](self.meta["image_size"])
+
+    @cached_property
+    def mix(self) -> Mixing:
+        """The mixing of training images and their labels."""
+        objective = self.section.objective
+        return mixing(objective.mixup, objective.cutmix, len(self.meta["classes"]))
 
     def normalize(self, images: Tensor) -> Tensor:
         """(B, C, H, W) bytes to the model's input."""
