@@ -8,6 +8,10 @@ from torch import Tensor
 from pipeline.training.kernels import Kernel, torch_kernel
 
 FUSED = "_scaled_dot_product_flash_attention_for_cpu"
+# The weights are kept for the backward pass, with at most so many keys for each feature of a head:
+# then they take no more memory than the hidden layer of a block's MLP. Longer ones are computed
+# twice.
+KEPT = 4
 
 
 def kernels(longest: float = float("inf")) -> dict[str, Kernel]:
@@ -43,16 +47,22 @@ def _attention(
     attn_mask: Tensor | None = None,
     scale: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """In place of the fused kernel, with its layout: attention, and an unused tensor.
+    """In place of the fused kernel, with its layout: attention, and a tensor that the backward pass
+    gets, too. Its memory has the weights in front of it, if they are kept.
 
     q: (B, n_head, T, d_head); k, v: (B, n_head, S, d_head). attn_mask: added to the scores,
     broadcast to (B, n_head, T, S). Torch does not take the fused kernel for dropout.
     """
-    B, H, T, _ = q.shape
+    (B, H, T, d), S = q.shape, k.shape[2]
     q_heads, k_heads, v_heads = (each.flatten(0, 1) for each in (q, k, v))
-    out = _weights(q_heads, k_heads, (B, H), is_causal, attn_mask, scale) @ v_heads
-    out = torch.empty_like(q).copy_(out.unflatten(0, (B, H)))  # compiled code relies on the layout
-    return out, q.new_empty((B, T, H)).transpose(1, 2)
+    size = B * H * T * S if KEPT * d >= S else 0
+    memory = q.new_empty(size + B * T * H)
+    place = memory[:size].view(B * H, T, S) if size else None
+    weights = _weights(q_heads, k_heads, (B, H), is_causal, attn_mask, scale, place)
+    out = (weights @ v_heads).unflatten(0, (B, H))
+    if not q.is_contiguous():
+        out = torch.empty_like(q).copy_(out)  # compiled code relies on the layout
+    return out, memory[size:].view(B, T, H).transpose(1, 2)
 
 
 def _d_attention(
@@ -61,19 +71,25 @@ def _d_attention(
     k: Tensor,
     v: Tensor,
     out: Tensor,
-    unused: Tensor,
+    kept: Tensor,
     dropout_p: float,
     is_causal: bool,
     *,
     attn_mask: Tensor | None = None,
     scale: float | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of `_attention` for q, k and v."""
-    B, H, _, d = q.shape
+    """The gradients of `_attention` for q, k and v.
+
+    kept: the second output of `_attention`.
+    """
+    (B, H, T, d), S = q.shape, k.shape[2]
     # (B * n_head, T, d_head) and (B * n_head, S, d_head)
     d_out, q, k, v = (each.flatten(0, 1) for each in (d_out, q, k, v))
     # (B * n_head, T, S), like the next two
-    weights = _weights(q, k, (B, H), is_causal, attn_mask, scale)
+    if kept.storage_offset() == B * H * T * S:
+        weights = kept.as_strided((B * H, T, S), (T * S, S, 1), 0)
+    else:
+        weights = _weights(q, k, (B, H), is_causal, attn_mask, scale)
     d_weights = d_out @ v.mT
     d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
     d_scores = d_scores * (d**-0.5 if scale is None else scale)
@@ -89,10 +105,12 @@ def _weights(
     is_causal: bool,
     attn_mask: Tensor | None,
     scale: float | None,
+    place: Tensor | None = None,
 ) -> Tensor:
-    """The weights of attention: (B * n_head, T, S).
+    """The weights of attention: (B * n_head, T, S), zeros where all of a row is masked.
 
-    q: (B * n_head, T, d_head); k: (B * n_head, S, d_head). heads: B, n_head.
+    q: (B * n_head, T, d_head); k: (B * n_head, S, d_head). heads: B, n_head. place: where to write
+    them, or new memory.
     """
     (_, T, d), S = q.shape, k.shape[1]
     mask = q.new_zeros(())
@@ -101,8 +119,12 @@ def _weights(
     elif attn_mask is not None:
         mask = attn_mask.expand(*heads, T, S).flatten(0, 1)
     scores = torch.baddbmm(mask, q, k.mT, alpha=d**-0.5 if scale is None else scale)
-    # Safe where all of a row is masked.
-    return scores.softmax(-1) if attn_mask is None else torch._safe_softmax(scores, -1)
+    weights = torch.softmax(scores, -1, out=place)
+    if attn_mask is not None:
+        empty = (attn_mask == -torch.inf).all(-1, keepdim=True)
+        if empty.any():
+            weights.masked_fill_(empty.expand(*heads, T, 1).flatten(0, 1), 0.0)
+    return weights
 
 
 def _like_fused(x: Tensor, heads: tuple[int, int]) -> Tensor:

@@ -38,11 +38,39 @@ def test_attention_and_its_gradients_are_those_of_the_definition(mask):
         torch.testing.assert_close(ours, wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_rows_without_anything_to_attend_to_are_zero():
-    q = torch.ones(1, 1, 2, 4)
+@pytest.mark.parametrize("mask", [None, (torch.arange(11) < 7)[None]])
+def test_kept_weights_and_those_computed_again_give_the_same_gradients(mask, monkeypatch):
+    q, k, v, d_out = (torch.randn(2, 3, 11, 8) for _ in range(4))
+
+    def gradients():
+        inputs = [each.clone().requires_grad_() for each in (q, k, v)]
+        out = F.scaled_dot_product_attention(*inputs, attn_mask=mask)
+        return torch.autograd.grad(out, inputs, d_out)
+
+    kept = gradients()
+    monkeypatch.setattr(composed_attention, "KEPT", 0)
+    assert all(map(torch.equal, kept, gradients()))
+
+
+def test_the_backward_pass_takes_a_copy_of_the_second_output():
+    q, d_out = torch.randn(2, 3, 5, 8), torch.randn(2, 3, 5, 8)
+    forward = getattr(torch.ops.aten, composed_attention.FUSED)
+    backward = getattr(torch.ops.aten, f"{composed_attention.FUSED}_backward")
+    out, kept = forward(q, q, q)
+    wanted = backward(d_out, q, q, q, out, kept, 0.0, False)
+    made = backward(d_out, q, q, q, out, kept.clone(), 0.0, False)
+    assert all(map(torch.equal, made, wanted))
+
+
+def test_rows_without_anything_to_attend_to_are_zero_and_have_no_gradient():
+    q = torch.ones(1, 1, 2, 4, requires_grad=True)
     nothing = torch.tensor([[True, True], [False, False]])
-    out = F.scaled_dot_product_attention(q, q, q, attn_mask=nothing)
+    out = F.scaled_dot_product_attention(
+        q, torch.randn(1, 1, 2, 4), torch.ones(1, 1, 2, 4), nothing
+    )
     assert out[0, 0].tolist() == [[1.0] * 4, [0.0] * 4]
+    (d_q,) = torch.autograd.grad(out.square().sum(), q)
+    assert d_q[0, 0, 1].tolist() == [0.0] * 4
 
 
 @pytest.mark.parametrize("heads_first", [True, False])
