@@ -80,12 +80,14 @@ class KeyValueCache:
         if attention not in self._slots:
             B, heads, _, width = k.shape
             shape = (B, heads, self.capacity, width)
-            self._slots[attention] = k.new_zeros(shape), v.new_zeros(shape)
+            self._slots[attention] = k.new_empty(shape), v.new_empty(shape)
         kept = self._slots[attention]
         for slots, new in zip(kept, (k, v), strict=True):
+            added = slots[:, :, self._end - new.shape[2] : self._end]
             if self._even:
-                slots[:, :, self._end - new.shape[2] : self._end] = new
+                added.copy_(new)
             else:
+                added.zero_()  # shorter rows leave some free: they are masked, but must be finite
                 rows = torch.arange(len(new), device=new.device)[:, None]  # (B, 1)
                 # Indexing puts (B, T) before the sliced dimension: (B, T, n_kv_head, d_head).
                 slots[rows, :, self._positions] = new.transpose(1, 2)
@@ -101,18 +103,35 @@ class KeyValueCache:
         rows: (N,) indices of rows.
         sources: (M,) indices of the encoder's outputs; each belongs to N / M rows in succession.
         """
-        self.lengths = self.lengths[rows.cpu()]
-        rows, sources = rows.to(self.device), sources.to(self.device)
-        for kept, chosen in ((self._slots, rows), (self.memory, sources)):
-            for attention, (k, v) in kept.items():
-                kept[attention] = k[chosen], v[chosen]
-        if "attn_mask" in self.memory_mask:
-            self.memory_mask = {"attn_mask": self.memory_mask["attn_mask"][sources]}
+        if not _is_every(rows, len(self.lengths)):
+            filled = int(self.lengths.max())
+            self.lengths = self.lengths[rows.cpu()]
+            chosen = rows.to(self.device)
+            for attention, (k, v) in self._slots.items():
+                self._slots[attention] = _rows(k, chosen, filled), _rows(v, chosen, filled)
+        if self.memory and not _is_every(sources, len(next(iter(self.memory.values()))[0])):
+            chosen = sources.to(self.device)
+            for attention, (k, v) in self.memory.items():
+                self.memory[attention] = k[chosen], v[chosen]
+            if "attn_mask" in self.memory_mask:
+                self.memory_mask = {"attn_mask": self.memory_mask["attn_mask"][chosen]}
 
     def clear(self) -> None:
         """Remove all tokens and the encoder's output; the space for tokens stays allocated."""
         self.lengths.zero_()
         self.memory, self.memory_mask = {}, {}
+
+
+def _is_every(indices: Tensor, count: int) -> bool:
+    """Whether the indices are those of all `count` rows, in their order."""
+    return torch.equal(indices, torch.arange(count, device=indices.device))
+
+
+def _rows(slots: Tensor, chosen: Tensor, filled: int) -> Tensor:
+    """The `chosen` rows of slots (B, n_kv_head, S, d_head), each with its first `filled` slots."""
+    found = slots.new_empty(len(chosen), *slots.shape[1:])
+    torch.index_select(slots[:, :, :filled], 0, chosen, out=found[:, :, :filled])
+    return found
 
 
 def _looking_back(pattern: AttentionPattern, length: int) -> Tensor | None:
