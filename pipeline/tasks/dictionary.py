@@ -52,10 +52,9 @@ class Dictionary:
         """The pronunciations of each word of a split."""
         first, count = self.words(name)
         found: list[list[Sounds]] = [[] for _ in range(count)]
-        for row in self.split(name).tolist():
-            found[int(self.word[row]) - first].append(
-                named(self.sounds[row].tolist(), self.meta["sounds"])
-            )
+        rows = self.split(name)
+        for word, row in zip(self.word[rows].tolist(), self.sounds[rows].tolist(), strict=True):
+            found[word - first].append(named(row, self.meta["sounds"]))
         return found
 
     def frequency_loss(self) -> float:

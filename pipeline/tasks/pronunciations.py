@@ -3,6 +3,8 @@
 from bisect import bisect
 from itertools import takewhile
 
+from rapidfuzz.distance import Levenshtein
+
 from pipeline.tasks.dictionary import Sounds
 
 STRESS = "012"  # at the end of a vowel: none, primary, secondary
@@ -24,23 +26,12 @@ def error_rates(answers: list[Sounds], listed: list[list[Sounds]]) -> dict[str, 
         wrong = distance = sounds = 0
         for answer, right in zip(answers, listed, strict=True):
             said, choices = seen(answer), [seen(each) for each in right]
-            nearest, size = min((edit_distance(said, each), len(each)) for each in choices)
+            nearest, size = min((Levenshtein.distance(said, each), len(each)) for each in choices)
             wrong += nearest > 0
             distance += nearest
             sounds += size
         rates |= {f"{prefix}wer": wrong / len(answers), f"{prefix}per": distance / sounds}
     return rates
-
-
-def edit_distance(first: Sounds, second: Sounds) -> int:
-    """The fewest insertions, deletions and substitutions from one to the other (Levenshtein)."""
-    row = list(range(len(second) + 1))
-    for count, sound in enumerate(first, 1):
-        diagonal, row[0] = row[0], count
-        for place, other in enumerate(second, 1):
-            change = diagonal + (sound != other)
-            diagonal, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, change)
-    return row[-1]
 
 
 def by_letters(words: list[str], known: dict[str, list[Sounds]]) -> list[Sounds]:

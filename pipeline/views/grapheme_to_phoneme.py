@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 
 from pipeline.errors import UserError
@@ -20,7 +21,7 @@ from pipeline.markup import fenced
 from pipeline.paths import data_dir, read_json
 from pipeline.tasks.dictionary import END, named
 from pipeline.tasks.grapheme_to_phoneme import BEAM, GraphemeToPhoneme, pronounce
-from pipeline.tasks.pronunciations import edit_distance, without_stress
+from pipeline.tasks.pronunciations import without_stress
 from pipeline.tasks.text import evenly
 from pipeline.training import models
 from pipeline.views.alignment import alignment, draw
@@ -236,7 +237,7 @@ def _numbered(said: Sequence[str], task: GraphemeToPhoneme) -> Tensor:
 
 def _differences(said: Sequence[str], other: Sequence[str]) -> int:
     """The edit distance of two pronunciations, besides stress."""
-    return edit_distance(without_stress(said), without_stress(other))
+    return Levenshtein.distance(without_stress(said), without_stress(other))
 
 
 def _marked(sounds: Sequence[str], other: Sequence[str]) -> str:
