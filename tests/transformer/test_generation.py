@@ -92,6 +92,28 @@ def test_rows_of_different_lengths_do_not_disturb_each_other(variant):
             torch.testing.assert_close(logits[row], full, rtol=1e-4, atol=1e-5)
 
 
+@torch.inference_mode()
+def test_memory_that_holds_no_tokens_yet_is_never_read(monkeypatch):
+    def nothing(like, *size):
+        return torch.full(torch.Size(size[0] if len(size) == 1 else size), torch.nan)
+
+    monkeypatch.setattr(torch.Tensor, "new_empty", nothing)
+    gpt, tokens = model(), torch.randint(VOCABULARY, (3, CONTEXT))
+    cache, counts = KeyValueCache(3, CONTEXT), torch.tensor([2, 5, 3])
+    gpt.encode(tokens[:, :5], cache=cache)
+    cache.advance(counts)
+    for rows in ([2, 0, 2, 1], [1, 3]):  # of the cache as it was
+        rows = torch.tensor(rows)
+        cache.select(rows, rows)
+        tokens = tokens[rows]
+        following = tokens.gather(1, cache.lengths[:, None])
+        logits = gpt.head(gpt.encode(following, cache=cache))[:, 0]
+        cache.advance(torch.ones(len(rows), dtype=torch.long))
+        for row, length in enumerate(cache.lengths.tolist()):
+            full = gpt(tokens[row : row + 1, :length])[0, -1]
+            torch.testing.assert_close(logits[row], full, rtol=1e-4, atol=1e-5)
+
+
 def by_the_rule(gpt, prompt: list[int], count: int) -> list[int]:
     """Greedy tokens by the full forward pass, with the rule for texts beyond the context."""
     window, written = prompt[-CONTEXT:], []
