@@ -92,7 +92,7 @@ def _d_attention(
         weights = _weights(q, k, (B, H), is_causal, attn_mask, scale)
     d_weights = d_out @ v.mT
     d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
-    d_scores = d_scores * (d**-0.5 if scale is None else scale)
+    d_scores *= d**-0.5 if scale is None else scale
     gradients = d_scores @ k, d_scores.mT @ q, weights.mT @ d_out
     d_q, d_k, d_v = (_like_fused(each, (B, H)) for each in gradients)
     return d_q, d_k, d_v
