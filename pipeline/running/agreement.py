@@ -1,4 +1,4 @@
-"""Compares what the processes of a training start from, before the first step.
+"""Compares what the processes of a training or an evaluation start from, before the first step.
 
 They may run on several hosts, each with its own files.
 """
@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,30 +17,37 @@ import torch
 from pipeline import deciding
 from pipeline.errors import UserError
 from pipeline.params import Params
-from pipeline.paths import data_dir
 from pipeline.running import records
+from pipeline.training.numerics import same_everywhere
 from pipeline.training.processes import Processes
 
 Result = TypeVar("Result")
+PROCESSORS = (
+    "processors (with `numerics: portable`, fp32 and no `compile`, CPUs may be of any kind)"
+)
 
 
-def require_agreement(processes: Processes, params: Params, name: str, seed: int) -> None:
-    """Check that all processes would train the same model `name` with `seed`, on the same data.
+def require_agreement(
+    processes: Processes, params: Params, name: str, seed: int, *folders: Path
+) -> None:
+    """Check that all processes would compute the same for the model `name` with `seed`.
+
+    folders: what they read besides the code: the data, a trained model.
 
     Raises:
-        UserError: their parameters, code, data, versions of torch, or processors where these change
-            results, differ; or one has no data.
+        UserError: their parameters, code, files, versions of torch, or processors where these
+            change results, differ.
     """
     if processes.size == 1:
         return
-    found = processes.gathered((_place(), _inputs(params, name, seed)))
+    found = processes.gathered((_place(), _inputs(params, name, seed, folders)))
     where, first = found[0]
     for rank, (place, inputs) in enumerate(found):
         differing = [key for key in inputs if inputs[key] != first[key]]
         if differing:
             raise UserError(
                 f"process {rank} ({place}) and process 0 ({where}) have different "
-                f"{' and '.join(differing)}: all processes of a training need the same"
+                f"{' and '.join(differing)}: all processes need the same"
             )
 
 
@@ -67,24 +74,26 @@ def _place() -> str:
     return f"{socket.gethostname()}, {os.getcwd()}"
 
 
-def _inputs(params: Params, name: str, seed: int) -> dict[str, Any]:
-    """What decides the weights, as checksums, under the names that a message uses."""
+def _inputs(params: Params, name: str, seed: int, folders: Sequence[Path]) -> dict[str, Any]:
+    """What decides the results, as checksums, under the names that a message uses."""
     decides = deciding.parameters(params, name, seed) | {"model": name}
-    data = sorted(path for path in data_dir(name).rglob("*") if path.is_file())
     return {
         "parameters": hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest(),
         "code": _checksum(deciding.files(), deciding.ROOT),
-        f"files in {data_dir(name)}": _checksum(data, Path()),
+        **{
+            f"files in {folder}": _checksum(sorted(filter(Path.is_file, folder.rglob("*"))), Path())
+            for folder in folders
+        },
         "versions of torch": [version("torch"), version("torchvision")],
-        "processors (with `numerics: portable`, CPUs may be of any kind)": _processor(params),
+        PROCESSORS: _processor(params, name),
     }
 
 
-def _processor(params: Params) -> list[str]:
+def _processor(params: Params, name: str) -> list[str]:
     """What decides last digits, besides torch."""
     if params.device != "cpu" and torch.cuda.is_available():
         return [torch.cuda.get_device_name()]
-    if params.numerics == "portable":
+    if same_everywhere(params.numerics, params.section(name).train):
         return []
     return [records.machine()["cpu"], torch.backends.cpu.get_cpu_capability()]
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, print_error
 from pipeline.running.peers import PeerLost, Peers
 from pipeline.training.processes import ONE, Processes
 
@@ -21,8 +21,9 @@ PATIENCE = timedelta(seconds=60)  # until all processes have met
 def joined() -> Iterator[Processes]:
     """The processes that torchrun has started, as soon as all have met; otherwise this one alone.
 
-    An error of the user is the same in all processes: only the first one reports it. The others
-    exit with its code, and so do all if a process has ended.
+    An error of the user is mostly the same in all processes: the first one reports it, and the
+    others exit with its code. One that only another process has, that one reports. All exit if one
+    of them has ended.
 
     Raises:
         UserError: the launcher has not said where the processes meet, or they do not meet there.
@@ -47,6 +48,9 @@ def joined() -> Iterator[Processes]:
         if rank == 0:
             peers.report()
             raise
+        if not peers.reported():
+            peers.report()
+            print_error(f"{peers.name(rank)}: {error}")
         sys.exit(error.exit_code)
     except PeerLost:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher's: this process ends already

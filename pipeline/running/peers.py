@@ -16,6 +16,7 @@ from datetime import timedelta
 
 import psutil
 import torch
+import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from pipeline.errors import print_error
@@ -65,6 +66,16 @@ class Peers:
         """Tell the others that this process reports why it ends."""
         self._store.set(REPORTED, "")
 
+    def reported(self) -> bool:
+        """Whether another process reports why they end, which it does in ANSWER seconds at most."""
+        try:
+            self._store.wait([REPORTED], timedelta(seconds=ANSWER))
+        except dist.DistStoreError:  # nobody has
+            return False
+        except RuntimeError:  # the store has gone, with process 0
+            return True
+        return True
+
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Show the others that this process runs, and end it if they do not: it cannot be
@@ -113,7 +124,8 @@ class Peers:
             )
 
     def _ended(self) -> list[int]:
-        """The processes that no longer run. All that run notice the failure, and say so."""
+        """The processes that no longer run. All that run notice the failure, and say so, unless it
+        is one of this process alone."""
         self._store.set(f"runs/{self._rank}", "")
         silent, until = list(range(len(self._places))), time.monotonic() + ANSWER
         while silent:
@@ -123,7 +135,7 @@ class Peers:
             if ended and len(here) == len(silent):
                 return ended
             if time.monotonic() > until:
-                return [rank for rank in silent if rank in ended or rank not in here] or silent
+                return [rank for rank in silent if rank in ended or rank not in here]
             time.sleep(0.05)
         return []
 

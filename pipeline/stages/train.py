@@ -50,10 +50,10 @@ def train(params: Params, name: str, seed: int, ahead: bool = False) -> None:
         launch.launch(count, params.threads)
         return
     with joined() as processes:
-        require_agreement(processes, params, name, seed)
+        data = data_dir(name)
+        require_agreement(processes, params, name, seed, data)
         require_size(processes.size, accumulate)
         meta = in_all(processes, lambda: provenance.check_data(name, params.section(name)))
-        data = data_dir(name)
         training = in_all(processes, lambda: assemble(params, name, seed, data, processes))
         training.task.processes.use(training.device)
         if processes.first:

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.errors import UserError
+from pipeline.parameters.base import Training
 
 Numerics = Literal["portable", "fast"]
 
@@ -46,6 +47,7 @@ _LATE = (
     + " ".join(f"{key}={value}" for key, value in PORTABLE.items())
 )
 COMPILED = "TORCHINDUCTOR_CACHE_DIR"  # torch's folder of compiled code
+_before_torch = False  # whether `choose` has set the environment
 
 
 def choose(numerics: Numerics) -> None:
@@ -54,10 +56,12 @@ def choose(numerics: Numerics) -> None:
     Raises:
         UserError: it is.
     """
-    if numerics == "fast" or _chosen():
+    global _before_torch
+    if numerics == "fast" or (_chosen() and (_before_torch or _inherited())):
         return
     if "torch" in sys.modules:
         raise UserError(_LATE)
+    _before_torch = True
     os.environ.update(PORTABLE)
     # Torch finds compiled code again without asking for which instructions it was compiled; that of
     # fast numerics computes garbage here.
@@ -108,5 +112,16 @@ def vendor() -> str:
     return found[1] if found else ""
 
 
+def same_everywhere(numerics: Numerics, training: Training) -> bool:
+    """Whether all processors with AVX2 compute the same bits of a training."""
+    return numerics == "portable" and training.precision == "fp32" and not training.compile
+
+
 def _chosen() -> bool:
     return all(os.environ.get(key) == value for key, value in PORTABLE.items())
+
+
+def _inherited() -> bool:
+    """Whether this process began with the environment of portable numerics."""
+    began = Path("/proc/self/environ").read_bytes().split(b"\0")
+    return all(f"{key}={value}".encode() in began for key, value in PORTABLE.items())

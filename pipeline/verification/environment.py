@@ -7,6 +7,7 @@ from pipeline import deciding
 from pipeline.params import Params
 from pipeline.running import records
 from pipeline.training import device as devices
+from pipeline.training.numerics import same_everywhere
 
 
 def other_digits(record: dict[str, Any] | None, params: Params) -> list[str]:
@@ -38,8 +39,10 @@ def _compared(record: dict[str, Any], params: Params) -> list[str]:
     theirs |= {"device": record["device"], **record["versions"]}
     ours = {"processor": here["cpu"], "system": here["system"], "device": device}
     ours |= records.versions()
-    # With portable numerics no processor is a cause.
-    same = ["processor"] if params.numerics == "portable" and device == "cpu" else []
+    portable = (
+        same_everywhere(params.numerics, params.section(name).train) for name in params.model_names
+    )
+    same = ["processor"] if device == "cpu" and all(portable) else []
     return [
         f"{key}: {theirs[key]} then, {ours.get(key, 'missing')} now"
         for key in theirs

@@ -10,7 +10,9 @@ import torch
 from torch.distributed import HashStore, PrefixStore
 
 from pipeline.errors import UserError
-from pipeline.running.agreement import in_all, require_agreement
+from pipeline.params import validate
+from pipeline.paths import data_dir
+from pipeline.running.agreement import PROCESSORS, in_all, require_agreement
 from pipeline.running.peers import Peers
 from pipeline.stages.prepare import prepare
 from pipeline.training.processes import Processes
@@ -40,12 +42,29 @@ def test_what_differs_is_named(small, key):
 
     here = f"{socket.gethostname()}, {os.getcwd()}"
     with pytest.raises(UserError) as caught:
-        require_agreement(Pair(theirs), small, "gpt", 0)
+        require_agreement(Pair(theirs), small, "gpt", 0, data_dir("gpt"))
     assert str(caught.value) == (
-        f"process 1 (there, /home) and process 0 ({here}) have different {key}: all processes of a "
-        "training need the same"
+        f"process 1 (there, /home) and process 0 ({here}) have different {key}: all processes need "
+        "the same"
     )
-    require_agreement(Pair(lambda ours: ours), small, "gpt", 0)
+    require_agreement(Pair(lambda ours: ours), small, "gpt", 0, data_dir("gpt"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "any_processor"),
+    [({}, True), ({"precision": "bf16"}, False), ({"compile": True}, False)],
+)
+def test_processors_of_several_kinds_compute_in_fp32_uncompiled(small, changes, any_processor):
+    content = small.content()
+    content["gpt"]["train"] |= changes
+    sent = []
+
+    def theirs(ours: Any) -> Any:
+        sent.append(ours[1])
+        return ours
+
+    require_agreement(Pair(theirs), validate(content), "gpt", 0)
+    assert (sent[0][PROCESSORS] == []) == any_processor
 
 
 def test_an_error_of_one_process_is_one_of_all():

@@ -86,6 +86,37 @@ def test_one_that_is_slow_or_done_is_not_lost_and_all_may_be_stopped_for_a_while
         assert [process.returncode for process in found] == [0, 0]
 
 
+def test_an_error_that_only_another_process_has_is_reported_by_it():
+    code = """
+    peers.ANSWER = 1
+    if not processes.first:
+        raise UserError("the disk is full")
+    processes.gathered(1)
+"""
+    with together(*[python("    from pipeline.errors import UserError" + code)] * 2) as found:
+        printed = [process.communicate()[0] for process in found]
+        assert [process.returncode for process in found] == [1, 1]
+    here = re.escape(f"({socket.gethostname()}, id {found[1].pid})")
+    assert printed[0] == ""
+    assert re.fullmatch(f"error: process 1 of 2 {here}: the disk is full\n", printed[1])
+
+
+def test_an_error_within_an_exchange_accuses_no_process_that_runs():
+    code = """
+    peers.ANSWER = 1
+    if processes.first:
+        time.sleep(3)
+    else:
+        with processes.exchange():
+            raise RuntimeError("can't allocate memory")
+"""
+    with together(*[python(code)] * 2) as found:
+        printed = found[1].communicate()[0]
+        assert found[1].returncode == 1
+    assert printed.endswith("RuntimeError: can't allocate memory\n")
+    assert "error: process" not in printed
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_host_that_is_cut_off_is_named(tmp_path, lost):

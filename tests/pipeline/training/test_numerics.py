@@ -66,16 +66,25 @@ def test_portable_numerics_are_refused_after_torch_was_loaded():
     assert found.startswith("UserError params.yaml: numerics: portable must be chosen before torch")
 
 
-def test_portable_numerics_are_refused_where_torch_has_not_taken_them():
+@pytest.mark.parametrize("capability", ["default", "avx2"])
+def test_portable_numerics_are_refused_where_torch_has_not_taken_them(capability):
     """Set after torch was loaded, they look as if they were chosen in time."""
     found = python(
         "import os, torch\ntorch.ones(9).exp()\nfrom pipeline.training import numerics\n"
         "os.environ.update(numerics.PORTABLE)\n"
         "try: numerics.use('portable')\n"
         "except Exception as error: print(type(error).__name__, error)",
-        ATEN_CPU_CAPABILITY="default",
+        ATEN_CPU_CAPABILITY=capability,
     )
     assert found.startswith("UserError params.yaml: numerics: portable must be chosen before torch")
+
+
+def test_portable_numerics_may_be_chosen_by_the_environment_of_the_process():
+    found = python(
+        "import torch\nfrom pipeline.training import numerics\nnumerics.use('portable')\nprint(1)",
+        **numerics.PORTABLE,
+    )
+    assert found == "1\n"
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,13 @@ import pytest
 import torch
 import torch.distributed as dist
 from ruamel.yaml import YAML
+from safetensors.torch import load_file, save_file
 
 from pipeline.errors import UserError
 from pipeline.params import load, validate
 from pipeline.paths import sha256
 from pipeline.running import joining, launch
+from pipeline.running.agreement import PROCESSORS
 from pipeline.running.joining import joined
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
@@ -249,7 +251,7 @@ def test_a_signal_to_one_process_saves_and_ends_all(prepared, rank):
     assert found.info.status == "KILLED"
 
 
-def agents(*folders: Path, **variables: str) -> list[str]:
+def agents(*folders: Path, stage: str = "train", **variables: str) -> list[str]:
     """What an agent of torchrun in each folder prints.
 
     variables: of the environment of the last one.
@@ -257,14 +259,14 @@ def agents(*folders: Path, **variables: str) -> list[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     meeting = ("--master-addr", "127.0.0.1", "--master-port", port, "--nnodes", str(len(folders)))
-    train = ("-m", "pipeline", "train", "--model", "gpt")
+    command = ("-m", "pipeline", stage, "--model", "gpt")
     run = [
         torchrun(
             folder,
             *meeting,
             "--node-rank",
             str(rank),
-            *train,
+            *command,
             **(variables if folder == folders[-1] else {}),
         )
         for rank, folder in enumerate(folders)
@@ -299,10 +301,23 @@ def test_two_agents_in_two_folders_train_as_one_process(prepared, tmp_path_facto
     for folder in (prepared, other):
         (folder / "params.yaml").write_text(fast)
     printed, _ = agents(prepared, other, ATEN_CPU_CAPABILITY="default")
-    assert "different processors (with `numerics: portable`, CPUs may be of any kind): " in printed
+    assert f"different {PROCESSORS}: " in printed
 
     for folder in (prepared, other):
         (folder / "params.yaml").write_text(parameters)
     agents(prepared, other)
     assert sha256(prepared / WEIGHTS) == alone
     assert sorted(path.name for path in other.iterdir()) == contents
+
+
+def test_agents_with_different_trained_models_evaluate_neither(prepared, tmp_path_factory):
+    train(load(), "gpt", 0)
+    other = shutil.copytree(prepared, tmp_path_factory.mktemp("host") / "other")
+    weights = {key: value + 1 for key, value in load_file(other / WEIGHTS).items()}
+    save_file(weights, other / WEIGHTS)
+    for _ in ("different", "missing"):
+        printed, silent = agents(prepared, other, stage="evaluate")
+        assert "process 1 (" in printed and "have different files in models/gpt/seed-0" in printed
+        assert "error: process" not in silent
+        assert not (prepared / "predictions").exists() and not (other / "predictions").exists()
+        shutil.rmtree(other / "models", ignore_errors=True)

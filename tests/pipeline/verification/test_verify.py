@@ -183,10 +183,15 @@ def test_possible_causes_are_printed(reported, capsys, key, value, said):
     assert f"      possible cause: {said}" in printed(capsys)
 
 
-@pytest.mark.parametrize(("numerics", "named"), [("fast", True), ("portable", False)])
-def test_another_processor_is_a_possible_cause_of_fast_numerics_only(numerics, named):
+@pytest.mark.parametrize(
+    ("numerics", "precision", "named"),
+    [("fast", "fp32", True), ("portable", "fp32", False), ("portable", "bf16", True)],
+)
+def test_another_processor_is_no_cause_with_portable_numerics_in_fp32(numerics, precision, named):
     record = {"machine": {"cpu": "Abacus 9", "system": "Linux"}, "device": "cpu", "versions": {}}
-    params = parameters.load(ROOT / "params.yaml").model_copy(update={"numerics": numerics})
+    content = parameters.load(ROOT / "params.yaml").content() | {"numerics": numerics}
+    content["gpt"]["train"]["precision"] = precision
+    params = parameters.validate(content)
     found = environment.differences(record | {"git_commit": None}, params)
     assert any(line.startswith("processor: Abacus 9 then, ") for line in found) == named
 
