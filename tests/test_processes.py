@@ -79,7 +79,7 @@ def test_a_training_killed_with_four_processes_goes_on_with_one_and_with_two(tmp
     found = ranks(four)
     assert sorted(found) == [0, 1, 2, 3]
     found[2].kill()
-    printed, _ = four.communicate()
+    printed, _ = four.communicate(timeout=60)  # the others end within seconds
     assert four.returncode and "Traceback" not in printed, printed
     assert f"error: process 2 of 4 ({socket.gethostname()}, id {found[2].pid}) ended" in printed
     assert printed.count("error: ") == 1, printed

@@ -51,6 +51,7 @@ def _metrics(result: Result) -> list[tuple[str, str]]:
             share = ""
             if peak := record.get("peak"):  # not on a GPU, nor for several processes
                 share = f", {speed / peak:.0%} of a large product's {prefixed(peak)}FLOP/s"
+                share += " with the same kernels"
             rows += [
                 (f"time{which}", f"{sum(seconds.values()):,.0f} s: {split}"),
                 (

@@ -107,7 +107,7 @@ def test_the_report_says_where_a_model_comes_from(render, dvc_process, this_repr
     [
         ({}, "FLOP/s"),  # of a run before it was measured
         ({"peak": None}, "FLOP/s"),
-        ({"peak": 4.0}, "FLOP/s, 50% of a large product's 4 FLOP/s"),
+        ({"peak": 4.0}, "FLOP/s, 50% of a large product's 4 FLOP/s with the same kernels"),
     ],
 )
 def test_the_throughput_is_a_share_of_what_the_machine_can(render, peak, said):

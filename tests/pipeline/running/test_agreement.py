@@ -16,6 +16,7 @@ from pipeline.running.agreement import PROCESSORS, in_all, require_agreement
 from pipeline.running.peers import Peers
 from pipeline.stages.prepare import prepare
 from pipeline.training.processes import Processes
+from pipeline.training.sharding import Sharded
 
 
 class Pair(Processes):
@@ -93,3 +94,11 @@ def test_a_gpu_beside_a_cpu_is_an_error_of_all():
     with pytest.raises(UserError, match=r"same kind of device \(.*: cpu; .*: cuda\): set `device`"):
         Pair(lambda ours: ("cuda", "there", 0)).use(torch.device("cpu"))
     Pair(lambda ours: ours).use(torch.device("cpu"))
+
+
+def test_a_divided_model_needs_a_gpu_for_each_process(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    processes = Sharded(Pair(lambda ours: ours))
+    monkeypatch.setattr(processes, "gathered", lambda value: [value] * 2)  # both on the first GPU
+    with pytest.raises(UserError, match=r"train\.fully_shard needs a GPU for each process"):
+        processes.use(torch.device("cuda"))

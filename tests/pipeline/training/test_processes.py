@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -148,8 +149,12 @@ def prepared(small, project) -> Path:
 
 def torchrun(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen:
     """An agent of torchrun, in `folder`, with these variables of the environment."""
+    return started([sys.executable, "-m", "torch.distributed.run", *arguments], folder, **variables)
+
+
+def started(command: list[str], folder: Path, **variables: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "torch.distributed.run", *arguments],
+        command,
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | variables,
         stdout=subprocess.PIPE,
@@ -232,23 +237,48 @@ def test_an_error_of_one_process_is_not_taken_for_the_end_of_another(prepared, s
     assert "process 0 of 2" not in output  # the launcher may stop it before it names the other
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_signal_to_one_process_saves_and_ends_all(prepared, rank):
+@pytest.fixture
+def endless(prepared):
+    """A training of two processes without an end: of torchrun, or of PROCESSES."""
     content = load().content()
     content["gpt"]["train"]["steps"] = 100_000
     Path("params.yaml").write_text(json.dumps(content))
-    run = torchrun(prepared, "--standalone", "--nproc-per-node", "2",
-                   "-m", "pipeline", "train", "--model", "gpt")  # fmt: skip
-    while not (states := list(prepared.glob(".checkpoints/*/state.pt"))):
-        assert run.poll() is None, run.communicate()[0]
-        time.sleep(0.1)
-    ranks = {child.environ().get("RANK"): child for child in psutil.Process(run.pid).children()}
-    ranks[str(rank)].terminate()
+    train = ("-m", "pipeline", "train", "--model", "gpt")
+
+    def start(launcher: str) -> tuple[subprocess.Popen, dict[str, psutil.Process]]:
+        if launcher == "torchrun":
+            run = torchrun(prepared, "--standalone", "--nproc-per-node", "2", *train)
+        else:
+            run = started([sys.executable, *train], prepared, PROCESSES="2")
+        while not list(prepared.glob(".checkpoints/*/state.pt")):
+            assert run.poll() is None, run.communicate()[0]
+            time.sleep(0.1)
+        ranks = {child.environ().get("RANK"): child for child in psutil.Process(run.pid).children()}
+        return run, ranks
+
+    return start
+
+
+@pytest.mark.parametrize("to", ["0", "1", "launcher"])
+def test_a_signal_to_one_process_or_the_launcher_saves_and_ends_all(prepared, endless, to):
+    run, ranks = endless("PROCESSES" if to == "launcher" else "torchrun")
+    (run if to == "launcher" else ranks[to]).terminate()
     output, _ = run.communicate()
     assert run.returncode and "saved after step" in output, output
-    assert states[0].exists() and not (prepared / "models").exists()
+    assert list(prepared.glob(".checkpoints/*/state.pt")) and not (prepared / "models").exists()
     (found,) = runs(prepared)
     assert found.info.status == "KILLED"
+
+
+def test_processes_that_were_killed_are_named_by_the_launcher(endless):
+    run, ranks = endless("PROCESSES")
+    killed = [ranks["0"], ranks["1"]]
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # so that none reports the other's end
+        for process in killed:
+            process.send_signal(number)
+    output, _ = run.communicate()
+    assert run.returncode == 1
+    assert output.endswith("error: processes 0, 1 of 2 were killed\n")
 
 
 def agents(*folders: Path, stage: str = "train", **variables: str) -> list[str]:
