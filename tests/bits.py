@@ -73,8 +73,9 @@ def trainings() -> Iterator[tuple[str, dict[str, str]]]:
         params = validate(merge(raw, changes))
         for name in MODELS:
             yield f"{name} {variant}", _hashes(params, name)
-    adam = {"train": {"optimizer": "adam", "weight_decay": 0.1}}
-    yield "gpt adam", _hashes(validate(merge(raw, adam)), "gpt")
+    adam = validate(merge(raw, {"train": {"optimizer": "adam", "weight_decay": 0.1}}))
+    for name in MODELS:
+        yield f"{name} adam", _hashes(adam, name)
     yield "vocabulary", _vocabulary()
     yield "photograph", _photograph()
 
