@@ -72,6 +72,7 @@ def train(
         # All tasks call it, some of them by `forward`; the heads are not compiled.
         model.encode = torch.compile(model.encode)  # type: ignore[method-assign]
     model.train()
+    task.batch(start)  # what this imports and keeps takes seconds, which are not the training's
     observer.begin(plan, start)
     logged = start - start % plan.log_every
     for step in range(start + 1, (until or plan.steps) + 1):
