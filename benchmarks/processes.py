@@ -28,7 +28,7 @@ from torch.nn.parallel import DistributedDataParallel
 import transformer
 from pipeline.running import records
 from pipeline.running.joining import joined
-from pipeline.training import optimizers
+from pipeline.training import device, numerics, optimizers
 from pipeline.training.processes import Processes
 from pipeline.training.sharding import Sharded
 from transformer import Architecture, Transformer, parameter_count
@@ -74,14 +74,14 @@ def launch(processes: int, accumulate: int) -> dict[str, float]:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command += ["--nproc-per-node", str(processes), "-m", "benchmarks.processes"]
         command += ["--worker", str(result), "--accumulate", str(accumulate)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        environment = os.environ | {"OMP_NUM_THREADS": "1"} | numerics.PORTABLE
         subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
         return json.loads(result.read_text())
 
 
 def worker(accumulate: int, result: Path) -> None:
     """Measure in the processes of a launcher; the first one writes medians in seconds."""
-    torch.set_num_threads(1)
+    device.prepare("cpu", 1, "portable")
     with joined() as processes:
         torch.manual_seed(0)
         ours, theirs, divided, torchs = (
@@ -101,6 +101,10 @@ def worker(accumulate: int, result: Path) -> None:
             steps["exchange"] = lambda: processes.summed(gradients)
             steps["all_reduce"] = lambda: dist.all_reduce(flat)
             flat = torch.cat([gradient.flatten() for gradient in gradients])
+            slices = flat[: len(flat) // processes.size * processes.size].chunk(processes.size)
+            every = torch.empty_like(torch.cat(slices))
+            steps["messages"] = lambda: processes._gather(slices[processes.rank], every)
+            steps["all_gather"] = lambda: dist.all_gather_single(every, slices[processes.rank])
         seconds: dict[str, list[float]] = {name: [] for name in steps}
         for number in range(WARM_UP + STEPS):
             for name, step in steps.items():  # in turns, so that all have the same company
@@ -235,6 +239,10 @@ def report(pairs: list[dict[str, dict[str, float]]], loads: list[float]) -> str:
     bandwidth = statistics.median(moved / pair["two"]["exchange"] for pair in pairs)
     # A link is shared by all processes of this machine.
     predicted = 1000 * (2 * (4 - 1) / 4 * 4 * count) * 4 / 2 / bandwidth
+    # Of the two processes, by the formula of the table below.
+    alone = [pair["one"]["ours"] for pair in pairs]
+    sending = [pair["two"]["exchange"] for pair in pairs]
+    efficiency = spread([a / (a + b) for a, b in zip(alone, sending, strict=True)])
     strong = ratio(("strong", "ours"), ("two", "ours"))
     weak = ratio(("one", "ours"), ("two", "ours"))
     overhead = ratio(("two", "ours"), ("two", "theirs"))
@@ -243,8 +251,8 @@ def report(pairs: list[dict[str, dict[str, float]]], loads: list[float]) -> str:
     return f"""# Training on several processes
 
 Written by `./run python -m benchmarks.processes --pairs {len(pairs)}`: a GPT of
-{count:,} weights, micro-batches of {BATCH} x {LENGTH} random tokens, AdamW, PyTorch's own
-kernels (`numerics: fast`), one thread in each process, gloo on one machine of
+{count:,} weights, micro-batches of {BATCH} x {LENGTH} random tokens, AdamW, `numerics: portable`
+for all, one thread in each process, gloo on one machine of
 {machine["cores"]} cores ({machine["cpu"]}), torch {torch.__version__}. Medians and ranges of
 {len(pairs)} runs of each kind in turn. Load of the machine, with the work of others beside these
 runs: {min(loads):.1f} to {max(loads):.1f}.
@@ -257,6 +265,8 @@ runs: {min(loads):.1f} to {max(loads):.1f}.
 | the same, DistributedDataParallel | {milliseconds("two", "theirs")} |
 | the exchange of it alone | {milliseconds("two", "exchange")} |
 | `all_reduce` of as many numbers | {milliseconds("two", "all_reduce")} |
+| of it, the slices that each sends to all | {milliseconds("two", "messages")} |
+| the same by gloo's `all_gather` | {milliseconds("two", "all_gather")} |
 | 2 processes that divide the model (`train.fully_shard`) | {milliseconds("two", "divided")} |
 | the same, by torch's `fully_shard` alone | {milliseconds("two", "fully_shard")} |
 
@@ -279,9 +289,12 @@ GPUs sends 2 (W - 1) / W times the gradient, as in a ring all-reduce.
 | ---: | ---: | ---: | ---: | ---: | ---: |
 {rows}
 
-What can be checked here: from the exchange of 2 processes, {bandwidth / 1e9:.2f} GB/s for each, the
-same formula gives at most {predicted:.0f} ms for 4, which share the memory of this machine;
-measured: {milliseconds("four", "exchange")} ms.
+What can be checked here: for 2 processes, from a step of one and the exchange of both, the same
+formula gives an efficiency of {efficiency}; measured, as weak scaling: {weak}.
+The formula leaves out that two processes share a machine's memory and caches, as the GPUs of a host
+do not. From the exchange of 2 processes, {bandwidth / 1e9:.2f} GB/s for each, it gives at most
+{predicted:.0f} ms for 4, which share the memory of this machine; measured:
+{milliseconds("four", "exchange")} ms.
 """
 
 
