@@ -22,6 +22,7 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.long
 def test_every_parameter_is_read_by_a_stage(small: Params):
     read = set()
     owner: dict[int, str] = {}

@@ -76,6 +76,7 @@ def test_a_frozen_process_is_named_and_the_others_end(frozen):
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_one_that_is_slow_or_done_is_not_lost_and_all_may_be_stopped_for_a_while():
     with together(*[python(SLOW)] * 2) as found:
         for number in (signal.SIGSTOP, signal.SIGCONT):

@@ -40,6 +40,7 @@ def test_only_an_amd_with_avx512_has_them(vendor, capability, replaced, monkeypa
     assert bool(found) == replaced
 
 
+@pytest.mark.long
 def test_a_model_learns_with_them_as_with_torch():
     code = """
 import sys, torch, transformer

@@ -86,6 +86,7 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(
     assert outputs(project, name) == expected
 
 
+@pytest.mark.long
 def test_a_signal_saves_the_step_at_hand_and_costs_nothing(small, project):
     """Also before the first regular checkpoint, and between two lines of the log."""
     rare = {"steps": 200, "log_every": 30, "evaluate_every": 1000, "checkpoint_every": 1000}

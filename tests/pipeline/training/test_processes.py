@@ -163,7 +163,7 @@ def started(command: list[str], folder: Path, **variables: str) -> subprocess.Po
     )
 
 
-@pytest.mark.parametrize("sharded", [[], ["sharded"]])
+@pytest.mark.parametrize("sharded", [[], pytest.param(["sharded"], marks=pytest.mark.long)])
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
 def test_one_two_and_four_processes_train_the_same(prepared, device, sharded):
     """Every task, with Muon and AdamW, dropout, clipping, bfloat16, a convolutional stem, and small
@@ -191,6 +191,7 @@ def written(folder: Path) -> dict[str, str]:
     return {str(f.relative_to(folder)): sha256(f) for f in folder.rglob("*") if f.is_file()}
 
 
+@pytest.mark.long
 def test_an_evaluation_writes_the_same_on_one_process_and_on_two(prepared):
     for name in MODELS:
         train(load(), name, 0)
@@ -259,7 +260,9 @@ def endless(prepared):
     return start
 
 
-@pytest.mark.parametrize("to", ["0", "1", "launcher"])
+@pytest.mark.parametrize(
+    "to", ["0", *(pytest.param(to, marks=pytest.mark.long) for to in ("1", "launcher"))]
+)
 def test_a_signal_to_one_process_or_the_launcher_saves_and_ends_all(prepared, endless, to):
     run, ranks = endless("PROCESSES" if to == "launcher" else "torchrun")
     (run if to == "launcher" else ranks[to]).terminate()
@@ -270,6 +273,7 @@ def test_a_signal_to_one_process_or_the_launcher_saves_and_ends_all(prepared, en
     assert found.info.status == "KILLED"
 
 
+@pytest.mark.long
 def test_processes_that_were_killed_are_named_by_the_launcher(endless):
     run, ranks = endless("PROCESSES")
     killed = [ranks["0"], ranks["1"]]
@@ -304,6 +308,7 @@ def agents(*folders: Path, stage: str = "train", **variables: str) -> list[str]:
     return [agent.communicate()[0] for agent in run]
 
 
+@pytest.mark.long
 def test_two_agents_in_two_folders_train_as_one_process(prepared, tmp_path_factory):
     """As on two hosts: the same weights as of one process, written by the first alone. Agents with
     other files are refused before anything is written."""
@@ -340,6 +345,7 @@ def test_two_agents_in_two_folders_train_as_one_process(prepared, tmp_path_facto
     assert sorted(path.name for path in other.iterdir()) == contents
 
 
+@pytest.mark.long
 def test_agents_with_different_trained_models_evaluate_neither(prepared, tmp_path_factory):
     train(load(), "gpt", 0)
     other = shutil.copytree(prepared, tmp_path_factory.mktemp("host") / "other")

@@ -58,6 +58,7 @@ def held(params: Params, processes: Processes) -> dict[str, dict[str, float]]:
     return shares
 
 
+@pytest.mark.long
 def test_each_process_has_its_slice_of_weights_and_optimizer_state(prepared):  # noqa: F811
     content = merge(load().content(), {"train": {"accumulate": 4, "fully_shard": True}})
     Path("params.yaml").write_text(json.dumps(content))
