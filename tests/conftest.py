@@ -70,14 +70,18 @@ def log_evaluation(params: Params, name: str) -> None:
         trained.log_evaluation(tracker)
 
 
+def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The temporary folder that the processes that run the tests share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory) -> tuple[Path, str]:
     """A clone that has run the profile smoke, and what was printed. Tests change copies of it."""
     from tests import repository
 
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent  # of all worker processes
+    shared = of_all_workers(tmp_path_factory)
     folder, printed = shared / "smoke", shared / "smoke.txt"
     with FileLock(shared / "smoke.lock"):
         if not printed.exists():

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from pipeline.params import Params, validate
 from pipeline.paths import data_dir, read_json, write_json
@@ -12,22 +13,29 @@ from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
 from pipeline.stages.report import report
 from pipeline.stages.train import train
-from tests.conftest import ROOT, WITH_TARGETS
+from tests.conftest import ROOT, WITH_TARGETS, of_all_workers
 from tests.pipeline.verification.reports import REPORT
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
     """The folder where the first test that needs a finished project keeps it for the others."""
-    return tmp_path_factory.mktemp("finished") / "project"
+    return of_all_workers(tmp_path_factory) / "finished"
 
 
 @pytest.fixture
 def reported(small: Params, project: Path, finished: Path) -> Path:
     """A project with a report on three models, each trained with two seeds."""
-    if finished.exists():
-        shutil.copytree(finished, project, dirs_exist_ok=True)
-        return project
+    with FileLock(finished.with_suffix(".lock")):
+        if finished.exists():
+            shutil.copytree(finished, project, dirs_exist_ok=True)
+        else:
+            _finish(small)
+            shutil.copytree(project, finished)
+    return project
+
+
+def _finish(small: Params) -> None:
     params = validate(small.content() | {"seeds": [0, 1], "model_names": list(WITH_TARGETS)})
     for name in WITH_TARGETS:
         prepare(params, name)
@@ -40,5 +48,3 @@ def reported(small: Params, project: Path, finished: Path) -> Path:
     shutil.copytree(ROOT / "reports" / "reference", REPORT / "reference")
     shutil.copy(ROOT / "reports" / "targets.yaml", REPORT)
     report(params)
-    shutil.copytree(project, finished)
-    return project
