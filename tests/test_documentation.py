@@ -58,7 +58,7 @@ NOT_RUN = {
     "transformer-benchmark completion fish | source": "for fish; test_completion.py has its script",
     "torchrun --nnodes 2 --node-rank 0 --master-addr HOST --master-port 29500 --nproc-per-node 8"
     "      -m pipeline train --model gpt --ahead":
-        "needs two hosts; tests/pipeline/training/test_processes.py has two agents on one",
+        "needs two hosts; tests/pipeline/training/test_agents.py has two on one",
     "dvc exp run -S 'seeds=[0,1,2,3,4]'": "trains all models five times",
     "dvc exp run -n six-layers -S model.n_layer=6": "trains all models, as without a name",
     "python -m pipeline compare main HEAD --fail-if-worse gpt.loss":

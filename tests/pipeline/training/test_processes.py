@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,13 +15,11 @@ import pytest
 import torch
 import torch.distributed as dist
 from ruamel.yaml import YAML
-from safetensors.torch import load_file, save_file
 
 from pipeline.errors import UserError
 from pipeline.params import load, validate
 from pipeline.paths import sha256
 from pipeline.running import joining, launch
-from pipeline.running.agreement import PROCESSORS
 from pipeline.running.joining import joined
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.prepare import prepare
@@ -283,77 +280,3 @@ def test_processes_that_were_killed_are_named_by_the_launcher(endless):
     output, _ = run.communicate()
     assert run.returncode == 1
     assert output.endswith("error: processes 0, 1 of 2 were killed\n")
-
-
-def agents(*folders: Path, stage: str = "train", **variables: str) -> list[str]:
-    """What an agent of torchrun in each folder prints.
-
-    variables: of the environment of the last one.
-    """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    meeting = ("--master-addr", "127.0.0.1", "--master-port", port, "--nnodes", str(len(folders)))
-    command = ("-m", "pipeline", stage, "--model", "gpt")
-    run = [
-        torchrun(
-            folder,
-            *meeting,
-            "--node-rank",
-            str(rank),
-            *command,
-            **(variables if folder == folders[-1] else {}),
-        )
-        for rank, folder in enumerate(folders)
-    ]
-    return [agent.communicate()[0] for agent in run]
-
-
-@pytest.mark.long
-def test_two_agents_in_two_folders_train_as_one_process(prepared, tmp_path_factory):
-    """As on two hosts: the same weights as of one process, written by the first alone. Agents with
-    other files are refused before anything is written."""
-    train(load(), "gpt", 0)
-    alone = sha256(prepared / WEIGHTS)
-    for made in ("models", ".checkpoints", ".records"):
-        shutil.rmtree(prepared / made)
-    other = shutil.copytree(prepared, tmp_path_factory.mktemp("host") / "other")
-    contents = sorted(path.name for path in prepared.iterdir())
-
-    words = other / "data" / "gpt" / "tokenizer.json"
-    text = words.read_text()
-    words.write_text(text + "\n")
-    parameters = (other / "params.yaml").read_text()
-    (other / "params.yaml").write_text(parameters.replace("threads: 1", "threads: 2"))
-    printed, silent = agents(prepared, other)
-    assert "different parameters and files in data/gpt" in printed
-    assert str(other) in printed and str(prepared) in printed
-    assert "error: process" not in silent
-    for folder in (prepared, other):
-        assert sorted(path.name for path in folder.iterdir()) == contents
-
-    words.write_text(text)
-    fast = parameters.replace("numerics: portable", "numerics: fast")
-    for folder in (prepared, other):
-        (folder / "params.yaml").write_text(fast)
-    printed, _ = agents(prepared, other, ATEN_CPU_CAPABILITY="default")
-    assert f"different {PROCESSORS}: " in printed
-
-    for folder in (prepared, other):
-        (folder / "params.yaml").write_text(parameters)
-    agents(prepared, other)
-    assert sha256(prepared / WEIGHTS) == alone
-    assert sorted(path.name for path in other.iterdir()) == contents
-
-
-@pytest.mark.long
-def test_agents_with_different_trained_models_evaluate_neither(prepared, tmp_path_factory):
-    train(load(), "gpt", 0)
-    other = shutil.copytree(prepared, tmp_path_factory.mktemp("host") / "other")
-    weights = {key: value + 1 for key, value in load_file(other / WEIGHTS).items()}
-    save_file(weights, other / WEIGHTS)
-    for _ in ("different", "missing"):
-        printed, silent = agents(prepared, other, stage="evaluate")
-        assert "process 1 (" in printed and "have different files in models/gpt/seed-0" in printed
-        assert "error: process" not in silent
-        assert not (prepared / "predictions").exists() and not (other / "predictions").exists()
-        shutil.rmtree(other / "models", ignore_errors=True)
