@@ -5,7 +5,6 @@ import pickle
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -38,22 +37,18 @@ def test_what_is_saved_is_loaded(project):
         assert not list(checkpoint.folder.glob("*.tmp"))
 
 
-def test_in_a_sweep_the_other_trainer_waits_and_finds_the_last_checkpoint(
-    project, impatient, monkeypatch, capsys
-):
-    monkeypatch.setenv("SWEEP_PROCESS", str(os.getpid()))
-
-    def step() -> int:
-        with Checkpoint("gpt", "0123") as other:
-            return other.load()["step"]
-
-    with ThreadPoolExecutor() as pool:
-        with Checkpoint("gpt", "0123") as checkpoint:
-            waiting = pool.submit(step)
-            while "waiting for it" not in capsys.readouterr().out:
-                assert not waiting.done()
-            checkpoint.save({"step": 3})
-        assert waiting.result() == 3
+def test_in_a_sweep_the_other_trainer_waits_and_finds_the_last_checkpoint(project):
+    code = (
+        "from pipeline.running import checkpoint\n"
+        "checkpoint.PATIENCE = 0.2\n"
+        "with checkpoint.Checkpoint('gpt', '0123') as other: print(other.load()['step'])"
+    )
+    sweep = ENV | {"SWEEP_PROCESS": str(os.getpid())}
+    with Checkpoint("gpt", "0123") as checkpoint:
+        other = subprocess.Popen([*PYTHON, code], stdout=subprocess.PIPE, text=True, env=sweep)
+        assert other.stdout.readline().endswith(": waiting for it\n")
+        checkpoint.save({"step": 3})
+    assert other.communicate() == ("3\n", None)
 
 
 def test_the_other_trainer_is_locked_out_and_reported_whom(project, impatient):
