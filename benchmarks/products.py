@@ -2,8 +2,9 @@
 
     ./run python -m benchmarks.products
 
-Writes products.md. Compares this processor with those that qemu-user emulates (`apt install
-qemu-user`), each in a process of its own, because MKL reads its settings once.
+Writes the page of this processor's vendor, such as products-amd.md. Compares this processor with
+those that qemu-user emulates (`apt install qemu-user`), each in a process of its own, because MKL
+reads its settings once. Pages of two machines have equal hashes where both compute the same bits.
 """
 
 import argparse
@@ -15,11 +16,10 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
+from benchmarks.pages import page
 from pipeline.training import numerics
 
-PAGE = Path(__file__).with_suffix(".md")
 PROCESSORS = ("Haswell", "EPYC")
 # Environment variables in addition to those for AVX2 in torch and oneDNN.
 SETTINGS = {
@@ -97,20 +97,22 @@ def products() -> Iterator[tuple[str, str]]:
 
 
 def _range(inner: int) -> str:
-    from pipeline.training.portable import LONG, SHORT
+    from pipeline.training.portable import BLOCK
 
-    if inner <= SHORT:
-        return f"at most {SHORT}"
-    return f"from {LONG}" if inner >= LONG else "between"
+    if inner <= BLOCK:
+        return f"at most {BLOCK}"
+    return f"from {2 * BLOCK}" if inner >= 2 * BLOCK else "between"
 
 
 def computed(setting: str, processor: str | None) -> list[tuple[str, str]]:
     """What `products` gives on an emulated processor, or on this one."""
     own = {key: value for key, value in os.environ.items() if key not in numerics.PORTABLE}
-    vectors = {key: value for key, value in numerics.PORTABLE.items() if key != "MKL_CBWR"}
+    vectors = {key: value for key, value in numerics.PORTABLE.items() if key != numerics.MKL}
     emulator = ["qemu-x86_64", "-cpu", processor] if processor else []
     command = [*emulator, sys.executable, "-m", "benchmarks.products", "--setting", setting]
     env = own | vectors | SETTINGS[setting] | {"OMP_WAIT_POLICY": "PASSIVE"}  # for busy machines
+    if processor:  # qemu-user has no AVX-512
+        env = {numerics.MKL: numerics.AVX2} | env
     return json.loads(
         subprocess.check_output(command, text=True, env=env, stderr=subprocess.DEVNULL)
     )
@@ -128,7 +130,7 @@ def main() -> None:
         return
     differing: dict[str, dict[str, set[int]]] = {}
     total: dict[str, int] = {}
-    for setting in SETTINGS:
+    for setting in SETTINGS:  # the last one is `portable`
         here = computed(setting, None)
         total = {group: [name for name, _ in here].count(group) for group, _ in here}
         differing[setting] = {group: set() for group in total}
@@ -138,11 +140,17 @@ def main() -> None:
                 if ours != theirs:
                     differing[setting][ours[0]].add(index)
             print(setting, processor, sum(map(len, differing[setting].values())), flush=True)
-    PAGE.write_text(page(total, differing))
+    hashes = {group: hashlib.sha256() for group in total}
+    for group, digest in here:
+        hashes[group].update(digest.encode())
+    found = {group: each.hexdigest()[:12] for group, each in hashes.items()}
+    page(__file__).write_text(report(total, differing, found))
 
 
-def page(total: dict[str, int], differing: dict[str, dict[str, set[int]]]) -> str:
-    """The table, in Markdown."""
+def report(
+    total: dict[str, int], differing: dict[str, dict[str, set[int]]], hashes: dict[str, str]
+) -> str:
+    """The table, in Markdown. hashes: of the results of each group with portable numerics."""
     import torch
 
     from pipeline.running import records
@@ -150,12 +158,12 @@ def page(total: dict[str, int], differing: dict[str, dict[str, set[int]]]) -> st
     rows = [
         f"| {group} | {count} | "
         + " | ".join(str(len(differing[s][group])) for s in SETTINGS)
-        + " |"
+        + f" | `{hashes[group]}` |"
         for group, count in total.items()
     ]
     table = [
-        f"| group | products | {' | '.join(f'`{setting}`' for setting in SETTINGS)} |",
-        f"| --- {'| ---: ' * (1 + len(SETTINGS))}|",
+        f"| group | products | {' | '.join(f'`{setting}`' for setting in SETTINGS)} | its bits |",
+        f"| --- {'| ---: ' * (1 + len(SETTINGS))}| --- |",
         *rows,
     ]
     return f"""# Products with other bits on other processors
@@ -164,8 +172,10 @@ Written by `./run python -m benchmarks.products`: float32 products of random num
 {records.machine()["cpu"]}, torch {torch.__version__}, {" and ".join(map(str, THREADS))} threads,
 beside the same on emulated processors ({", ".join(PROCESSORS)}; qemu-user). How many have other
 bits on any of them. `ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2` throughout. The first two
-columns are PyTorch's own products; the last one those of
+columns are PyTorch's own products; the third one those of
 [`portable.py`](../pipeline/training/portable.py), whose rules for shapes follow from the second.
+The last one has the beginning of the SHA-256 of its results: on another machine, it is the same
+where that has the same bits.
 
 {chr(10).join(table)}
 """

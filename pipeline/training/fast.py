@@ -16,6 +16,6 @@ def kernels() -> dict[str, Kernel]:
     """By operator, the kernels in place of torch's."""
     torchs = {name: torch_kernel(name) for name in ("mm", "mm.out", "addmm")}
     return {
-        **onednn.kernels(lambda *shape: min(shape) >= LEAST, torchs),
+        **onednn.kernels(lambda *shape: min(shape) >= LEAST, onednn.linear, torchs),
         **composed_attention.kernels(longest=LONGEST),
     }

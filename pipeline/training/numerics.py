@@ -5,9 +5,10 @@ Another processor gives other last digits.
 
 portable: the same bits on every x86-64 processor with AVX2, of any vendor. Its parts:
 
-- MKL's products in strict reproducible mode, with AVX2 on every processor ("Obtaining Numerically
-  Reproducible Results" in Intel's guide to oneMKL). Between vendors the bits of some shapes still
-  differ: small dimensions are filled up with zeros, and some inner ones are divided.
+- MKL's products in strict reproducible mode ("Obtaining Numerically Reproducible Results" in
+  Intel's guide to oneMKL), with AVX-512 on an Intel that has it and AVX2 on all others. The bits of
+  some shapes still differ: small dimensions are filled up with zeros, long inner ones are divided
+  into blocks of one size.
 - Attention as such products, since torch's fused kernel for CPUs has products of its own.
 - Torch's own vector code, and oneDNN's convolutions and wide products, with AVX2 everywhere.
 - exp, log and sqrt from others of torch's functions, because MKL's differ between vendors.
@@ -15,8 +16,8 @@ portable: the same bits on every x86-64 processor with AVX2, of any vendor. Its 
 The environment chooses kernels of torch, MKL and oneDNN; portable.py has those of our own, and
 kernels.py puts them in place.
 
-Not portable are products of float64 and bfloat16, compiled code, and MKL's erf, erfc, erfinv,
-log10, tan and inverse trigonometric functions; nothing here needs them, and GELU does not.
+Not portable are products of float64 and bfloat16, compiled code, and MKL's erf, erfc, erfinv, tan,
+tanh, log2, log10 and inverse trigonometric functions; nothing here needs them, and GELU does not.
 
 This module imports torch only where it has been loaded, since `choose` must come before it.
 """
@@ -35,12 +36,32 @@ from pipeline.parameters.base import Training
 
 Numerics = Literal["portable", "fast"]
 
+
+def _cpuinfo(key: str) -> str:
+    """What Linux says of the first processor, or nothing."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    found = re.search(rf"^{key}\s*: (.+)", text, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def vendor() -> str:
+    """The processor's: GenuineIntel, AuthenticAMD, another, or nothing where it is not known."""
+    return _cpuinfo("vendor_id")
+
+
+def _mkl() -> str:
+    """MKL's kernels of portable numerics. The environment can ask for AVX2, as it must on an
+    emulated processor, since Linux describes the real one."""
+    asked = os.environ.get(MKL) == AVX2
+    needed = {f"avx512{part}" for part in ("f", "cd", "bw", "dq", "vl")}
+    has = vendor() == "GenuineIntel" and needed <= set(_cpuinfo("flags").split())
+    return AVX512 if has and not asked else AVX2
+
+
+MKL, AVX2, AVX512 = "MKL_CBWR", "AVX2,STRICT", "AVX512,STRICT"
 # Read by MKL, torch and oneDNN, once.
-PORTABLE = {
-    "MKL_CBWR": "AVX2,STRICT",
-    "ATEN_CPU_CAPABILITY": "avx2",
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
-}
+PORTABLE = {MKL: _mkl(), "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 _LATE = (
     "params.yaml: numerics: portable must be chosen before torch is loaded: call "
     "`pipeline.training.numerics.choose` before other imports, or set "
@@ -88,6 +109,10 @@ def use(numerics: Numerics) -> None:
             )
         if torch.backends.cpu.get_cpu_capability() != "AVX2":  # it was asked too late
             raise UserError(_LATE)
+        if PORTABLE[MKL] == AVX512 and not torch.cpu._is_avx512_supported():
+            raise UserError(
+                f"this emulated processor has no AVX-512: set {MKL}={AVX2} in the environment"
+            )
     _replace_kernels(numerics)
 
 
@@ -102,14 +127,6 @@ def _replace_kernels(numerics: Numerics) -> None:
     # Not where the environment keeps to AVX2.
     elif vendor() == "AuthenticAMD" and torch.backends.cpu.get_cpu_capability() == "AVX512":
         kernels.replace(fast.kernels())
-
-
-def vendor() -> str:
-    """The processor's: GenuineIntel, AuthenticAMD, another, or nothing where it is not known."""
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    found = re.search(r"^vendor_id\s*: (\w+)", text, re.MULTILINE)
-    return found[1] if found else ""
 
 
 def same_everywhere(numerics: Numerics, training: Training) -> bool:

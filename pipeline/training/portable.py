@@ -13,19 +13,23 @@ from torch import Tensor
 
 from pipeline.training import composed_attention, onednn
 from pipeline.training.kernels import Kernel, torch_kernel
+from pipeline.training.numerics import AVX2, MKL, PORTABLE
 
 # A product of matrices is summed in the same order on all processors if each thread has at least so
-# many rows and columns of the result, and its inner dimension is at most SHORT or at least LONG. On
-# an AMD, the threads divide the larger of both dimensions; on an Intel, a small product has one
-# thread. Found by comparing products of an Intel, of an AMD and of emulated processors, as
-# benchmarks/products.py does, and on an AMD with 1 to 16 threads.
+# many rows and columns of the result, and the inner dimension is summed in blocks of BLOCK, one
+# after another. On an AMD, the threads divide the larger of both dimensions; on an Intel, a small
+# product has one thread. MKL's AVX2 kernels have these blocks from twice BLOCK on, below that, ones
+# that depend on the vendor; its AVX-512 kernels have blocks twice as long. Found by comparing
+# products of an Intel, of an AMD and of emulated processors, as benchmarks/products.py does, and on
+# an AMD with 1 to 16 threads.
 ROWS, COLUMNS = 4, 12
-SHORT, LONG = 192, 384
+BLOCK = 192
 # With at least so many threads for each matrix of a batch, an AMD divides the matrices unevenly.
 UNEVEN = 3
 # Wide products, such as the logits of a vocabulary, are oneDNN's. It sums them in the same order on
-# all processors, and on an AMD it is faster at them than MKL; on an Intel they were not compared.
-WIDE_ROWS, WIDE_COLUMNS = 64, 4096
+# all processors, and on an AMD it is faster at them than MKL. Neither it nor MKL's AVX-512 kernels,
+# which are faster, divide an inner dimension up to UNDIVIDED.
+WIDE_ROWS, WIDE_COLUMNS, UNDIVIDED = 64, 4096, 384
 
 
 def kernels() -> dict[str, Kernel]:
@@ -33,7 +37,7 @@ def kernels() -> dict[str, Kernel]:
     products = _products("mm", "addmm")
     found: dict[str, Kernel] = {
         **products,
-        **onednn.kernels(_is_wide, products),
+        **onednn.kernels(_is_wide, _wide(), products),
         **_products("bmm", "baddbmm"),
         **composed_attention.kernels(),
         "mv": _matrix_vector,
@@ -65,22 +69,29 @@ def _products(name: str, added: str) -> dict[str, Kernel]:
     """Kernels of a product, of a product that is added to a tensor, and of their other forms."""
     multiply, add_ = torch_kernel(name), torch_kernel(f"{added}_")
 
-    def product(a: Tensor, b: Tensor) -> Tensor:
+    def summed(kernel: Kernel, *args: Any, **options: Any) -> Tensor:
+        """The kernel's result, with the inner dimension of its last two arguments in blocks."""
+        *to, a, b = args
+        inner = a.shape[-1]
+        if _is_whole(inner) or inner != b.shape[-2]:  # the kernel explains what is wrong
+            return kernel(*args, **options)
+        result = kernel(*to, a[..., :BLOCK], b[..., :BLOCK, :], **options)
+        for start in range(BLOCK, inner, BLOCK):
+            block = slice(start, start + BLOCK)
+            add_(result, a[..., block], b[..., block, :], alpha=options.get("alpha", 1))
+        return result
+
+    def filled(a: Tensor, b: Tensor) -> Tensor:
         """a @ b, in shapes that are summed in the same order everywhere."""
         if _is_few(a):
             return torch.stack([x @ y for x, y in zip(a, b, strict=True)])
-        rows, inner, columns = *a.shape[-2:], b.shape[-1]
+        rows, columns = a.shape[-2], b.shape[-1]
         least_rows, least_columns = _least(rows, columns, a.ndim)
         if rows < least_rows:
             a = F.pad(a, (0, 0, 0, least_rows - rows))
         if columns < least_columns:
             b = F.pad(b, (0, least_columns - columns))
-        if SHORT < inner < LONG:
-            result = multiply(a[..., :SHORT], b[..., :SHORT, :])
-            add_(result, a[..., SHORT:], b[..., SHORT:, :])
-        else:
-            result = multiply(a, b)
-        return result[..., :rows, :columns].contiguous()
+        return summed(multiply, a, b)[..., :rows, :columns].contiguous()
 
     def form(name: str) -> Kernel:
         kernel = torch_kernel(name)
@@ -89,11 +100,14 @@ def _products(name: str, added: str) -> dict[str, Kernel]:
             *args: Any, beta: float = 1, alpha: float = 1, out: Tensor | None = None
         ) -> Tensor:
             *to, a, b = args
-            same = _is_portable(a, b) and (alpha == 1 or a.shape[-1] > 1)
-            if same or a.dtype != torch.float32:
-                scales = {"beta": beta, "alpha": alpha} if to else {}
-                return kernel(*args, **scales, **({} if out is None else {"out": out}))
-            result = product(a, b)
+            options = ({"beta": beta, "alpha": alpha} if to else {}) | (
+                {} if out is None else {"out": out}
+            )
+            if a.dtype != torch.float32:
+                return kernel(*args, **options)
+            if _is_large(a, b) and (alpha == 1 or a.shape[-1] > 1):
+                return summed(kernel, *args, **options)
+            result = filled(a, b)
             if alpha != 1:
                 result *= alpha
             if to and beta != 0:
@@ -108,16 +122,16 @@ def _products(name: str, added: str) -> dict[str, Kernel]:
     return {each: form(each) for each in names}
 
 
-def _is_portable(a: Tensor, b: Tensor) -> bool:
-    """Whether MKL sums the product a @ b in the same order on every processor."""
-    rows, inner, columns = *a.shape[-2:], b.shape[-1]
+def _is_large(a: Tensor, b: Tensor) -> bool:
+    """Whether MKL sums each block of a @ b in the same order on every processor."""
+    rows, columns = a.shape[-2], b.shape[-1]
     least_rows, least_columns = _least(rows, columns, a.ndim)
-    return (
-        rows >= least_rows
-        and columns >= least_columns
-        and not SHORT < inner < LONG
-        and not _is_few(a)
-    )
+    return rows >= least_rows and columns >= least_columns and not _is_few(a)
+
+
+def _is_whole(inner: int) -> bool:
+    """Whether MKL has blocks of BLOCK by itself, or needs none."""
+    return inner <= BLOCK or (inner >= 2 * BLOCK and PORTABLE[MKL] == AVX2)
 
 
 def _least(rows: int, columns: int, dimensions: int) -> tuple[int, int]:
@@ -138,6 +152,18 @@ def _is_wide(rows: int, inner: int, columns: int) -> bool:
     return rows >= WIDE_ROWS and columns >= WIDE_COLUMNS
 
 
+def _wide() -> Callable[..., Tensor]:
+    """a @ b + bias, of wide products."""
+    multiply, add = torch_kernel("mm"), torch_kernel("addmm")
+
+    def linear(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+        if a.shape[-1] > UNDIVIDED or PORTABLE[MKL] == AVX2:
+            return onednn.linear(a, b, bias)
+        return multiply(a, b) if bias is None else add(bias, a, b)
+
+    return linear
+
+
 def _matrix_vector(a: Tensor, x: Tensor) -> Tensor:
     """a @ x as the product of two matrices."""
     return (a @ x[:, None])[:, 0]
@@ -150,7 +176,10 @@ def exp(x: Tensor) -> Tensor:
 
 def log(x: Tensor) -> Tensor:
     """The natural logarithm of x, of any shape."""
-    return x.log2() * math.log(2)
+    y = x.double()
+    inverted = y < 1  # log1p(y - 1) would lose the digits of small ones
+    result = (torch.where(inverted, 1 / y, y) - 1).log1p()
+    return torch.where(inverted, -result, result).to(x.dtype)
 
 
 def sqrt(x: Tensor) -> Tensor:

@@ -22,24 +22,65 @@ def portable():
     numerics.use("portable")
 
 
-def trained_on(*emulator: str) -> dict[str, dict[str, str]]:
+def trained_on(*emulator: str, mkl: str) -> dict[str, dict[str, str]]:
     command = [*emulator, sys.executable, "-m", "tests.bits"]
     # An emulated thread that waits would take the time of one that computes.
-    environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
+    environment = os.environ | {"OMP_WAIT_POLICY": "passive", numerics.MKL: mkl}
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 
 
 def test_trainings_on_this_processor_have_the_bits_of_all():
-    assert trained_on() == json.loads(EXPECTED.read_text())
+    assert trained_on(mkl=numerics.PORTABLE[numerics.MKL]) == json.loads(EXPECTED.read_text())
+
+
+@pytest.mark.skipif(
+    numerics.PORTABLE[numerics.MKL] == numerics.AVX2, reason="only an Intel with AVX-512 has others"
+)
+def test_trainings_with_the_kernels_of_other_processors_have_the_same_bits():
+    assert trained_on(mkl=numerics.AVX2) == json.loads(EXPECTED.read_text())
 
 
 @pytest.mark.long
 @pytest.mark.skipif(not EMULATOR, reason="needs qemu-user, which emulates other processors")
 @pytest.mark.parametrize("processor", ["Haswell", "EPYC"])  # of Intel and of AMD
 def test_trainings_on_emulated_processors_have_the_same_bits(processor):
-    assert trained_on(EMULATOR, "-cpu", processor) == json.loads(EXPECTED.read_text())
+    found = trained_on(EMULATOR, "-cpu", processor, mkl=numerics.AVX2)
+    assert found == json.loads(EXPECTED.read_text())
+
+
+ALL = "avx512f avx512dq avx512cd avx512bw avx512vl"
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "asked", "expected"),
+    [
+        ("GenuineIntel", f"avx2 {ALL}", None, numerics.AVX512),
+        ("GenuineIntel", f"avx2 {ALL}", numerics.AVX2, numerics.AVX2),
+        ("GenuineIntel", f"avx2 {ALL}", "COMPATIBLE", numerics.AVX512),
+        ("GenuineIntel", "avx2 avx512f avx512cd avx512er", None, numerics.AVX2),  # a Xeon Phi
+        ("AuthenticAMD", f"avx2 {ALL}", None, numerics.AVX2),
+        ("", "", None, numerics.AVX2),
+    ],
+)
+def test_only_an_intel_with_all_of_avx512_multiplies_with_it(
+    vendor, flags, asked, expected, monkeypatch
+):
+    cpuinfo = {"vendor_id": vendor, "flags": flags}
+    monkeypatch.setattr(numerics, "_cpuinfo", cpuinfo.get)
+    monkeypatch.delenv(numerics.MKL, raising=False)
+    if asked:
+        monkeypatch.setenv(numerics.MKL, asked)
+    assert numerics._mkl() == expected
+
+
+def test_an_emulated_processor_has_to_be_told_that_it_has_no_avx512(monkeypatch):
+    monkeypatch.setitem(numerics.PORTABLE, numerics.MKL, numerics.AVX512)
+    monkeypatch.setenv(numerics.MKL, numerics.AVX512)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: False)
+    with pytest.raises(UserError, match=r"has no AVX-512: set MKL_CBWR=AVX2,STRICT"):
+        numerics.use("portable")
 
 
 def python(code: str, **environment: str) -> str:

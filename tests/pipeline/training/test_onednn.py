@@ -12,15 +12,16 @@ ROWS, INNER, COLUMNS = 130, 150, 140
 @pytest.fixture
 def taken(monkeypatch):
     """The shapes of the products that oneDNN takes."""
-    shapes, linear = [], onednn._linear
+    shapes, linear = [], onednn.linear
     monkeypatch.setattr(
-        onednn, "_linear", lambda a, b, *rest: shapes.append(a.shape) or linear(a, b, *rest)
+        onednn, "linear", lambda a, b, *rest: shapes.append(a.shape) or linear(a, b, *rest)
     )
     return shapes
 
 
 def own_kernels(suits=lambda *shape: True):
-    return onednn.kernels(suits, {name: torch_kernel(name) for name in ("mm", "mm.out", "addmm")})
+    others = {name: torch_kernel(name) for name in ("mm", "mm.out", "addmm")}
+    return onednn.kernels(suits, onednn.linear, others)
 
 
 def factors(rows=ROWS, inner=INNER, columns=COLUMNS, dtype=torch.float32):
@@ -57,7 +58,7 @@ def test_products_of_other_shapes_are_left_to_the_other_kernels(taken):
     bias, x, weight = factors()
     asked = []
     others = {name: lambda *_, n=name, **__: n for name in ("mm", "mm.out", "addmm")}
-    own = onednn.kernels(lambda *shape: asked.append(shape), others)
+    own = onednn.kernels(lambda *shape: asked.append(shape), onednn.linear, others)
     out = torch.empty(ROWS, COLUMNS)
     made = own["mm"](x, weight.T), own["mm.out"](x, weight.T, out=out)
     assert (*made, own["addmm"](bias, x, weight.T)) == ("mm", "mm.out", "addmm")

@@ -14,8 +14,8 @@ def portable():
     numerics.use("portable")
 
 
-@pytest.mark.parametrize("inner", [192, 193, 256, 383, 384])
-def test_products_in_two_parts_are_the_products(inner):
+@pytest.mark.parametrize("inner", [192, 193, 256, 383, 384, 400])
+def test_products_in_blocks_are_the_products(inner):
     random = torch.Generator().manual_seed(inner)
     a, b, c = (torch.randn(shape, generator=random) for shape in ((3, 5, inner), (3, inner, 6), 6))
 
@@ -36,6 +36,12 @@ def test_products_in_two_parts_are_the_products(inner):
     exact = products(a.double(), b.double(), c.double())
     for made, wanted in zip(products(a, b, c), exact, strict=True):
         torch.testing.assert_close(made.double(), wanted, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("inner", [192, 193, 384, 576])
+def test_products_that_do_not_fit_have_torchs_error(inner):
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        torch.ones(20, inner) @ torch.ones(inner + 192, 20)
 
 
 @pytest.mark.parametrize("batch", [0, 1, 2])
@@ -85,14 +91,24 @@ def test_functions_of_other_types_are_torchs(name, dtype):
             getattr(x, f"{name}_")()
 
 
+@pytest.mark.parametrize("inner", [8, 192, 200, 384, 400])
+def test_wide_products_have_the_bits_of_onednn(inner):
+    x, weight, bias = torch.randn(64, inner), torch.randn(4096, inner), torch.randn(4096)
+    for given in (None, bias):
+        exact = F.linear(x.double(), weight.double(), given if given is None else given.double())
+        made = F.linear(x, weight, given)
+        torch.testing.assert_close(made.double(), exact, rtol=0, atol=3e-4)
+        assert torch.equal(made, onednn.linear(x, weight.T, given))
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "taken"), [(64, 4096, 1), (63, 4096, 0), (64, 4095, 0)]
 )
-def test_wide_products_are_onednns(rows, columns, taken, monkeypatch):
-    found, linear = [], onednn._linear
-    monkeypatch.setattr(onednn, "_linear", lambda *args: found.append(args) or linear(*args))
-    x, weight, bias = torch.randn(rows, 8), torch.randn(columns, 8), torch.randn(columns)
-    for given in (None, bias):
-        exact = F.linear(x.double(), weight.double(), given if given is None else given.double())
-        torch.testing.assert_close(F.linear(x, weight, given).double(), exact, rtol=0, atol=1e-4)
+def test_only_wide_products_are_onednns(rows, columns, taken, monkeypatch):
+    found = []
+    monkeypatch.setattr(
+        onednn, "linear", lambda a, b, _: found.append(0) or torch.empty(len(a), b.shape[1])
+    )
+    x, weight = torch.randn(rows, 400), torch.randn(columns, 400)
+    F.linear(x, weight), F.linear(x, weight, torch.randn(columns))
     assert len(found) == 2 * taken
