@@ -108,6 +108,22 @@ def test_a_training_killed_with_four_processes_goes_on_with_one_and_with_two(tmp
 
 
 @pytest.mark.long
+def test_the_worker_of_a_queue_trains_on_several_processes(tmp_path):
+    folder = repository.make_small(
+        tmp_path / "benchmark", lambda params: params["gpt"]["train"].update(accumulate=2)
+    )
+    repository.run(folder, "dvc", "repro", "prepare@gpt")
+    repository.save(folder, "The data")
+    repository.run(folder, "dvc", "exp", "run", "--queue", STAGE)
+    environment = repository.environment() | {"PROCESSES": "2"}
+    subprocess.run(["dvc", "queue", "start"], cwd=folder, env=environment, check=True)
+    while "Success" not in (status := repository.run(folder, "dvc", "queue", "status")):
+        assert "Failed" not in status
+        time.sleep(0.5)
+    assert record(folder)["processes"] == 2
+
+
+@pytest.mark.long
 def test_a_number_of_processes_that_does_not_fit_starts_nothing(tmp_path):
     folder = repository.make_small(tmp_path / "benchmark")
     repository.run(folder, "dvc", "repro", "prepare@gpt")

@@ -1,9 +1,13 @@
 """Agents of torchrun, each in a folder of its own, as on several hosts."""
 
+import json
 import shutil
 import socket
+import subprocess
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from safetensors.torch import load_file, save_file
 
@@ -19,8 +23,13 @@ from tests.pipeline.training.test_processes import (  # noqa: F401  # fixtures
 )
 
 
-def agents(*folders: Path, stage: str = "train", **variables: str) -> list[str]:
-    """What an agent of torchrun in each folder prints.
+def agents(*folders: Path, **options: str) -> list[str]:
+    """What an agent of torchrun in each folder prints."""
+    return [agent.communicate()[0] for agent in started(*folders, **options)]
+
+
+def started(*folders: Path, stage: str = "train", **variables: str) -> list[subprocess.Popen]:
+    """The agents.
 
     variables: of the environment of the last one.
     """
@@ -28,7 +37,7 @@ def agents(*folders: Path, stage: str = "train", **variables: str) -> list[str]:
         port = str(free.getsockname()[1])
     meeting = ("--master-addr", "127.0.0.1", "--master-port", port, "--nnodes", str(len(folders)))
     command = ("-m", "pipeline", stage, "--model", "gpt")
-    run = [
+    return [
         torchrun(
             folder,
             *meeting,
@@ -39,7 +48,6 @@ def agents(*folders: Path, stage: str = "train", **variables: str) -> list[str]:
         )
         for rank, folder in enumerate(folders)
     ]
-    return [agent.communicate()[0] for agent in run]
 
 
 @pytest.mark.long
@@ -91,3 +99,36 @@ def test_agents_with_different_trained_models_evaluate_neither(prepared, tmp_pat
         assert "error: process" not in silent
         assert not (prepared / "predictions").exists() and not (other / "predictions").exists()
         shutil.rmtree(other / "models", ignore_errors=True)
+
+
+@pytest.mark.long
+def test_a_training_whose_second_host_fails_goes_on_with_one_process(
+    prepared,  # noqa: F811
+    tmp_path_factory,
+    capsys,
+):
+    content = load().content()
+    content["gpt"]["train"] |= {"steps": 300, "checkpoint_every": 1, "evaluate_every": 100}
+    Path("params.yaml").write_text(json.dumps(content))
+    train(load(), "gpt", 0)
+    alone = sha256(prepared / WEIGHTS)
+    for made in ("models", ".checkpoints", ".records"):
+        shutil.rmtree(prepared / made)
+    other = shutil.copytree(prepared, tmp_path_factory.mktemp("host") / "other")
+
+    first, second = started(prepared, other)
+    while not list(prepared.glob(".checkpoints/*/state.pt")):
+        assert first.poll() is None, first.communicate()[0]
+        time.sleep(0.05)
+    host = psutil.Process(second.pid)
+    for process in (host, *host.children(recursive=True)):
+        process.kill()
+    printed, _ = first.communicate(timeout=60)
+    assert first.returncode and "error: process 1 of 2" in printed, printed
+    second.communicate()
+
+    capsys.readouterr()
+    train(load(), "gpt", 0)
+    assert "gpt: continues after step" in capsys.readouterr().out
+    assert sha256(prepared / WEIGHTS) == alone
+    assert not (other / "models").exists()
