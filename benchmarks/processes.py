@@ -101,10 +101,14 @@ def worker(accumulate: int, result: Path) -> None:
             steps["exchange"] = lambda: processes.summed(gradients)
             steps["all_reduce"] = lambda: dist.all_reduce(flat)
             flat = torch.cat([gradient.flatten() for gradient in gradients])
-            slices = flat[: len(flat) // processes.size * processes.size].chunk(processes.size)
-            every = torch.empty_like(torch.cat(slices))
-            steps["messages"] = lambda: processes._gather(slices[processes.rank], every)
-            steps["all_gather"] = lambda: dist.all_gather_single(every, slices[processes.rank])
+            whole = flat[: len(flat) // processes.size * processes.size]
+            other = torch.empty_like(whole)
+
+            def collectives() -> None:
+                dist.all_to_all_single(other, whole)
+                dist.all_gather_single(whole, other.chunk(processes.size)[0])
+
+            steps["collectives"] = collectives
         seconds: dict[str, list[float]] = {name: [] for name in steps}
         for number in range(WARM_UP + STEPS):
             for name, step in steps.items():  # in turns, so that all have the same company
@@ -264,9 +268,8 @@ runs: {min(loads):.1f} to {max(loads):.1f}.
 | 2 processes, 2 micro-batches | {milliseconds("two", "ours")} |
 | the same, DistributedDataParallel | {milliseconds("two", "theirs")} |
 | the exchange of it alone | {milliseconds("two", "exchange")} |
+| the same by gloo's `all_to_all` and `all_gather` | {milliseconds("two", "collectives")} |
 | `all_reduce` of as many numbers | {milliseconds("two", "all_reduce")} |
-| of it, the slices that each sends to all | {milliseconds("two", "messages")} |
-| the same by gloo's `all_gather` | {milliseconds("two", "all_gather")} |
 | 2 processes that divide the model (`train.fully_shard`) | {milliseconds("two", "divided")} |
 | the same, by torch's `fully_shard` alone | {milliseconds("two", "fully_shard")} |
 

@@ -155,30 +155,42 @@ class Processes:
         views = [piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)]
         torch._foreach_copy_(views, parts)
         with self.exchange():
-            # Slice `rank` of each process.
-            dist.all_to_all_single(received, sent, group=self._devices)
-            slices = received.chunk(self.size)
-            own = tree(0, self.size, lambda index: [slices[index]])
-            assert own is not None
-            self._gather(own[0], sent)
+            self._sum_slices(sent, received)
         # Into tensors of their own, as with one process: an optimizer sees the same layout.
         torch._foreach_copy_(parts, views)
         return parts
 
-    def _gather(self, own: Tensor, every: Tensor) -> None:
-        """Put the slices of all processes into `every`. own: of this one."""
+    def _sum_slices(self, sent: Tensor, received: Tensor) -> None:
+        """Leave the sum of the `sent` of all processes there: each process sums one slice.
+
+        received: memory of the same size.
+        """
         if self._devices is not None:
-            dist.all_gather_single(every, own, group=self._devices)
+            dist.all_to_all_single(received, sent, group=self._devices)
+            own = self._tree(received.chunk(self.size))
+            dist.all_gather_single(sent, own, group=self._devices)
             return
-        # gloo's all_gather takes about twice as long as direct messages.
-        slices = every.chunk(self.size)
+        # Direct messages: gloo's collectives take longer.
+        slices, slots = sent.chunk(self.size), list(received.chunk(self.size))
+        own = slots[self.rank] = slices[self.rank]
+        self._swap(slices, slots)
+        own.copy_(self._tree(slots))
+        self._swap([own] * self.size, slices)
+
+    def _swap(self, to: Sequence[Tensor], fro: Sequence[Tensor]) -> None:
+        """Send `to[rank]` to each other process, and put what it sends into `fro[rank]`."""
         others = [rank for rank in range(self.size) if rank != self.rank]
-        works = [dist.irecv(slices[rank], rank) for rank in others]
-        works += [dist.isend(own, rank) for rank in others]
-        slices[self.rank].copy_(own)
+        works = [dist.irecv(fro[rank], rank) for rank in others]
+        works += [dist.isend(to[rank], rank) for rank in others]
         for work in works:
             assert work is not None  # as for processes outside a group
             work.wait()
+
+    def _tree(self, parts: Sequence[Tensor]) -> Tensor:
+        """The sum of what each process has; overwrites it."""
+        total = tree(0, self.size, lambda rank: [parts[rank]])
+        assert total is not None
+        return total[0]
 
     def each(self, count: int, compute: Callable[[int], Result]) -> list[Result]:
         """`compute(0)` to `compute(count - 1)`, each computed by one of the processes; with several
