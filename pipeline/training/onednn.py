@@ -9,7 +9,7 @@ from pipeline.training.kernels import Kernel
 
 
 def linear(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    """a @ b + bias, by oneDNN."""
+    """a @ b + bias by oneDNN: (N, inner), (inner, columns) and (columns,) to (N, columns)."""
     return torch.ops.mkldnn._linear_pointwise(a, b.T, bias, "none", [], "")
 
 
