@@ -268,7 +268,7 @@ runs: {min(loads):.1f} to {max(loads):.1f}.
 | 2 processes, 2 micro-batches | {milliseconds("two", "ours")} |
 | the same, DistributedDataParallel | {milliseconds("two", "theirs")} |
 | the exchange of it alone | {milliseconds("two", "exchange")} |
-| the same by gloo's `all_to_all` and `all_gather` | {milliseconds("two", "collectives")} |
+| its messages by gloo's `all_to_all` and `all_gather` | {milliseconds("two", "collectives")} |
 | `all_reduce` of as many numbers | {milliseconds("two", "all_reduce")} |
 | 2 processes that divide the model (`train.fully_shard`) | {milliseconds("two", "divided")} |
 | the same, by torch's `fully_shard` alone | {milliseconds("two", "fully_shard")} |

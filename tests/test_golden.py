@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.params import validate
 from pipeline.stages.prepare import prepare
+from pipeline.training import numerics
 from pipeline.yaml_file import flatten
 from tests import golden
 from tests.conftest import MODELS
@@ -92,11 +93,15 @@ def test_another_initialization_leaves_the_golden_curve(data, monkeypatch):
 
 @pytest.mark.long
 def test_another_processor_stays_on_the_golden_curve(data):
-    """This CPU, restricted to the vector instructions of SSE."""
+    """This CPU, restricted to the vector instructions of SSE, with torch's own kernels."""
     code = """
 import sys
 from pathlib import Path
+from pipeline.training import numerics
+numerics.choose = numerics.use = lambda kind: None
 from tests import golden
+import torch
+assert torch.backends.cpu.get_cpu_capability() == "DEFAULT"
 made = golden.curve(golden.load(), "vit", Path(sys.argv[1]))
 sys.exit(golden.difference(golden.read("vit"), made))
 """
@@ -106,7 +111,8 @@ sys.exit(golden.difference(golden.read("vit"), made))
         "ONEDNN_MAX_CPU_ISA": "SSE41",
     }
     command = [sys.executable, "-c", code, str(data / "vit")]
-    subprocess.run(command, cwd=golden.ROOT, env=os.environ | older, check=True)
+    own = {key: value for key, value in os.environ.items() if key not in numerics.PORTABLE}
+    subprocess.run(command, cwd=golden.ROOT, env=own | older, check=True)
 
 
 def _put(content: dict[str, Any], key: str, value: Any) -> None:

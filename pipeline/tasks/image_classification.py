@@ -190,9 +190,10 @@ class ImageClassification(Task[ImageClassificationSection]):
         return torch.cat(self.processes.each(len(parts), logits)).to(self.device)
 
     def _metrics(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
-        """Loss and accuracy as means over images, and as the reference's mean over batches."""
-        losses = F.cross_entropy(logits, labels, reduction="none")
-        hits = _hits(logits.argmax(1), labels)
+        """Loss and accuracy as means over images, and as the reference's mean over batches; in
+        float64, as the other tasks sum."""
+        losses = F.cross_entropy(logits, labels, reduction="none").double()
+        hits = _hits(logits.argmax(1), labels).double()
         return {
             name: MEANS[self.measures[name].mean_over](values).item()
             for name, values in (

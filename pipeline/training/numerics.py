@@ -10,7 +10,8 @@ portable: the same bits on every x86-64 processor with AVX2, of any vendor. Its 
   some shapes still differ: small dimensions are filled up with zeros, long inner ones are divided
   into blocks of one size.
 - Attention as such products, since torch's fused kernel for CPUs has products of its own.
-- Torch's own vector code, and oneDNN's convolutions and wide products, with AVX2 everywhere.
+- Torch's own vector code and oneDNN's convolutions, with AVX2 everywhere; oneDNN's wide products,
+  except where MKL has the same bits sooner.
 - exp, log and sqrt from others of torch's functions, because MKL's differ between vendors.
 
 The environment chooses kernels of torch, MKL and oneDNN; portable.py has those of our own, and
@@ -40,9 +41,11 @@ Numerics = Literal["portable", "fast"]
 def _cpuinfo(key: str) -> str:
     """What Linux says of the first processor, or nothing."""
     cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    found = re.search(rf"^{key}\s*: (.+)", text, re.MULTILINE)
-    return found[1] if found else ""
+    if not cpuinfo.exists():
+        return ""
+    with cpuinfo.open() as lines:  # long, where there are many processors
+        found = (re.match(rf"{key}\s*: (.+)", line) for line in lines)
+        return next((match[1] for match in found if match), "")
 
 
 def vendor() -> str:

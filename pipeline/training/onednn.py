@@ -15,14 +15,14 @@ def linear(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def kernels(
     suits: Callable[[int, int, int], bool],
-    linear: Callable[..., Tensor],
+    compute: Callable[..., Tensor],
     others: Mapping[str, Kernel],
 ) -> dict[str, Kernel]:
     """By operator, kernels for float32 that take the outputs of linear layers and the gradients of
     their inputs.
 
     suits: whether to take a product, by its rows, inner dimension and columns.
-    linear: computes those: the one above, or another that gives its bits.
+    compute: `linear`, or another function with its bits.
     others: kernels of the same operators for all else: first factors that are not contiguous, as in
         gradients of weights, since oneDNN would copy them; other types, biases and scales.
     """
@@ -38,16 +38,16 @@ def kernels(
         )
 
     def product(a: Tensor, b: Tensor) -> Tensor:
-        return linear(a, b) if taken(a, b) else others["mm"](a, b)
+        return compute(a, b) if taken(a, b) else others["mm"](a, b)
 
     def product_into(a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
         if taken(a, b) and out.shape == (len(a), b.shape[1]) and out.dtype == a.dtype:
-            return out.copy_(linear(a, b))
+            return out.copy_(compute(a, b))
         return others["mm.out"](a, b, out=out)
 
     def added(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         if beta == alpha == 1 and taken(a, b) and _is_bias(c, b.shape[1]):
-            return linear(a, b, c)
+            return compute(a, b, c)
         return others["addmm"](c, a, b, beta=beta, alpha=alpha)
 
     return {"mm": product, "mm.out": product_into, "addmm": added}

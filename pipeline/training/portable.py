@@ -18,10 +18,10 @@ from pipeline.training.numerics import AVX2, MKL, PORTABLE
 # A product of matrices is summed in the same order on all processors if each thread has at least so
 # many rows and columns of the result, and the inner dimension is summed in blocks of BLOCK, one
 # after another. On an AMD, the threads divide the larger of both dimensions; on an Intel, a small
-# product has one thread. MKL's AVX2 kernels have these blocks from twice BLOCK on, below that, ones
-# that depend on the vendor; its AVX-512 kernels have blocks twice as long. Found by comparing
-# products of an Intel, of an AMD and of emulated processors, as benchmarks/products.py does, and on
-# an AMD with 1 to 16 threads.
+# product has one thread. From twice BLOCK on, MKL's AVX2 kernels have these blocks; between, theirs
+# depend on the vendor. Those of its AVX-512 kernels are twice as long. Found by comparing products
+# of an Intel, of an AMD and of emulated processors, as benchmarks/products.py does, and on an AMD
+# with 1 to 16 threads.
 ROWS, COLUMNS = 4, 12
 BLOCK = 192
 # With at least so many threads for each matrix of a batch, an AMD divides the matrices unevenly.
@@ -70,7 +70,7 @@ def _products(name: str, added: str) -> dict[str, Kernel]:
     multiply, add_ = torch_kernel(name), torch_kernel(f"{added}_")
 
     def summed(kernel: Kernel, *args: Any, **options: Any) -> Tensor:
-        """The kernel's result, with the inner dimension of its last two arguments in blocks."""
+        """What the kernel computes, its last two arguments being passed in blocks."""
         *to, a, b = args
         inner = a.shape[-1]
         if _is_whole(inner) or inner != b.shape[-2]:  # the kernel explains what is wrong
@@ -105,7 +105,8 @@ def _products(name: str, added: str) -> dict[str, Kernel]:
             )
             if a.dtype != torch.float32:
                 return kernel(*args, **options)
-            if _is_large(a, b) and (alpha == 1 or a.shape[-1] > 1):
+            # The product of a single column and row is scaled in other ways.
+            if _is_large(a, b) and (alpha == 1 or a.shape[-1] % BLOCK != 1):
                 return summed(kernel, *args, **options)
             result = filled(a, b)
             if alpha != 1:
@@ -176,8 +177,8 @@ def exp(x: Tensor) -> Tensor:
 
 def log(x: Tensor) -> Tensor:
     """The natural logarithm of x, of any shape."""
-    y = x.double()
-    inverted = y < 1  # log1p(y - 1) would lose the digits of small ones
+    y = x.double() + 0.0  # not minus zero, whose inverse is negative
+    inverted = y < 0.5  # y - 1 would lose the digits of small ones
     result = (torch.where(inverted, 1 / y, y) - 1).log1p()
     return torch.where(inverted, -result, result).to(x.dtype)
 

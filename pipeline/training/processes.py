@@ -167,27 +167,31 @@ class Processes:
         """
         if self._devices is not None:
             dist.all_to_all_single(received, sent, group=self._devices)
-            own = self._tree(received.chunk(self.size))
+            own = self.add(received.chunk(self.size))
             dist.all_gather_single(sent, own, group=self._devices)
             return
         # Direct messages: gloo's collectives take longer.
-        slices, slots = sent.chunk(self.size), list(received.chunk(self.size))
-        own = slots[self.rank] = slices[self.rank]
-        self._swap(slices, slots)
-        own.copy_(self._tree(slots))
+        slices, parts = sent.chunk(self.size), list(received.chunk(self.size))
+        own = slices[self.rank]
+        parts[self.rank] = own
+        self._swap(slices, parts)
+        own.copy_(self.add(parts))
         self._swap([own] * self.size, slices)
 
-    def _swap(self, to: Sequence[Tensor], fro: Sequence[Tensor]) -> None:
-        """Send `to[rank]` to each other process, and put what it sends into `fro[rank]`."""
+    def _swap(self, sent: Sequence[Tensor], received: Sequence[Tensor]) -> None:
+        """Send `sent[rank]` to each other process, and put what it sends into `received[rank]`."""
         others = [rank for rank in range(self.size) if rank != self.rank]
-        works = [dist.irecv(fro[rank], rank) for rank in others]
-        works += [dist.isend(to[rank], rank) for rank in others]
+        works = [dist.irecv(received[rank], rank) for rank in others]
+        works += [dist.isend(sent[rank], rank) for rank in others]
         for work in works:
             assert work is not None  # as for processes outside a group
             work.wait()
 
-    def _tree(self, parts: Sequence[Tensor]) -> Tensor:
-        """The sum of what each process has; overwrites it."""
+    def add(self, parts: Sequence[Tensor]) -> Tensor:
+        """The sum of the parts of all processes, in the order of the tree; overwrites them.
+
+        parts: of any shape, by rank.
+        """
         total = tree(0, self.size, lambda rank: [parts[rank]])
         assert total is not None
         return total[0]

@@ -171,10 +171,7 @@ class _TreeReduceScatter(_InMemory, ReduceScatter):
         received = torch.empty_like(input_tensor)
         with self._processes.exchange():
             dist.all_to_all_single(received, input_tensor, group=group)
-        slices = received.chunk(self._processes.size)
-        total = tree(0, self._processes.size, lambda index: [slices[index]])
-        assert total is not None
-        output_tensor.copy_(total[0])
+        output_tensor.copy_(self._processes.add(received.chunk(self._processes.size)))
 
 
 def _divisible(parameter: Tensor, size: int) -> bool:

@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -122,7 +123,8 @@ def test_a_training_whose_second_host_fails_goes_on_with_one_process(
         time.sleep(0.05)
     host = psutil.Process(second.pid)
     for process in (host, *host.children(recursive=True)):
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     printed, _ = first.communicate(timeout=60)
     assert first.returncode and "error: process 1 of 2" in printed, printed
     second.communicate()

@@ -1,5 +1,6 @@
 """The kernels of portable numerics compute what torch's own do."""
 
+import math
 from itertools import product
 
 import pytest
@@ -36,6 +37,29 @@ def test_products_in_blocks_are_the_products(inner):
     exact = products(a.double(), b.double(), c.double())
     for made, wanted in zip(products(a, b, c), exact, strict=True):
         torch.testing.assert_close(made.double(), wanted, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("inner", [193, 300, 384, 400, 577, 1000])
+def test_long_products_are_summed_in_blocks_of_192(inner):
+    """As AVX2 kernels sum them from 384 on, to the bit."""
+    random = torch.Generator().manual_seed(inner)
+    shapes = (40, inner), (inner, 50), (3, 40, inner), (3, inner, 50), (3, 40, 50)
+    a, b, batch, other, c = (torch.randn(shape, generator=random) for shape in shapes)
+    parts = [slice(start, start + 192) for start in range(0, inner, 192)]
+
+    def in_blocks(c, a, b, **scales):
+        first, *later = parts
+        total = c.baddbmm(a[..., first], b[..., first, :], **scales)
+        for part in later:
+            total = total.baddbmm(a[..., part], b[..., part, :], alpha=scales["alpha"])
+        return total
+
+    zero = torch.zeros_like(c)
+    assert torch.equal(batch @ other, in_blocks(zero, batch, other, beta=0, alpha=1))
+    assert torch.equal(a @ b, in_blocks(zero[:1], a[None], b[None], beta=0, alpha=1)[0])
+    if inner % 192 != 1:  # then the scale comes last
+        scales = {"beta": -4.8, "alpha": 2.0}
+        assert torch.equal(c.baddbmm(batch, other, **scales), in_blocks(c, batch, other, **scales))
 
 
 @pytest.mark.parametrize("inner", [192, 193, 384, 576])
@@ -77,6 +101,13 @@ def test_functions_are_accurate_to_the_last_digits(name):
     wanted = getattr(x.double(), name)()
     for made in (function(x), getattr(x.clone(), name + "_")(), function(x, out=x.clone())):
         torch.testing.assert_close(made.double(), wanted, rtol=2e-6, atol=3e-7)
+
+
+def test_log_is_exact_beside_one_and_at_zero():
+    values = [1 - 1e-10, 1 + 1e-10, 0.5, 1e-300, -0.0, -1.0, torch.inf, torch.nan]
+    x = torch.tensor(values, dtype=torch.float64)
+    wanted = [math.log(v) if v > 0 else -math.inf if v == 0 else math.nan for v in values]
+    torch.testing.assert_close(x.log().tolist(), wanted, rtol=1e-14, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("name", ["exp", "log", "sqrt"])
