@@ -28,6 +28,7 @@ SETTINGS = {
     "numerics: portable": {},
 }
 THREADS = (2, 8)
+LARGE = (128, 512, 2560), (500, 130, 1999), (96, 288, 1537), (512, 512, 4000)
 SHAPES, WIDE = 60, 6  # random ones of each group, for each number of threads
 
 
@@ -41,7 +42,7 @@ def products() -> Iterator[tuple[str, str]]:
         return torch.randn(*shape, generator=numbers)
 
     def any_inner() -> int:
-        """In about a third of all cases one that MKL divides differently."""
+        """In about a third of all cases one that MKL divides differently on each vendor."""
         return choose.randint(1, 600) if choose.random() < 0.8 else choose.randint(600, 1500)
 
     def forms(M: int, N: int, K: int) -> list[torch.Tensor]:
@@ -57,6 +58,7 @@ def products() -> Iterator[tuple[str, str]]:
         """As in attention, with a scale and a mask, and as in Muon."""
         return [
             torch.baddbmm(of(M, N), of(G, M, K), of(G, N, K).mT, alpha=0.3),
+            torch.baddbmm(of(G, M, N), of(G, M, K), of(G, K, N), beta=-4.8, alpha=2.0),
             of(G, M, K) @ of(G, K, N),
             of(G, K, M).mT @ of(G, K, N),
         ]
@@ -73,7 +75,9 @@ def products() -> Iterator[tuple[str, str]]:
                 choose.randint(12, 64),
                 any_inner(),
             )
-            yield f"batches, inner dimension {_range(K)}", batched(G, M, N, min(K, 300))
+            yield f"batches, inner dimension {_range(K)}", batched(G, M, N, K)
+        for M, N, K in LARGE:
+            yield "matrices, as gradients of weights", forms(M, N, K)
         for _ in range(WIDE):
             M, N, K = choose.randint(64, 520), choose.randint(4096, 5000), any_inner()
             yield "at least 64 rows and 4,096 columns", forms(M, N, K)
@@ -84,7 +88,8 @@ def products() -> Iterator[tuple[str, str]]:
             yield "fewer than 96 columns", forms(many, few, inner) + batched(16, many, few, inner)
         for M, N, K in itertools.product((7, 20, 33), (17, 24, 33, 100), (7, 17, 23, 32)):
             yield "batches of one or two", batched(1, M, N, K) + batched(2, M, N, K)
-            yield "inner dimension 1, with a scale", batched(8, M, N, 1)[:1]
+            for K in (1, 193, 385):
+                yield f"inner dimension {K}, with a scale", batched(8, M, N, K)[:2]
         for M, K in itertools.product((1, 3, 16, 64, 1000), (5, 16, 128, 3000)):
             a, x = of(M, K), of(K)
             yield "matrix and vector, two vectors", [a @ x, x @ a.T, x @ of(K)]
