@@ -19,7 +19,8 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from tests.pipeline.tracking.server import ROOT, free_port, wait_for
+from tests.pipeline.tracking.server import ROOT, wait_for
+from tests.ports import free_port
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parts[-2]))
 PACKAGES = ("boto3", "dvc_s3", "moto", "psycopg2", "uvloop")  # of the extra `team` and its tests

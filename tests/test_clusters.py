@@ -1,8 +1,12 @@
 """The files in deploy/ that start a training on several hosts."""
 
+import os
 import shlex
 import shutil
+import signal
 import subprocess
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
@@ -10,7 +14,7 @@ from ruamel.yaml import YAML
 from tests import repository
 from tests.hosts import hosts
 from tests.interruption import STAGE, outputs
-from tests.pipeline.tracking.server import free_port
+from tests.ports import free_port
 from tests.test_run import clone
 
 SLURM = {
@@ -33,6 +37,22 @@ def prepared(tmp_path_factory):
     return folder, outputs(alone)
 
 
+def start(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen:
+    """In a process group of its own. What it prints, pytest shows if the test fails."""
+    return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
+
+
+def require_success(processes: list[subprocess.Popen]) -> None:
+    """Wait for all of them; none is left if one fails, or the test's time is over."""
+    try:
+        for process in processes:
+            assert process.wait() == 0, shlex.join(process.args)
+    finally:
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("scheduler", ["slurm", "kubernetes"])
 def test_two_hosts_train_what_one_process_trains(prepared, tmp_path, scheduler):
@@ -53,14 +73,8 @@ def test_two_hosts_train_what_one_process_trains(prepared, tmp_path, scheduler):
         environment |= {each["name"]: each["value"] for each in container["env"]}
         environment |= {"FIRST": "127.0.0.1", "PER_NODE": "1"}
         commands = [(container["command"], {"JOB_COMPLETION_INDEX": index}) for index in "01"]
-    started = [
-        subprocess.Popen(command, cwd=here, env=environment | own, text=True,
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        for command, own in commands
-    ]  # fmt: skip
-    for process in started:
-        printed, _ = process.communicate()
-        assert process.returncode == 0, (shlex.join(process.args), printed)
+    processes = [start(command, here, environment | own) for command, own in commands]
+    require_success(processes)
     assert outputs(here) == alone
 
 
@@ -70,18 +84,12 @@ def test_two_hosts_that_share_only_a_network_train_as_one(prepared, tmp_path):
     folder, alone = prepared
     settings = repository.environment() | {"NODES": "2", "FIRST": "host-0", "PER_NODE": "1"}
     with hosts(tmp_path, "host-0", "host-1") as found:
-        started = [
-            subprocess.Popen(
+        require_success([
+            start(
                 host.command("deploy/node.sh", "gpt"),
-                cwd=shutil.copytree(folder, tmp_path / host.name, symlinks=True),
-                env=settings | {"NODE": str(number)},
-                text=True,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                shutil.copytree(folder, tmp_path / host.name, symlinks=True),
+                settings | {"NODE": str(number)},
             )
             for number, host in enumerate(found)
-        ]
-        for process in started:
-            printed, _ = process.communicate()
-            assert process.returncode == 0, printed
+        ])  # fmt: skip
     assert outputs(tmp_path / "host-0") == alone

@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -31,6 +30,7 @@ from pipeline.yaml_file import flatten
 from tests import documentation, repository
 from tests.conftest import WORDS
 from tests.documentation import LANGUAGES, PAGES
+from tests.ports import free_port
 from tests.test_run import clone_with_an_environment
 
 EXAMPLES = {example: None for page in PAGES for example in documentation.examples(page)}
@@ -198,8 +198,7 @@ def filled_in(text: str, project: Path) -> str:
         names = repository.run(project, "dvc", "exp", "list", "--name-only").split()
         values["experiment"] = next(name for name in names if has_bert(project, name))
     if "{port}" in text:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            values["port"] = str(free.getsockname()[1])
+        values["port"] = str(free_port())
     for name, value in values.items():
         text = text.replace(f"{{{name}}}", value)
     return text

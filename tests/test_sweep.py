@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 from tests import repository, team
 from tests.hosts import GATEWAY, Host, hosts
 from tests.interruption import runs
-from tests.pipeline.tracking.server import free_port
+from tests.ports import free_port
 from tests.repository import run
 
 pytestmark = pytest.mark.long

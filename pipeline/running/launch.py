@@ -72,7 +72,7 @@ def launch(count: int, threads: int) -> None:
     except ChildFailedError as error:
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
         if all(code < 0 for code in codes.values()):  # otherwise one has reported the error
-            print_error(f"processes {', '.join(map(str, codes))} of {count} were killed")
+            print_error(f"processes {', '.join(map(str, sorted(codes)))} of {count} were killed")
         sys.exit(1)
     except SignalException as stopped:
         sys.exit(128 + stopped.sigval)

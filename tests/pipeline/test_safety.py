@@ -1,7 +1,6 @@
 """Nothing is unpickled, and the UI listens on this machine alone."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT
+from tests.ports import free_port
 
 
 def test_nothing_is_unpickled_and_no_shell_is_started():
@@ -25,8 +25,7 @@ def test_nothing_is_unpickled_and_no_shell_is_started():
 
 @pytest.mark.long
 def test_the_ui_listens_on_this_machine_alone(project):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "pipeline", "ui", "--port", str(port)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     server = subprocess.Popen(

@@ -10,7 +10,8 @@ import pytest
 from pipeline import ui
 from pipeline.errors import UserError
 from pipeline.tracking import Tracker, store
-from tests.pipeline.tracking.server import Server, free_port, running_ui
+from tests.pipeline.tracking.server import Server, running_ui
+from tests.ports import free_port
 
 
 @pytest.mark.long

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.hosts import hosts
-from tests.pipeline.tracking.server import free_port
+from tests.ports import free_port
 
 BEGIN = """
 import time, torch

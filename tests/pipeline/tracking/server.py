@@ -2,13 +2,14 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[3]  # not from conftest.py, which benchmarks do not load
 
@@ -66,10 +67,3 @@ def wait_for(address):
         except OSError:
             time.sleep(0.1)
     raise TimeoutError("the server does not start")
-
-
-def free_port() -> int:
-    """A free port of this machine."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -13,8 +13,9 @@ from pipeline.errors import UserError
 from pipeline.tracking import Tracker, outbox
 from pipeline.tracking.secrets import hide
 from tests.conftest import ROOT
-from tests.pipeline.tracking.server import Server, free_port, running_ui
+from tests.pipeline.tracking.server import Server, running_ui
 from tests.pipeline.tracking.test_tracker import use_everything
+from tests.ports import free_port
 
 PASSWORD, WRITTEN = "s3cr@t!", "s3cr%40t%21"
 

@@ -11,7 +11,7 @@ import mlflow
 import pytest
 
 from pipeline.tracking import store
-from tests.pipeline.tracking.server import free_port
+from tests.ports import free_port
 from tests.repository import ROOT
 
 KILLED_BETWEEN_TABLES = """

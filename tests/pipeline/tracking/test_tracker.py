@@ -21,7 +21,7 @@ from pipeline.tracking import Tracker, mark_killed, outbox, store
 from pipeline.tracking.run import Run
 from pipeline.yaml_file import flatten
 from tests.conftest import MODELS
-from tests.pipeline.tracking.server import free_port
+from tests.ports import free_port
 
 
 def use_everything(tracker: Tracker) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 from contextlib import suppress
@@ -22,6 +21,7 @@ from tests.pipeline.training.test_processes import (  # noqa: F401  # fixtures
     prepared,
     torchrun,
 )
+from tests.ports import free_port
 
 
 def agents(*folders: Path, **options: str) -> list[str]:
@@ -34,9 +34,8 @@ def started(*folders: Path, stage: str = "train", **variables: str) -> list[subp
 
     variables: of the environment of the last one.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    meeting = ("--master-addr", "127.0.0.1", "--master-port", port, "--nnodes", str(len(folders)))
+    meeting = ("--master-addr", "127.0.0.1", "--master-port", str(free_port()))
+    meeting += ("--nnodes", str(len(folders)))
     command = ("-m", "pipeline", stage, "--model", "gpt")
     return [
         torchrun(
