@@ -158,7 +158,8 @@ def training_step(
     total = processes.sum_micro_batches(settings.accumulate, micro_batch, [*parameters, *scalars])
     for parameter, gradient in zip(parameters, total, strict=False):  # then come the metrics
         parameter.grad = gradient
-    metrics = dict(zip(task.step_metrics, total[len(parameters) :], strict=True))
+    own = (value.clone() for value in total[len(parameters) :])  # the next step overwrites them
+    metrics = dict(zip(task.step_metrics, own, strict=True))
     of_gradients = task.gradient_metrics(model)
     grad_norm = processes.clip(parameters, settings.clip_norm or float("inf"))
     processes.update(optimizers)

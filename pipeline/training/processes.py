@@ -26,6 +26,7 @@ from pipeline.training.tree import Leaf, require_size, tree
 from transformer import Transformer
 
 Result = TypeVar("Result")
+LINE = 16  # floats of a cache line, and of the widest vectors
 
 
 class Peers(Protocol):
@@ -98,7 +99,7 @@ class Processes:
     def sum_micro_batches(
         self, accumulate: int, leaf: Callable[[int], Leaf], like: Sequence[Tensor]
     ) -> list[Tensor]:
-        """The sum over all micro-batches, in the order of the tree.
+        """The sum over all micro-batches, in the order of the tree; the next call overwrites it.
 
         leaf: the tensors of a micro-batch, of any shape, computed by one of the processes;
             overwritten.
@@ -107,7 +108,10 @@ class Processes:
         total = tree(*self.own(accumulate), leaf)
         if total is None:  # minus zero plus x is x, also for zeros
             total = [torch.full_like(each, -0.0) for each in like]
-        return self.summed(total)
+        if self.size == 1:
+            return total
+        # Not copied back, if they are on the right device.
+        return [own.to(part.device) for own, part in zip(self._sums(total), total, strict=True)]
 
     def clip(self, parameters: Sequence[Parameter], limit: float) -> Tensor:
         """Scale the gradients so that the norm of all together is at most `limit`; returns what it
@@ -142,23 +146,27 @@ class Processes:
 
         parts: the sum over this process's leaves; of any shape.
         """
-        if self.size == 1:
-            return parts
-        sizes = [part.numel() for part in parts]
-        count = sum(sizes) + -sum(sizes) % self.size  # in slices of equal size
+        if self.size > 1:
+            torch._foreach_copy_(parts, self._sums(parts))
+        return parts
+
+    def _sums(self, parts: Sequence[Tensor]) -> list[Tensor]:
+        """As `summed`, but in memory that the next call overwrites: on the CPU, or, if each process
+        has a GPU, there."""
+        # Each begins on a cache line, as new tensors do: elsewhere a kernel may give other bits.
+        sizes = [part.numel() + -part.numel() % LINE for part in parts]
+        count = sum(sizes) + -sum(sizes) % (LINE * self.size)  # in slices of equal size
         if not self._buffers or len(self._buffers[0]) != count:
             # Kept from step to step: new memory costs as much time as sending it.
             on = "cpu" if self._devices is None else parts[0].device
             self._buffers = list(torch.zeros(2, count, device=on))
         sent, received = self._buffers
-        pieces = sent[: sum(sizes)].split(sizes)
-        views = [piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)]
-        torch._foreach_copy_(views, parts)
+        pieces = zip(sent[: sum(sizes)].split(sizes), parts, strict=True)
+        views = [piece[: part.numel()].view(part.shape) for piece, part in pieces]
+        torch._foreach_copy_(views, list(parts))
         with self.exchange():
             self._sum_slices(sent, received)
-        # Into tensors of their own, as with one process: an optimizer sees the same layout.
-        torch._foreach_copy_(parts, views)
-        return parts
+        return views
 
     def _sum_slices(self, sent: Tensor, received: Tensor) -> None:
         """Leave the sum of the `sent` of all processes there: each process sums one slice.

@@ -22,12 +22,10 @@ from torch.nn.utils import clip_grads_with_norm_
 from torch.utils._pytree import tree_map_only
 
 from pipeline.errors import UserError
-from pipeline.training.processes import Processes, Result
+from pipeline.training.processes import LINE, Processes, Result
 from pipeline.training.slices import is_slice, sliced, whole
 from pipeline.training.tree import Leaf, tree
 from transformer import Transformer
-
-LINE = 16  # floats of a cache line, and of the widest vectors
 
 
 class Sharded(Processes):
