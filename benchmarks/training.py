@@ -31,7 +31,8 @@ from transformer import parameter_count
 
 PACKAGES = ("torch", "torchvision", "timm", "transformers", "x-transformers")
 TITLES = {"bert": "BERT", "gpt": "GPT", "vit": "ViT"}
-WARM_UP = 2
+WARM_UP = 1
+SHORTEST = 0.3  # seconds of a measurement: of one step, or of several
 # The environment of each kind of run.
 # plain: as anyone runs PyTorch. kept: malloc keeps what is freed (device.keep_freed_memory). fast,
 # portable: as a training of this project, with the numerics of that name, and memory kept. kept and
@@ -119,15 +120,15 @@ def work(model: str, size: str, kind: Any, threads: int) -> None:
     about = {"flops": flops, "parameters": parameter_count(sides["ours"].model)}
     print(json.dumps(about), file=output, flush=True)
     for turn, _ in enumerate(sys.stdin):
-        seconds = dict.fromkeys(calls, 0.0)
-        # Each has its turn to be first. None is measured with the caches of another process.
-        first = turn % len(calls)
-        order = [*calls][first:] + [*calls][:first]
-        calls[order[-1]]()
-        for name in order:
-            start = time.perf_counter()
-            calls[name]()
-            seconds[name] = time.perf_counter() - start
+        seconds = {}
+        first = turn % len(calls)  # each has its turn to be first
+        for name in [*calls][first:] + [*calls][:first]:
+            calls[name]()  # as in a training, a step follows one of its own
+            start, count, passed = time.perf_counter(), 0, 0.0
+            while passed < SHORTEST:
+                calls[name]()
+                count, passed = count + 1, time.perf_counter() - start
+            seconds[name] = passed / count
         print(json.dumps(seconds), file=output, flush=True)
 
 
@@ -243,7 +244,8 @@ attention in our model.
 In the following tables a number above 1 says that the other library takes longer than ours. In
 'both fast', the other library has this project's memory and kernels, too. The last two columns
 compare the other library as it comes with ours as it trains here. Medians and ranges over the
-turns, in which all of a size take a step.
+turns. In a turn, each takes one step that is not measured, and then steps for {SHORTEST} seconds or
+more, at least one: as in a training, a step follows one of its own.
 
 {chr(10).join(tables)}"""
 
