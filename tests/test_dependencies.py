@@ -46,7 +46,7 @@ ARROWS = {
         "reproduction", "results",
     ),
     "pipeline.tracking": (
-        "running", "training", "params", "deciding", "reproduction",
+        "running", "training", "views", "params", "deciding", "reproduction",
     ),
     "pipeline.__main__": ("cli",),
     "pipeline.deciding": ("params",),

@@ -1,7 +1,7 @@
 """Copies results to MLflow, for browsing and comparing. The record is what the stages write.
 
-May import `running` and `training`, and what describes a run; nothing here decides a weight, and a
-training never depends on whether MLflow works.
+May import `running`, `training` and `views`, and what describes a run; nothing here decides a
+weight, and a training never depends on whether MLflow works.
 """
 
 from pipeline.tracking.tracker import Tracker, mark_killed

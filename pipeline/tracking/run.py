@@ -15,7 +15,7 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from pipeline.curves import COUNTED
-from pipeline.paths import read_json
+from pipeline.paths import CONFIG, read_json
 from pipeline.running import records
 from pipeline.tracking import registry, rows, store
 from pipeline.tracking.identity import Identity
@@ -197,7 +197,7 @@ class Run:
                 python_model=str(Path(packages[0]) / "mlflow_model.py"),
                 artifacts=artifacts | {"code": _archive(packages, Path(folder) / "code.zip")},
                 params=run.data.params,
-                signature=_signature(read_json(Path(artifacts["meta"]))),
+                signature=_signature(Path(artifacts["model"]), Path(artifacts["meta"])),
                 model_id=begun[0] if begun else None,
                 pip_requirements=[
                     f"{package}=={versions[package].split('+')[0]}" for package in SERVING
@@ -229,13 +229,15 @@ def _archive(packages: list[str], target: Path) -> str:
     return str(target)
 
 
-def _signature(meta: dict[str, Any]) -> Any:
-    """The input of the model: strings, or images (N, C, size, size) of bytes."""
+def _signature(model: Path, meta: Path) -> Any:
+    """The input of the model in a folder: strings, or images (N, C, H, W) of bytes."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
-    if meta["kind"] == "images":
-        shape = (-1, meta["channels"], meta["image_size"], meta["image_size"])
-        return ModelSignature(Schema([TensorSpec(np.dtype("uint8"), shape)]))
-    return ModelSignature(Schema([ColSpec("string")]))
+    from pipeline.views import view
+
+    shape = view(read_json(model / CONFIG)["task"]).image_shape(read_json(meta))
+    if shape is None:
+        return ModelSignature(Schema([ColSpec("string")]))
+    return ModelSignature(Schema([TensorSpec(np.dtype("uint8"), (-1, *shape))]))

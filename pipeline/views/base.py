@@ -94,6 +94,13 @@ class View(ABC):
             data.
         """
 
+    def image_shape(self, meta: dict[str, Any]) -> tuple[int, int, int] | None:
+        """(C, H, W) of the images that the model in MLflow takes; None if it takes strings.
+
+        meta: of the data.
+        """
+        return None
+
     @abstractmethod
     def export(self, name: str, folder: Path) -> tuple[str, str]:
         """Write the trained model `name` for Hugging Face; returns its class in transformers, and

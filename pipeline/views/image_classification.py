@@ -201,6 +201,9 @@ class ImageClassificationView(View):
             )
         return lines
 
+    def image_shape(self, meta: dict[str, Any]) -> tuple[int, int, int] | None:
+        return meta["channels"], meta["image_size"], meta["image_size"]
+
     def answering(self, artifacts: dict[str, Path]) -> Callable[[Any], list[Any]]:
         """Images (N, C, H, W) of bytes to the most likely classes."""
         model, _ = models.load(artifacts["model"])
