@@ -42,7 +42,7 @@ def one_thread() -> None:
 def nothing_compiled() -> None:
     """No compiled code of earlier tests: torch compiles at most eight versions of a function."""
     if "torch._dynamo" in sys.modules:
-        torch._dynamo.reset()
+        torch._dynamo.reset()  # noqa: SLF001  # also torch.compiler.reset, which imports it
 
 
 @pytest.fixture

@@ -34,10 +34,10 @@ def kernels(longest: float = float("inf")) -> dict[str, Kernel]:
         return kernel
 
     backward = f"{FUSED}_backward"
-    return {FUSED: composed(_attention, FUSED, 0), backward: composed(_d_attention, backward, 1)}
+    return {FUSED: composed(attention, FUSED, 0), backward: composed(d_attention, backward, 1)}
 
 
-def _attention(
+def attention(
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -65,7 +65,7 @@ def _attention(
     return out, memory[size:].view(B, T, H).transpose(1, 2)
 
 
-def _d_attention(
+def d_attention(
     d_out: Tensor,
     q: Tensor,
     k: Tensor,
@@ -78,9 +78,9 @@ def _d_attention(
     attn_mask: Tensor | None = None,
     scale: float | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of `_attention` for q, k and v.
+    """The gradients of `attention`, shaped like `q`, `k` and `v`.
 
-    kept: the second output of `_attention`.
+    kept: the second output of `attention`.
     """
     (B, H, T, d), S = q.shape, k.shape[2]
     # (B * n_head, T, d_head) and (B * n_head, S, d_head)

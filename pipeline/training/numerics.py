@@ -38,33 +38,33 @@ from pipeline.parameters.base import Training
 Numerics = Literal["portable", "fast"]
 
 
-def _cpuinfo(key: str) -> str:
+def cpuinfo(key: str) -> str:
     """What Linux says of the first processor, or nothing."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.exists():
+    file = Path("/proc/cpuinfo")
+    if not file.exists():
         return ""
-    with cpuinfo.open() as lines:  # long, where there are many processors
+    with file.open() as lines:  # long, where there are many processors
         found = (re.match(rf"{key}\s*: (.+)", line) for line in lines)
         return next((match[1] for match in found if match), "")
 
 
 def vendor() -> str:
     """The processor's: GenuineIntel, AuthenticAMD, another, or nothing where it is not known."""
-    return _cpuinfo("vendor_id")
+    return cpuinfo("vendor_id")
 
 
-def _mkl() -> str:
+def kernels_of_mkl() -> str:
     """MKL's kernels of portable numerics. The environment can ask for AVX2, as it must on an
     emulated processor, since Linux describes the real one."""
     asked = os.environ.get(MKL) == AVX2
     needed = {f"avx512{part}" for part in ("f", "cd", "bw", "dq", "vl")}
-    has = vendor() == "GenuineIntel" and needed <= set(_cpuinfo("flags").split())
+    has = vendor() == "GenuineIntel" and needed <= set(cpuinfo("flags").split())
     return AVX512 if has and not asked else AVX2
 
 
 MKL, AVX2, AVX512 = "MKL_CBWR", "AVX2,STRICT", "AVX512,STRICT"
 # Read by MKL, torch and oneDNN, once.
-PORTABLE = {MKL: _mkl(), "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+PORTABLE = {MKL: kernels_of_mkl(), "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 _LATE = (
     "params.yaml: numerics: portable must be chosen before torch is loaded: call "
     "`pipeline.training.numerics.choose` before other imports, or set "
@@ -116,11 +116,12 @@ def use(numerics: Numerics) -> None:
             raise UserError(
                 f"this emulated processor has no AVX-512: set {MKL}={AVX2} in the environment"
             )
-    _replace_kernels(numerics)
+    replace_kernels(numerics)
 
 
 @cache
-def _replace_kernels(numerics: Numerics) -> None:
+def replace_kernels(numerics: Numerics) -> None:
+    """Replace torch's kernels by those of `numerics`, if it has others on this processor."""
     import torch
 
     from pipeline.training import fast, kernels, portable

@@ -50,7 +50,8 @@ def test_mixup_is_timms_for_the_same_share():
     images, labels = torch.randn(2, 3, 8, 8), torch.tensor([1, 0])
     mixed, soft = mixing(0.8, 0.0, 3)(images, labels)
     theirs = Mixup(mixup_alpha=0.8, label_smoothing=0.0, num_classes=3)
-    theirs._params_per_batch = lambda: (soft[0, 1].item(), False)
+    share = (soft[0, 1].item(), False)
+    theirs._params_per_batch = lambda: share  # noqa: SLF001  # else it draws one
     expected, targets = theirs(images.clone(), labels)
     torch.testing.assert_close(mixed, expected)
     torch.testing.assert_close(soft, targets)

@@ -116,7 +116,7 @@ def test_long_grouped_and_other_attention_is_left_to_the_fused_kernel(
     heads, keys, dtype, taken, monkeypatch
 ):
     monkeypatch.setattr(composed_attention, "torch_kernel", lambda name: lambda *args: "fused")
-    monkeypatch.setattr(composed_attention, "_attention", lambda *args: "composed")
+    monkeypatch.setattr(composed_attention, "attention", lambda *args: "composed")
     kernel = composed_attention.kernels(longest=8)[composed_attention.FUSED]
     q, k = torch.zeros(1, 2, 4, 2, dtype=dtype), torch.zeros(1, heads, keys, 2, dtype=dtype)
     assert kernel(q, k, k) == taken

@@ -68,11 +68,11 @@ def test_only_an_intel_with_all_of_avx512_multiplies_with_it(
     vendor, flags, asked, expected, monkeypatch
 ):
     cpuinfo = {"vendor_id": vendor, "flags": flags}
-    monkeypatch.setattr(numerics, "_cpuinfo", cpuinfo.get)
+    monkeypatch.setattr(numerics, "cpuinfo", cpuinfo.get)
     monkeypatch.delenv(numerics.MKL, raising=False)
     if asked:
         monkeypatch.setenv(numerics.MKL, asked)
-    assert numerics._mkl() == expected
+    assert numerics.kernels_of_mkl() == expected
 
 
 def test_an_emulated_processor_has_to_be_told_that_it_has_no_avx512(monkeypatch):
