@@ -62,7 +62,7 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", BEGIN + code]
 
 
-@pytest.mark.parametrize("frozen", [0, 2])
+@pytest.mark.parametrize("frozen", [0, pytest.param(2, marks=pytest.mark.long)])
 def test_a_frozen_process_is_named_and_the_others_end(frozen):
     with together(*[python(EXCHANGE)] * 3) as found:
         lost = found.pop(frozen)

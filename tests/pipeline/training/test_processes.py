@@ -222,7 +222,7 @@ train(load(), "gpt", 0)
 """
 
 
-@pytest.mark.parametrize("sharded", [False, True])
+@pytest.mark.parametrize("sharded", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_an_error_of_one_process_is_not_taken_for_the_end_of_another(prepared, sharded):
     content = load().content()
     content["gpt"]["train"]["fully_shard"] = sharded
