@@ -15,7 +15,7 @@ from pipeline.errors import reports_errors
 @from_option
 @reports_errors
 def fill_mask(text: str, top: int, model: str | None, source: Path | None) -> None:
-    """Predict the words at each [MASK] of TEXT with the BERT.
+    """Predict the words at each [MASK] of TEXT with a BERT.
 
     With --from, the mask token is the one of that folder's tokenizer.
     """

@@ -111,7 +111,7 @@ def _numerics(report: Path) -> numerics.Numerics:
     "--fail-if-worse",
     "guarded",
     multiple=True,
-    metavar="FIGURE",
+    metavar="METRIC",
     help="Exit with 1 if a metric such as bert.loss is worse; 2 if unclear. Can be repeated.",
 )
 @reports_errors

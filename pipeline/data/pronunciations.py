@@ -96,7 +96,7 @@ def parse(name: str, content: bytes) -> Words:
     """The pronunciations of each word, in lower case, without repetitions.
 
     A line is a word and its sounds, separated by spaces; `#` begins a comment, and `;;;` at the
-    begin of a line as well. `word(2)` is a further pronunciation of `word`.
+    beginning of a line as well. `word(2)` is a further pronunciation of `word`.
 
     Raises:
         UserError: the file is not UTF-8, or a line has no sounds or is too long.

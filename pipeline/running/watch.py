@@ -74,7 +74,7 @@ class Watch(Observer):
 
 
 class Follower(Observer):
-    """Watches in a process that is not the first: says nothing, but a signal stops all."""
+    """Prints nothing, in processes besides the first; but a signal to one stops all."""
 
     def stopping(self) -> bool:
         return stopping()

@@ -19,7 +19,7 @@ def error_rates(answers: list[Sounds], listed: list[list[Sounds]]) -> dict[str, 
     """`wer` and `per` without stress marks, `stressed_wer` and `stressed_per` with them.
 
     wer: the share of words whose answer is none of the listed pronunciations. per: edit distances
-    to the nearest listed pronunciation, as a share of the sounds of these.
+    to the nearest listed pronunciation, over the number of its sounds, both summed over words.
     """
     rates: dict[str, float] = {}
     for prefix, seen in (("", without_stress), ("stressed_", tuple)):

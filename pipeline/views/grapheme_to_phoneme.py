@@ -205,7 +205,7 @@ class GraphemeToPhonemeView(View):
 
     def notes(self, result: Result, judged: bool) -> list[str]:
         untargeted = (
-            " No published result is a target: we could not confirm the figures of the paper "
+            " No published result is a target: we could not confirm the rates of the paper "
             "(Yolchuyeva et al. 2019), whose split of the dictionary is another."
         )
         return [
