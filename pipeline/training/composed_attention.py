@@ -113,12 +113,15 @@ def _weights(
     them, or new memory.
     """
     (_, T, d), S = q.shape, k.shape[1]
-    mask = q.new_zeros(())
+    mask, beta = q.new_empty(()), 1  # beta: whether to add the mask
     if is_causal:
         mask = q.new_full((T, S), -torch.inf).triu(1)
     elif attn_mask is not None:
         mask = attn_mask.expand(*heads, T, S).flatten(0, 1)
-    scores = torch.baddbmm(mask, q, k.mT, alpha=d**-0.5 if scale is None else scale)
+    else:
+        beta = 0
+    scale = d**-0.5 if scale is None else scale
+    scores = torch.baddbmm(mask, q, k.mT, beta=beta, alpha=scale)
     weights = torch.softmax(scores, -1, out=place)
     if attn_mask is not None:
         empty = (attn_mask == -torch.inf).all(-1, keepdim=True)

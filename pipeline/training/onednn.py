@@ -30,11 +30,11 @@ def kernels(
     def taken(a: Tensor, b: Tensor) -> bool:
         return (
             a.ndim == b.ndim == 2
+            and suits(len(a), len(b), b.shape[1])
             and a.dtype == b.dtype == torch.float32
             and a.is_contiguous()
             and (b.is_contiguous() or b.T.is_contiguous())
             and a.shape[1] == b.shape[0] > 0
-            and suits(len(a), len(b), b.shape[1])
         )
 
     def product(a: Tensor, b: Tensor) -> Tensor:

@@ -75,10 +75,10 @@ def _products(name: str, added: str) -> dict[str, Kernel]:
         inner = a.shape[-1]
         if _is_whole(inner) or inner != b.shape[-2]:  # the kernel explains what is wrong
             return kernel(*args, **options)
-        result = kernel(*to, a[..., :BLOCK], b[..., :BLOCK, :], **options)
-        for start in range(BLOCK, inner, BLOCK):
-            block = slice(start, start + BLOCK)
-            add_(result, a[..., block], b[..., block, :], alpha=options.get("alpha", 1))
+        first, *others = zip(a.split(BLOCK, -1), b.split(BLOCK, -2), strict=True)
+        result = kernel(*to, *first, **options)
+        for block in others:
+            add_(result, *block, alpha=options.get("alpha", 1))
         return result
 
     def filled(a: Tensor, b: Tensor) -> Tensor:
@@ -146,7 +146,7 @@ def _least(rows: int, columns: int, dimensions: int) -> tuple[int, int]:
 
 def _is_few(a: Tensor) -> bool:
     """Whether `a` is a batch whose matrices are multiplied one by one."""
-    return a.ndim == 3 and 0 < UNEVEN * len(a) <= max(UNEVEN, torch.get_num_threads())
+    return a.ndim == 3 and 0 < UNEVEN * a.shape[0] <= max(UNEVEN, torch.get_num_threads())
 
 
 def _is_wide(rows: int, inner: int, columns: int) -> bool:
