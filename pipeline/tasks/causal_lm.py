@@ -12,7 +12,7 @@ import transformer
 from pipeline.parameters.causal_lm import CausalLMSection
 from pipeline.tasks import reference
 from pipeline.tasks.sampled_softmax import sampler, scored_words
-from pipeline.tasks.text import Tokens, consecutive_windows
+from pipeline.tasks.text import Tokens, consecutive_windows, hits
 from pipeline.training.task import Batch, Measure, Task, block_weights
 from transformer import Transformer
 
@@ -120,7 +120,7 @@ class CausalLM(Task[CausalLMSection]):
         """Mean loss in nats, accuracy and number of tokens over consecutive windows of the split
         that the measure of `name` names.
 
-        accuracy: whether to compute it, which takes about half as long as the loss; else it is 0.
+        accuracy: whether to compute it; else it is 0.
         """
         measure = self.measures[name]
         text = self.tokens.train if measure.split == "training" else self.tokens.validation
@@ -136,14 +136,14 @@ class CausalLM(Task[CausalLMSection]):
             found = torch.zeros(2, dtype=torch.float64, device=self.device)
             found[0] = F.cross_entropy(logits, labels, reduction="sum")
             if accuracy:
-                found[1] = (logits.argmax(-1) == labels).sum()
+                found[1] = hits(logits, labels, (1,))[0]
             return found
 
         total = self.sharing(measure.dropout).total(len(parts), sums)
         model.eval()
         count = len(windows) * self.tokens.length
-        loss, hits = (total / count).tolist()
-        return loss, hits, count
+        loss, right = (total / count).tolist()
+        return loss, right, count
 
     def line(self, step: int, rows: list[dict[str, float]]) -> str:
         return f"step {step:>10} | loss {rows[-1]['loss']:.4f}"

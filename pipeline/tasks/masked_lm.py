@@ -1,6 +1,7 @@
 """Masked language modelling (Devlin et al. 2019, "BERT", section 3.1)."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from pipeline.parameters.masked_lm import MaskedLMSection, Masking
 from pipeline.tasks import reference
 from pipeline.tasks.masking import mask_tokens
 from pipeline.tasks.sampled_softmax import sampler, scored_words
-from pipeline.tasks.text import EXAMPLES, Tokens, consecutive_windows, evenly
+from pipeline.tasks.text import EXAMPLES, Tokens, consecutive_windows, evenly, hits
 from pipeline.training.randomness import fixed_generator
 from pipeline.training.task import Batch, Measure, Task, block_weights
 from transformer import TokensAt, Transformer
@@ -121,8 +122,7 @@ class MaskedLM(Task[MaskedLMSection]):
     def validate(self, model: Any) -> dict[str, float]:
         metrics = {"train_loss": self._train_loss(model)}
         if self.held_out:
-            held_out = self._metrics(model, self.held_out)
-            metrics |= {key: held_out[key] for key in ("loss", "top1")}
+            metrics |= self._metrics(model, self.held_out, ranks=(1,))
         return metrics
 
     def evaluate(self, model: Any) -> dict[str, float]:
@@ -131,14 +131,14 @@ class MaskedLM(Task[MaskedLMSection]):
             "baseline_train_loss": self._baseline(self.train_sample),
         }
         if self.held_out:
-            metrics |= self._metrics(model, self.held_out)
+            metrics |= self._metrics(model, self.held_out, ranks=(1, 5))
             metrics["baseline_loss"] = self._baseline(self.held_out)
         return metrics
 
     def _train_loss(self, model: Any) -> float:
         torch.manual_seed(self.generator("train evaluation dropout").initial_seed())
         model.train(self.measures["train_loss"].dropout)
-        loss = self._metrics(model, self.train_sample, ranks=False)["loss"]
+        loss = self._metrics(model, self.train_sample)["loss"]
         model.eval()
         return loss
 
@@ -148,27 +148,25 @@ class MaskedLM(Task[MaskedLMSection]):
         return -self.tokens.unigram_log_probabilities()[labels].mean().item()
 
     @torch.inference_mode()
-    def _metrics(self, model: Any, batch: Batch, ranks: bool = True) -> dict[str, float]:
-        """Loss in nats over the masked tokens; with `ranks`, which take half as long again, also
-        top-1 and top-5 accuracy."""
+    def _metrics(self, model: Any, batch: Batch, ranks: Sequence[int] = ()) -> dict[str, float]:
+        """Loss in nats over the masked tokens, and the accuracy of the `ranks` first answers."""
 
-        def sums(index: int) -> Tensor:  # (3,)
+        def sums(index: int) -> Tensor:  # (1 + len(ranks),)
             first = index * EVALUATION_BATCH
             part = {k: v[first : first + EVALUATION_BATCH] for k, v in batch.items()}
             inputs = self.model_inputs(part)
             logits = model(**inputs).float()  # (N, V)
             labels = part["labels"].flatten()[inputs["keep"].indices]  # (N,)
-            found = torch.zeros(3, dtype=torch.float64, device=self.device)
+            found = torch.zeros(1 + len(ranks), dtype=torch.float64, device=self.device)
             found[0] = F.cross_entropy(logits, labels, reduction="sum")
             if ranks:
-                hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]  # (N, 5)
-                found[1:] = torch.stack((hits[:, 0].sum(), hits.sum()))
+                found[1:] = hits(logits, labels, ranks)
             return found
 
         parts = math.ceil(len(batch["inputs"]) / EVALUATION_BATCH)
         total = self.sharing(model.training).total(parts, sums)
-        loss, top1, top5 = (total / self.weight(batch)).tolist()
-        return {"loss": loss} | ({"top1": top1, "top5": top5} if ranks else {})
+        means = (total / self.weight(batch)).tolist()
+        return dict(zip(("loss", *(f"top{k}" for k in ranks)), means, strict=True))
 
     def line(self, step: int, rows: list[dict[str, float]]) -> str:
         last = rows[-1]

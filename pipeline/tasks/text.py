@@ -1,6 +1,7 @@
 """What tasks on texts share: tokens on the device, and windows of them."""
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,21 @@ class Tokens:
         """Log token frequencies of the training text, with add-one smoothing: (vocabulary,)."""
         counts = self.counts().double() + 1
         return (counts / counts.sum()).log()
+
+
+def hits(logits: Tensor, labels: Tensor, ranks: Sequence[int]) -> Tensor:
+    """For each rank k, how many labels have a logit that fewer than k others reach: (len(ranks),).
+
+    logits: (N, vocabulary), which it overwrites; labels: (N,).
+    """
+    own = logits.gather(1, labels[:, None])[:, 0]  # (N,)
+    others = logits.scatter_(1, labels[:, None], -torch.inf)
+    # amax takes a fifth of the time of topk and argmax.
+    bounds = [
+        others.amax(1) if k == 1 else others.topk(min(k, others.shape[1])).values[:, -1]
+        for k in ranks
+    ]
+    return torch.stack([(own > bound).sum() for bound in bounds])
 
 
 class Anywhere:

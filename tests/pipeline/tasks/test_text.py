@@ -1,4 +1,4 @@
-"""Examples from a text: from anywhere, or from the beginnings of lines."""
+"""Examples from a text: from anywhere, or from the beginnings of lines; and the right answers."""
 
 import pytest
 import torch
@@ -7,6 +7,7 @@ from pipeline.errors import UserError
 from pipeline.params import validate
 from pipeline.paths import data_dir
 from pipeline.stages.prepare import prepare
+from pipeline.tasks.text import hits
 from tests.conftest import build
 
 LINES = [f"w{line} x{line} y{line}" for line in range(10)]
@@ -59,3 +60,18 @@ def test_epochs_have_another_order_and_seeds_too(by_lines):
 def test_a_batch_of_more_examples_than_lines_is_refused(by_lines):
     with pytest.raises(UserError, match=r"bert.train.batch_size: 11, but the text has only 10"):
         objective_of(by_lines).draw(0, 11, 0)
+
+
+def test_an_answer_is_right_if_fewer_than_k_others_are_as_likely():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(200, 7), torch.randint(7, (200,))
+    ranks = (1, 2, 5, 7, 9)
+    best = logits.argsort(dim=1, descending=True)  # no two are equal
+    wanted = [(best[:, :k] == labels[:, None]).sum().item() for k in ranks]
+    assert hits(logits, labels, ranks).tolist() == wanted
+
+
+def test_a_model_that_prefers_nothing_has_no_right_answer():
+    labels = torch.arange(4)
+    assert hits(torch.zeros(4, 7), labels, (1, 5)).tolist() == [0, 0]
+    assert hits(torch.full((4, 7), torch.nan), labels, (1, 5)).tolist() == [0, 0]
