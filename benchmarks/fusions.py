@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,7 @@ from pipeline.running import records
 from pipeline.training import device
 from pipeline.training.numerics import COMPILED
 from transformer import Transformer
+from transformer.stems import PatchProjection
 
 Operation = Callable[..., Tensor]
 
@@ -58,23 +60,6 @@ def normalised(x: Tensor, branch: Tensor, weight: Tensor, bias: Tensor) -> Tenso
     return F.layer_norm(x + branch, x.shape[-1:], weight, bias)
 
 
-def patches(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """(B, channels, H, W) and (d_model, channels, P, P) to (B, T, d_model)."""
-    return F.conv2d(images, weight, bias, stride=weight.shape[-1]).flatten(2).transpose(1, 2)
-
-
-def channels_last(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The same, from pixels with their channels side by side."""
-    return patches(images.contiguous(memory_format=torch.channels_last), weight, bias)
-
-
-def unfolded(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Each patch as a row of a linear layer."""
-    P = weight.shape[-1]
-    rows = F.pixel_unshuffle(images, P).flatten(2).transpose(1, 2)
-    return F.linear(rows, weight.flatten(1), bias)
-
-
 def trials(size: Size) -> Iterator[tuple[str, list[Tensor], Operation, Operation]]:
     """What is tried, its inputs, the operation of a training, and another."""
     length = (size.length // size.patch) ** 2 + 1 if size.patch else size.length
@@ -92,9 +77,19 @@ def trials(size: Size) -> Iterator[tuple[str, list[Tensor], Operation, Operation
     yield "model, compiled", parameters, lambda *_: loss(model.encode), lambda *_: loss(compiled)
     if size.patch:
         images = torch.randn(size.batch, size.channels, size.length, size.length)
-        stem = [images, _of(width, size.channels, size.patch, size.patch), _of(width)]
-        yield "patches, channels last", stem, patches, channels_last
-        yield "patches as rows of a linear layer", stem, patches, unfolded
+        stem = PatchProjection(size.channels, size.patch, width)
+        weights = list(stem.parameters())
+
+        def projected(*_: Tensor) -> Tensor:
+            return stem(images)
+
+        def convolved(w: Tensor, bias: Tensor, layout: Any = torch.contiguous_format) -> Tensor:
+            pixels = images.contiguous(memory_format=layout)
+            return F.conv2d(pixels, w, bias, stride=size.patch)
+
+        channels_last = partial(convolved, layout=torch.channels_last)
+        yield "patches by a convolution", weights, projected, convolved
+        yield "patches by a convolution, channels last", weights, projected, channels_last
 
 
 def whole(size: Size) -> tuple[Transformer, Operation]:
@@ -171,10 +166,10 @@ medians in turns, on {options.threads} threads of {machine["cores"]} cores ({mac
 {torch.__version__}, float32; load of the machine at the end: {load:.1f}. The sizes are those of
 [training.py](training.py).
 
-Plain is what a training does with `numerics: fast`: a product, then GELU; a sum, then a norm; a
-convolution of images as they come. Above 1, the other is faster. oneDNN's fused product keeps no
-input of GELU, so that its backward pass multiplies once more. First call: with its compilation, if
-there is one.
+Plain is what a training does with `numerics: fast`: a product, then GELU; a sum, then a norm; the
+product of a matrix and the patches of images. Above 1, the other is faster. oneDNN's fused product
+keeps no input of GELU, so that its backward pass multiplies once more. First call: with its
+compilation, if there is one.
 
 | tried | size | plain, ms | other, ms | plain over other | first call, s |
 | --- | --- | ---: | ---: | ---: | ---: |

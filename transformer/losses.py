@@ -94,8 +94,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         dloss/dz = softmax(z) - t = softmax(z) - s + (sum(s) - 1) * onehot(y)
         dloss/dh = W' dloss/dz;  dloss/dW = dloss/dz h';  dloss/db = dloss/dz
 
-    logsumexp(z) = max(z) - log max(softmax(z)), so that one softmax gives the loss and the
-    gradient. The backward pass only scales the gradients that the forward pass has computed.
+    logsumexp(z) = z_y - log softmax(z)_y, so that one softmax gives the loss and the gradient. The
+    backward pass only scales the gradients that the forward pass has computed.
     """
 
     # Full precision under autocast too: CPUs are slow at bfloat16.
@@ -110,22 +110,24 @@ class _LinearCrossEntropy(torch.autograd.Function):
         smoothing: Tensor | None,
     ) -> Tensor:
         count = len(hidden)
-        d_hidden, d_weight = torch.empty_like(hidden), torch.zeros_like(weight)
+        d_hidden, d_weight = torch.empty_like(hidden), torch.empty_like(weight)
         d_bias = None if bias is None else torch.zeros_like(bias)
         total = hidden.new_zeros(())
+        smallest = torch.finfo(hidden.dtype).tiny
         smoothed = 0.0 if smoothing is None else smoothing.sum().item()
         for start in range(0, count, ROWS):
             rows = hidden[start : start + ROWS]  # (R, d_model), R = ROWS or fewer at the end
             label = labels[start : start + ROWS, None]  # (R, 1)
             logits = F.linear(rows, weight, bias)  # (R, V)
             label_logit = logits.gather(1, label)  # (R, 1)
-            highest = logits.amax(1, keepdim=True)  # (R, 1)
             target_logit = (1 - smoothed) * label_logit  # t . z
             if smoothing is not None:
                 target_logit += logits @ smoothing[:, None]
             probabilities = torch.softmax(logits, 1, out=logits)  # (R, V), in place of the logits
-            # The highest probability is at least 1 / V, so its logarithm is finite.
-            log_sum_exp = highest - probabilities.amax(1, keepdim=True).log()  # (R, 1)
+            probability = probabilities.gather(1, label)  # (R, 1)
+            log_sum_exp = label_logit - probability.log()
+            if probability.min() < smallest:  # and so without digits, or zero
+                log_sum_exp = F.linear(rows, weight, bias).logsumexp(1, keepdim=True)
             total += (log_sum_exp - target_logit).sum()
             # In place, from probabilities to dloss/dz.
             d_logits = probabilities  # (R, V)
@@ -133,7 +135,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if smoothing is not None:
                 d_logits -= smoothing
             torch.mm(d_logits, weight, out=d_hidden[start : start + ROWS])
-            d_weight.addmm_(d_logits.T, rows)
+            d_weight.addmm_(d_logits.T, rows, beta=min(start, 1))  # the first rows set it
             if d_bias is not None:
                 d_bias += d_logits.sum(0)
             del logits, probabilities, d_logits  # one tensor, whose memory the next rows take

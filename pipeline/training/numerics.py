@@ -1,7 +1,7 @@
 """Which kernels compute on the CPU: `numerics` in params.yaml.
 
 fast: those that PyTorch chooses for the processor; on an AMD with AVX-512 faster ones, see fast.py.
-Another processor gives other last digits.
+Another processor gives other last digits. Both draw dropout's masks by bernoulli.py.
 
 portable: the same bits on every x86-64 processor with AVX2, of any vendor. Its parts:
 
@@ -121,11 +121,12 @@ def use(numerics: Numerics) -> None:
 
 @cache
 def replace_kernels(numerics: Numerics) -> None:
-    """Replace torch's kernels by those of `numerics`, if it has others on this processor."""
+    """Replace torch's kernels by those of `numerics`."""
     import torch
 
-    from pipeline.training import fast, kernels, portable
+    from pipeline.training import bernoulli, fast, kernels, portable
 
+    kernels.replace(bernoulli.kernels())
     if numerics == "portable":
         kernels.replace(portable.kernels())
     # Not where the environment keeps to AVX2.

@@ -51,7 +51,7 @@ def language_model(text: TextModel, folder: Path) -> str:
 def in_colour(images: ImageModel) -> ImageModel:
     """A model of grey images as one of RGB images, which transformers' pipelines pass.
 
-    The first convolution, which is linear in the pixels, also converts to grey.
+    The first layer, which is linear in the pixels, also converts to grey.
     """
     model = copy.deepcopy(images.model)
     stem = model.embedding.patches.modules()

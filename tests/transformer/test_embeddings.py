@@ -8,7 +8,7 @@ from torch import nn
 
 from transformer.embeddings import PatchEmbedding
 from transformer.positions import LearnedPositions, SinusoidalPositions
-from transformer.stems import patch_projection
+from transformer.stems import PatchProjection
 
 
 def test_sinusoids_are_the_formula_of_the_paper():
@@ -27,7 +27,7 @@ def test_a_sequence_longer_than_the_table_is_refused():
 
 def test_patches_are_projected_one_by_one():
     torch.manual_seed(0)
-    patches = patch_projection(3, 2, 8)
+    patches = PatchProjection(3, 2, 8)
     embed = PatchEmbedding((4, 6), patches, False, LearnedPositions(6, 8), nn.Identity(), 0.0)
     image = torch.randn(1, 3, 4, 6)
     # The second patch of the second row, by hand.
@@ -38,7 +38,7 @@ def test_patches_are_projected_one_by_one():
 
 
 def test_the_class_token_stands_first():
-    patches = patch_projection(1, 2, 8)
+    patches = PatchProjection(1, 2, 8)
     embed = PatchEmbedding((4, 4), patches, True, LearnedPositions(5, 8), nn.Identity(), 0.0)
     with torch.no_grad():
         embed.class_token.fill_(7.0)
@@ -48,7 +48,7 @@ def test_the_class_token_stands_first():
 
 
 def test_images_of_another_size_are_refused():
-    patches = patch_projection(1, 2, 8)
+    patches = PatchProjection(1, 2, 8)
     embed = PatchEmbedding((4, 4), patches, False, LearnedPositions(4, 8), nn.Identity(), 0.0)
     with pytest.raises(ValueError, match="images of 4 x 2 pixels, but the model is for 4 x 4"):
         embed(torch.randn(2, 1, 4, 2))

@@ -11,7 +11,7 @@ from transformer.layers import MLP, LayerScale, PreNormBlock
 from transformer.model import Transformer
 from transformer.patterns import Bidirectional
 from transformer.positions import LearnedPositions, NoPositions
-from transformer.stems import patch_projection
+from transformer.stems import PatchProjection
 from transformer.weights import components
 from transformer.weights.components import is_nothing, linear, named, require
 from transformer.weights.links import Link, freeze, in_blocks, load
@@ -66,7 +66,7 @@ def from_timm(model: Any, image_size: int | tuple[int, int] | None = None) -> Tr
     learned = model.pos_embed is not None
     embedding = PatchEmbedding(
         size,
-        patch_projection(patches.in_channels, patch, d_model, patches.bias is not None),
+        PatchProjection(patches.in_channels, patch, d_model, patches.bias is not None),
         class_token=model.cls_token is not None,
         positions=LearnedPositions(prefix + new[0] * new[1], d_model) if learned else NoPositions(),
         norm=components.norm(model.norm_pre, "norm_pre"),

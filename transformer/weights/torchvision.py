@@ -11,7 +11,7 @@ from transformer.layers import MLP, PreNormBlock
 from transformer.model import Transformer
 from transformer.patterns import Bidirectional
 from transformer.positions import LearnedPositions
-from transformer.stems import patch_projection
+from transformer.stems import PatchProjection
 from transformer.weights import components
 from transformer.weights.links import Link, freeze, in_blocks, load
 from transformer.weights.resizing import pair, resize, sizes
@@ -59,7 +59,7 @@ def from_torchvision(model: Any, image_size: int | tuple[int, int] | None = None
     d_model = model.hidden_dim
     embedding = PatchEmbedding(
         size,
-        patch_projection(patches.in_channels, patch, d_model, patches.bias is not None),
+        PatchProjection(patches.in_channels, patch, d_model, patches.bias is not None),
         class_token=True,
         positions=LearnedPositions(1 + new[0] * new[1], d_model),
         norm=nn.Identity(),

@@ -37,7 +37,7 @@ def test_only_an_amd_with_avx512_has_them(vendor, capability, replaced, monkeypa
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(kernels, "replace", found.append)
     numerics.replace_kernels.__wrapped__("fast")
-    assert bool(found) == replaced
+    assert any("mm" in each for each in found) == replaced
 
 
 @pytest.mark.long

@@ -166,7 +166,6 @@ PATCHES = {
     "timm": "patch_embed.proj",
     "torchvision": "conv_proj",
     "ViT": "vit.embeddings.patch_embeddings.projection",
-    "our ViT": "embedding.patches",
 }
 
 

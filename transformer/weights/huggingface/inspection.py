@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from torch import nn
@@ -12,15 +11,15 @@ from transformer.layers import MLP, Block, GatedMLP, PostNormBlock
 from transformer.model import Transformer
 from transformer.patterns import AttentionPattern
 from transformer.positions import LearnedPositions, NoRotation, Rotary
-from transformer.stems import ConvolutionalStem
-from transformer.weights.components import is_nothing, patches, path, unmodified
+from transformer.stems import ConvolutionalStem, PatchProjection
+from transformer.weights.components import is_nothing, path, unmodified
 
 # The classes of our modules, by attribute name.
 PLACES = {
     **dict.fromkeys(("out", "q", "up", "gate", "down", "decoder", "classifier"), nn.Linear),
     **dict.fromkeys(("qkv", "kv"), StackedLinear),
     **dict.fromkeys(("tokens", "token_types"), nn.Embedding),
-    "patches": nn.Conv2d,
+    "patches": PatchProjection,
     "dropout": nn.Dropout,
 }
 
@@ -139,8 +138,6 @@ class Inspection:
             known = path(part).startswith(("transformer.", "torch.nn.modules."))
             wanted = PLACES.get(name.rpartition(".")[2], type(part))
             self.require(known and type(part) is wanted, f"{name}: {path(part)}")
-            if type(part) is nn.Conv2d:
-                self._try(partial(patches, part, name))
         self.finish()
 
     def _try(self, check: Callable[[], Any]) -> None:

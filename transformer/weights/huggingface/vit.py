@@ -11,7 +11,7 @@ from transformer.layers import MLP, PreNormBlock
 from transformer.model import Transformer
 from transformer.patterns import Bidirectional
 from transformer.positions import LearnedPositions
-from transformer.stems import patch_projection
+from transformer.stems import PatchProjection
 from transformer.weights.huggingface.config import Config
 from transformer.weights.huggingface.inspection import Inspection, does_nothing
 from transformer.weights.huggingface.tensors import with_prefix
@@ -78,7 +78,7 @@ def build(
 
     embedding = PatchEmbedding(
         size,
-        patch_projection(config.count("num_channels", 3), patch, d_model),
+        PatchProjection(config.count("num_channels", 3), patch, d_model),
         class_token=True,
         positions=LearnedPositions(1 + rows * columns, d_model),
         norm=nn.Identity(),
@@ -164,7 +164,8 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     )
     embedding, pooling = model.embedding, type(model.head.pooling)
     stem = type(embedding.patches)
-    found.require(stem is nn.Conv2d, f"stem: {stem.__name__}, not a linear projection of patches")
+    projected = stem is PatchProjection
+    found.require(projected, f"stem: {stem.__name__}, not a linear projection of patches")
     found.require(pooling is ClassToken, f"pooling: {pooling.__name__}, not ClassToken")
     found.require(embedding.class_token is not None, "pooling: no class token")
     direct = does_nothing(model.head.transform)
@@ -175,7 +176,7 @@ def describe(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     found.require(same, "dropout: different in embedding and blocks")
     qkv = [m for b in model.blocks for m in b.attention.modules() if isinstance(m, StackedLinear)]
     others = [m for m in model.modules() if isinstance(m, nn.Linear) and m not in qkv]
-    if stem is nn.Conv2d:
+    if projected:
         others.append(embedding.patches)
     found.biases([*others, *found.norms(model)], True, "bias: parts without one")
     qkv_bias = qkv[0].bias is not None
