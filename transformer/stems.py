@@ -25,10 +25,13 @@ class PatchProjection(nn.Conv2d):
         super().__init__(channels, d_model, kernel_size=patch_size, stride=patch_size, bias=bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, channels, H, W) to (B, d_model, H / height, W / width)."""
+        """(B, channels, H, W) to (B, d_model, H // height, W // width): a rest at the bottom and on
+        the right is left out, as by a convolution."""
         height, width = self.kernel_size
+        rows, columns = images.shape[2] // height, images.shape[3] // width
+        images = images[..., : rows * height, : columns * width]
         # (B, channels, rows, height, columns, width)
-        patches = images.unflatten(3, (-1, width)).unflatten(2, (-1, height))
+        patches = images.unflatten(3, (columns, width)).unflatten(2, (rows, height))
         # (B, rows, columns, channels * height * width)
         patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(3)
         return F.linear(patches, self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from transformer.embeddings import PatchEmbedding
@@ -35,6 +36,14 @@ def test_patches_are_projected_one_by_one():
     expected = embed.weight.reshape(8, -1) @ patch + embed.patches.bias
     expected = expected + embed.positions.weight[3 + 1]
     torch.testing.assert_close(embed(image)[0, 3 + 1], expected)
+
+
+@pytest.mark.parametrize("patch", [2, 3, (2, 4)])
+def test_patches_are_those_of_a_convolution(patch):
+    torch.manual_seed(0)
+    project, images = PatchProjection(3, patch, 8), torch.randn(2, 3, 7, 9)  # with a rest
+    convolved = F.conv2d(images, project.weight, project.bias, stride=project.stride)
+    torch.testing.assert_close(project(images), convolved)
 
 
 def test_the_class_token_stands_first():
