@@ -16,7 +16,7 @@ from tests.browser import evaluate, needs_browser
 from tests.repository import run
 
 pytestmark = pytest.mark.long
-SEEDS = (0, 1)
+SEEDS = (0, 1, 2)
 COMPARE = ("python", "-m", "pipeline", "compare")
 
 
