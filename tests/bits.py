@@ -5,7 +5,8 @@ other vendors can be emulated: see tests/pipeline/training/test_numerics.py. Wit
 prints those of the weights after two steps of the trainings of params.yaml, with all their widths
 and threads, on the data in data/. On an emulated processor this takes half an hour:
 
-    MKL_CBWR=AVX2,STRICT qemu-x86_64 -cpu EPYC .venv/bin/python -m tests.bits --full
+    MKL_CBWR=AVX2,STRICT ONEDNN_MAX_CPU_ISA=AVX2 \
+    qemu-x86_64 -cpu EPYC .venv/bin/python -m tests.bits --full
 """
 # ruff: noqa: I001
 

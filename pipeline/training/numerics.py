@@ -9,10 +9,13 @@ portable: the same bits on every x86-64 processor with AVX2, of any vendor. Its 
   Intel's guide to oneMKL), with AVX-512 on an Intel that has it and AVX2 on all others. The bits of
   some shapes still differ: small dimensions are filled up with zeros, long inner ones are divided
   into blocks of one size.
-- Attention as such products, since torch's fused kernel for CPUs has products of its own.
-- Torch's own vector code and oneDNN's convolutions, with AVX2 everywhere; oneDNN's wide products,
-  except where MKL has the same bits sooner.
-- exp, log and sqrt from others of torch's functions, because MKL's differ between vendors.
+- oneDNN's products, where they have the same bits sooner: wide ones, and with AVX-512 on an AMD
+  whose units are as wide.
+- Attention and convolutions as such products, since torch's fused kernel of attention for CPUs has
+  products of its own, and oneDNN's convolutions sum in the order that suits the instructions.
+- Torch's own vector code, with AVX2 everywhere.
+- exp, log and sqrt from others of torch's functions, because MKL's differ between vendors; GELU by
+  torch, because oneDNN's depends on the instructions.
 
 The environment chooses kernels of torch, MKL and oneDNN; portable.py has those of our own, and
 kernels.py puts them in place.
@@ -53,18 +56,33 @@ def vendor() -> str:
     return cpuinfo("vendor_id")
 
 
-def kernels_of_mkl() -> str:
-    """MKL's kernels of portable numerics. The environment can ask for AVX2, as it must on an
-    emulated processor, since Linux describes the real one."""
-    asked = os.environ.get(MKL) == AVX2
+def kernels_of_products() -> dict[str, str]:
+    """The environment for MKL's and oneDNN's products of portable numerics, which have the same
+    bits each. It can ask for AVX2, as it must on an emulated processor, since Linux describes the
+    real one."""
     needed = {f"avx512{part}" for part in ("f", "cd", "bw", "dq", "vl")}
-    has = vendor() == "GenuineIntel" and needed <= set(cpuinfo("flags").split())
-    return AVX512 if has and not asked else AVX2
+    asked = all(os.environ.get(key) == value for key, value in AVX2.items())
+    if asked or not needed <= set(cpuinfo("flags").split()):
+        return AVX2
+    if vendor() == "GenuineIntel":
+        return AVX512_OF_MKL
+    return AVX512_OF_ONEDNN if has_wide_units() else AVX2
 
 
-MKL, AVX2, AVX512 = "MKL_CBWR", "AVX2,STRICT", "AVX512,STRICT"
-# Read by MKL, torch and oneDNN, once.
-PORTABLE = {MKL: kernels_of_mkl(), "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+def has_wide_units() -> bool:
+    """Whether this is an AMD that computes 512 bits at once, as from Zen 5 on. (Zen 4 has AVX-512,
+    but takes two turns.)"""
+    return vendor() == "AuthenticAMD" and int(cpuinfo("cpu family") or 0) >= ZEN_5
+
+
+ZEN_5 = 26  # its family
+MKL, ONEDNN = "MKL_CBWR", "ONEDNN_MAX_CPU_ISA"
+AVX2 = {MKL: "AVX2,STRICT", ONEDNN: "AVX2"}
+AVX512_OF_MKL = AVX2 | {MKL: "AVX512,STRICT"}
+AVX512_OF_ONEDNN = AVX2 | {ONEDNN: "AVX512_CORE"}
+PRODUCTS = kernels_of_products()
+# Read by MKL, oneDNN and torch, once.
+PORTABLE = {**PRODUCTS, "ATEN_CPU_CAPABILITY": "avx2"}
 _LATE = (
     "params.yaml: numerics: portable must be chosen before torch is loaded: call "
     "`pipeline.training.numerics.choose` before other imports, or set "
@@ -112,9 +130,10 @@ def use(numerics: Numerics) -> None:
             )
         if torch.backends.cpu.get_cpu_capability() != "AVX2":  # it was asked too late
             raise UserError(_LATE)
-        if PORTABLE[MKL] == AVX512 and not torch.cpu._is_avx512_supported():
+        if PRODUCTS != AVX2 and not torch.cpu._is_avx512_supported():
+            wanted = " ".join(f"{key}={value}" for key, value in AVX2.items())
             raise UserError(
-                f"this emulated processor has no AVX-512: set {MKL}={AVX2} in the environment"
+                f"this emulated processor has no AVX-512: set {wanted} in the environment"
             )
     replace_kernels(numerics)
 

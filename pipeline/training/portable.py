@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.training import composed_attention, onednn
+from pipeline.training import composed_attention, composed_convolution, onednn
 from pipeline.training.kernels import Kernel, torch_kernel
-from pipeline.training.numerics import AVX2, MKL, PORTABLE
+from pipeline.training.numerics import AVX2, AVX512_OF_MKL, AVX512_OF_ONEDNN, PRODUCTS
 
 # A product of matrices is summed in the same order on all processors if each thread has at least so
 # many rows and columns of the result, and the inner dimension is summed in blocks of BLOCK, one
@@ -30,6 +30,9 @@ UNEVEN = 3
 # all processors, and on an AMD it is faster at them than MKL. Neither it nor MKL's AVX-512 kernels,
 # which are faster, divide an inner dimension up to UNDIVIDED.
 WIDE_ROWS, WIDE_COLUMNS, UNDIVIDED = 64, 4096, 384
+# With AVX-512, oneDNN has the bits of MKL in each block, and is faster in products of so many rows
+# and columns, and multiplications.
+NARROWEST, LEAST = 32, 128**3
 
 
 def kernels() -> dict[str, Kernel]:
@@ -40,14 +43,30 @@ def kernels() -> dict[str, Kernel]:
         **onednn.kernels(_is_wide, _wide(), products),
         **_products("bmm", "baddbmm"),
         **composed_attention.kernels(),
+        **composed_convolution.kernels(),
         "mv": _matrix_vector,
         "dot": lambda a, b: (a * b).sum(),
     }
-    for function in (exp, log, sqrt):
-        for form in ("", ".out", "_"):
+    for form in ("", ".out", "_"):
+        for function in (exp, log, sqrt):
             name = f"{function.__name__}{form}"
             found[name] = _elementwise(function, torch_kernel(name), in_place=form == "_")
+        found[f"gelu{form}"] = _by_torch(torch_kernel(f"gelu{form}"))
     return found
+
+
+def _by_torch(kernel: Kernel) -> Kernel:
+    """A kernel that does not call oneDNN, whose bits depend on the instructions."""
+
+    def function(*args: Any, **options: Any) -> Tensor:
+        enabled = torch._C._get_mkldnn_enabled()
+        torch._C._set_mkldnn_enabled(False)
+        try:
+            return kernel(*args, **options)
+        finally:
+            torch._C._set_mkldnn_enabled(enabled)
+
+    return function
 
 
 def _elementwise(
@@ -67,13 +86,13 @@ def _elementwise(
 
 def _products(name: str, added: str) -> dict[str, Kernel]:
     """Kernels of a product, of a product that is added to a tensor, and of their other forms."""
-    multiply, add_ = torch_kernel(name), torch_kernel(f"{added}_")
+    multiply, add_ = _block(name), _block(f"{added}_")
 
     def summed(kernel: Kernel, *args: Any, **options: Any) -> Tensor:
         """What the kernel computes, its last two arguments being passed in blocks."""
         *to, a, b = args
         inner = a.shape[-1]
-        if _is_whole(inner) or inner != b.shape[-2]:  # the kernel explains what is wrong
+        if _is_whole(inner, a.ndim) or inner != b.shape[-2]:  # the kernel explains what is wrong
             return kernel(*args, **options)
         first, *others = zip(a.split(BLOCK, -1), b.split(BLOCK, -2), strict=True)
         result = kernel(*to, *first, **options)
@@ -94,7 +113,7 @@ def _products(name: str, added: str) -> dict[str, Kernel]:
         return summed(multiply, a, b)[..., :rows, :columns].contiguous()
 
     def form(name: str) -> Kernel:
-        kernel = torch_kernel(name)
+        kernel = _block(name)
 
         def portable(
             *args: Any, beta: float = 1, alpha: float = 1, out: Tensor | None = None
@@ -130,9 +149,32 @@ def _is_large(a: Tensor, b: Tensor) -> bool:
     return rows >= least_rows and columns >= least_columns and not _is_few(a)
 
 
-def _is_whole(inner: int) -> bool:
-    """Whether MKL has blocks of BLOCK by itself, or needs none."""
-    return inner <= BLOCK or (inner >= 2 * BLOCK and PORTABLE[MKL] == AVX2)
+def _block(name: str) -> Kernel:
+    """Torch's kernel of a product of one block, by the faster library."""
+    by_mkl = torch_kernel(name)
+    by_onednn = onednn.multiplying(by_mkl)
+
+    def kernel(*args: Any, **options: Any) -> Tensor:
+        a, b = args[-2:]
+        taken = (
+            a.ndim == 2
+            and a.shape[0] * a.shape[1] * b.shape[1] >= LEAST
+            and min(a.shape[0], b.shape[1]) >= NARROWEST
+            and a.dtype == torch.float32
+            # It scales in another way.
+            and options.get("alpha", 1) == 1
+            and options.get("beta", 1) in (0, 1)
+        )
+        return (by_onednn if taken else by_mkl)(*args, **options)
+
+    return kernel if PRODUCTS == AVX512_OF_ONEDNN else by_mkl
+
+
+def _is_whole(inner: int, dimensions: int) -> bool:
+    """Whether the library has blocks of BLOCK by itself, or needs none. dimensions: 2, or 3 of a
+    batch, which is always MKL's."""
+    mkls = PRODUCTS == AVX2 or (PRODUCTS == AVX512_OF_ONEDNN and dimensions == 3)
+    return inner <= BLOCK or (inner >= 2 * BLOCK and mkls)
 
 
 def _least(rows: int, columns: int, dimensions: int) -> tuple[int, int]:
@@ -150,19 +192,15 @@ def _is_few(a: Tensor) -> bool:
 
 
 def _is_wide(rows: int, inner: int, columns: int) -> bool:
-    return rows >= WIDE_ROWS and columns >= WIDE_COLUMNS
+    return rows >= WIDE_ROWS and columns >= WIDE_COLUMNS and inner <= UNDIVIDED
 
 
 def _wide() -> Callable[..., Tensor]:
     """a @ b + bias, of wide products."""
+    if PRODUCTS != AVX512_OF_MKL:
+        return onednn.linear
     multiply, add = torch_kernel("mm"), torch_kernel("addmm")
-
-    def linear(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-        if a.shape[-1] > UNDIVIDED or PORTABLE[MKL] == AVX2:
-            return onednn.linear(a, b, bias)
-        return multiply(a, b) if bias is None else add(bias, a, b)
-
-    return linear
+    return lambda a, b, bias=None: multiply(a, b) if bias is None else add(bias, a, b)
 
 
 def _matrix_vector(a: Tensor, x: Tensor) -> Tensor:

@@ -22,31 +22,62 @@ def portable():
     numerics.use("portable")
 
 
-def trained_on(*emulator: str, mkl: str) -> dict[str, dict[str, str]]:
+def trained_on(*emulator: str, products: dict[str, str]) -> dict[str, dict[str, str]]:
     command = [*emulator, sys.executable, "-m", "tests.bits"]
     # An emulated thread that waits would take the time of one that computes.
-    environment = os.environ | {"OMP_WAIT_POLICY": "passive", numerics.MKL: mkl}
+    environment = os.environ | {"OMP_WAIT_POLICY": "passive"} | products
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 
 
 def test_trainings_on_this_processor_have_the_bits_of_all():
-    assert trained_on(mkl=numerics.PORTABLE[numerics.MKL]) == json.loads(EXPECTED.read_text())
+    assert trained_on(products=numerics.PRODUCTS) == json.loads(EXPECTED.read_text())
 
 
-@pytest.mark.skipif(
-    numerics.PORTABLE[numerics.MKL] == numerics.AVX2, reason="only an Intel with AVX-512 has others"
-)
+@pytest.mark.skipif(numerics.PRODUCTS == numerics.AVX2, reason="this processor has no others")
 def test_trainings_with_the_kernels_of_other_processors_have_the_same_bits():
-    assert trained_on(mkl=numerics.AVX2) == json.loads(EXPECTED.read_text())
+    assert trained_on(products=numerics.AVX2) == json.loads(EXPECTED.read_text())
+
+
+HASHES = """
+import hashlib, sys
+from pipeline.training import numerics
+numerics.choose("portable")
+import torch
+import torch.nn.functional as F
+numerics.use("portable")
+for threads in (1, 2, 3):
+    torch.set_num_threads(threads)
+    random = torch.Generator().manual_seed(0)
+    for rows, inner, columns in (
+        (2560, 128, 512), (500, 192, 33), (32, 700, 128), (1000, 385, 200), (512, 100, 5000),
+        (512, 500, 4096), (128, 5000, 256), (64, 300, 64), (40, 30, 20),
+    ):
+        a = torch.randn(rows, inner, generator=random)
+        b = torch.randn(inner, columns, generator=random)
+        c = torch.randn(rows, columns, generator=random)
+        for x, y in ((a, b), (a, b.T.contiguous().T), (a.T.contiguous().T, b)):
+            made = [
+                x @ y, torch.addmm(c[0], x, y), c.clone().addmm_(x, y),
+                torch.full_like(c, torch.nan).addmm_(x, y, beta=0),
+                torch.addmm(c, x, y, beta=0.3, alpha=0.7), torch.mm(x, y, out=c.clone()),
+                F.gelu(x @ y),
+            ]
+            print(*(hashlib.sha256(each.numpy().tobytes()).hexdigest() for each in made))
+"""
+
+
+@pytest.mark.skipif(numerics.PRODUCTS == numerics.AVX2, reason="this processor has no others")
+def test_products_with_the_kernels_of_other_processors_have_the_same_bits():
+    assert python(HASHES) == python(HASHES, **numerics.AVX2)
 
 
 @pytest.mark.long
 @pytest.mark.skipif(not EMULATOR, reason="needs qemu-user, which emulates other processors")
 @pytest.mark.parametrize("processor", ["Haswell", "EPYC"])  # of Intel and of AMD
 def test_trainings_on_emulated_processors_have_the_same_bits(processor):
-    found = trained_on(EMULATOR, "-cpu", processor, mkl=numerics.AVX2)
+    found = trained_on(EMULATOR, "-cpu", processor, products=numerics.AVX2)
     assert found == json.loads(EXPECTED.read_text())
 
 
@@ -54,32 +85,43 @@ ALL = "avx512f avx512dq avx512cd avx512bw avx512vl"
 
 
 @pytest.mark.parametrize(
-    ("vendor", "flags", "asked", "expected"),
+    ("vendor", "family", "flags", "asked", "expected"),
     [
-        ("GenuineIntel", f"avx2 {ALL}", None, numerics.AVX512),
-        ("GenuineIntel", f"avx2 {ALL}", numerics.AVX2, numerics.AVX2),
-        ("GenuineIntel", f"avx2 {ALL}", "COMPATIBLE", numerics.AVX512),
-        ("GenuineIntel", "avx2 avx512f avx512cd avx512er", None, numerics.AVX2),  # a Xeon Phi
-        ("AuthenticAMD", f"avx2 {ALL}", None, numerics.AVX2),
-        ("", "", None, numerics.AVX2),
+        ("GenuineIntel", "6", f"avx2 {ALL}", {}, numerics.AVX512_OF_MKL),
+        ("GenuineIntel", "6", f"avx2 {ALL}", numerics.AVX2, numerics.AVX2),
+        ("GenuineIntel", "6", f"avx2 {ALL}", numerics.AVX512_OF_MKL, numerics.AVX512_OF_MKL),
+        ("GenuineIntel", "6", f"avx2 {ALL}", {"MKL_CBWR": "COMPATIBLE"}, numerics.AVX512_OF_MKL),
+        ("GenuineIntel", "6", "avx2 avx512f avx512cd avx512er", {}, numerics.AVX2),  # a Xeon Phi
+        ("AuthenticAMD", "25", f"avx2 {ALL}", {}, numerics.AVX2),  # Zen 4
+        ("AuthenticAMD", "26", f"avx2 {ALL}", {}, numerics.AVX512_OF_ONEDNN),
+        ("AuthenticAMD", "26", f"avx2 {ALL}", numerics.AVX2, numerics.AVX2),
+        ("AuthenticAMD", "26", f"avx2 {ALL}", numerics.AVX512_OF_ONEDNN, numerics.AVX512_OF_ONEDNN),
+        ("AuthenticAMD", "26", "avx2", {}, numerics.AVX2),
+        ("", "", "", {}, numerics.AVX2),
     ],
 )
-def test_only_an_intel_with_all_of_avx512_multiplies_with_it(
-    vendor, flags, asked, expected, monkeypatch
+def test_products_take_avx512_where_it_pays_and_the_environment_may_ask_for_avx2(
+    vendor, family, flags, asked, expected, monkeypatch
 ):
-    cpuinfo = {"vendor_id": vendor, "flags": flags}
+    cpuinfo = {"vendor_id": vendor, "cpu family": family, "flags": flags}
     monkeypatch.setattr(numerics, "cpuinfo", cpuinfo.get)
-    monkeypatch.delenv(numerics.MKL, raising=False)
-    if asked:
-        monkeypatch.setenv(numerics.MKL, asked)
-    assert numerics.kernels_of_mkl() == expected
+    for key in numerics.AVX2:
+        monkeypatch.delenv(key, raising=False)
+    for key, value in asked.items():
+        monkeypatch.setenv(key, value)
+    assert numerics.kernels_of_products() == expected
 
 
-def test_an_emulated_processor_has_to_be_told_that_it_has_no_avx512(monkeypatch):
-    monkeypatch.setitem(numerics.PORTABLE, numerics.MKL, numerics.AVX512)
-    monkeypatch.setenv(numerics.MKL, numerics.AVX512)
+@pytest.mark.parametrize("products", [numerics.AVX512_OF_MKL, numerics.AVX512_OF_ONEDNN])
+def test_an_emulated_processor_has_to_be_told_that_it_has_no_avx512(products, monkeypatch):
+    monkeypatch.setattr(numerics, "PRODUCTS", products)
+    monkeypatch.setattr(numerics, "_before_torch", True)
+    for key, value in products.items():
+        monkeypatch.setitem(numerics.PORTABLE, key, value)
+        monkeypatch.setenv(key, value)
     monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: False)
-    with pytest.raises(UserError, match=r"has no AVX-512: set MKL_CBWR=AVX2,STRICT"):
+    message = r"has no AVX-512: set MKL_CBWR=AVX2,STRICT ONEDNN_MAX_CPU_ISA=AVX2 in"
+    with pytest.raises(UserError, match=message):
         numerics.use("portable")
 
 

@@ -1,5 +1,7 @@
 """Which products oneDNN takes, and that they are the products."""
 
+from itertools import product
+
 import pytest
 import torch
 
@@ -115,3 +117,46 @@ def test_products_that_do_not_fit_have_torchs_errors(factor, taken):
     with pytest.raises(RuntimeError, match=r"shapes cannot be multiplied|same dtype"):
         own_kernels()["mm"](x, factor)
     assert not taken
+
+
+@pytest.mark.parametrize(("inner", "columns"), [(INNER, COLUMNS), (COLUMNS, INNER)])
+def test_onednn_computes_gradients_of_weights_where_it_is_asked(inner, columns, taken):
+    _, x, _ = factors(inner=inner)
+    d_out = torch.randn(ROWS, columns)
+    others = {name: torch_kernel(name) for name in ("mm", "addmm_")}
+    own = onednn.of_weights(lambda *shape: shape == (columns, ROWS, inner), others)
+    made = own["mm"](d_out.T, x)
+    assert_product(made, d_out.T, x)
+    assert made.is_contiguous()  # as an optimizer expects it
+    for beta in (0, 1):
+        total = torch.ones(columns, inner)
+        assert own["addmm_"](total, d_out.T, x, beta=beta) is total
+        assert_product(total, d_out.T, x, beta)
+    assert taken == [(min(inner, columns), ROWS)] * 3  # the narrower factor is copied
+
+
+def test_other_products_than_gradients_of_weights_are_left_to_the_other_kernels(taken):
+    _, x, weight = factors()
+    d_out = torch.ones(ROWS, COLUMNS)
+    others = {name: lambda *_, n=name, **__: n for name in ("mm", "addmm_")}
+    own = onednn.of_weights(lambda *shape: True, others)
+    assert own["mm"](x, weight.T) == own["mm"](d_out.T, x.T.contiguous().T) == "mm"
+    assert own["mm"](d_out.T.double(), x.double()) == own["mm"](d_out.T, x[:1]) == "mm"
+    total = torch.ones(COLUMNS, INNER)
+    add = own["addmm_"]
+    assert add(total, d_out.T, x, beta=2) == add(total, d_out.T, x, alpha=2) == "addmm_"
+    assert add(total[:1], d_out.T, x) == add(total.double(), d_out.T, x) == "addmm_"
+    assert not taken
+
+
+@pytest.mark.parametrize(("first", "second"), product((False, True), repeat=2))
+def test_torchs_products_by_onednn_are_those_of_float32(first, second):
+    _, a, b = factors()
+    a, b = (each.T.contiguous().T if one else each for each, one in ((a, first), (b.T, second)))
+    assert_product(onednn.multiplying(torch_kernel("mm"))(a, b), a, b)
+    total = torch.ones(ROWS, COLUMNS)
+    onednn.multiplying(torch_kernel("addmm_"))(total, a, b)
+    assert_product(total, a, b, 1)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        onednn.multiplying(torch_kernel("mm"))(a, a)
+    assert torch.backends.mkldnn.matmul.fp32_precision == "none"
