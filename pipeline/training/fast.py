@@ -3,10 +3,12 @@
 Torch multiplies with MKL, whose code for AMD has no AVX-512; oneDNN's has. The rule depends on the
 processor and on shapes alone, never on a timing, so that a machine gives the same bits every time.
 It follows from benchmarks/kernels-amd.md; benchmarks/kernels-intel.md gives no reason for one.
+Gradients of weights pay where the processor computes 512 bits at once.
 """
 
 from pipeline.training import composed_attention, onednn
 from pipeline.training.kernels import Kernel, torch_kernel
+from pipeline.training.numerics import has_wide_units
 
 LEAST = 128  # rows, columns and inner dimension of a product for oneDNN
 LONGEST = 128  # keys of an attention that is composed of products
@@ -14,8 +16,14 @@ LONGEST = 128  # keys of an attention that is composed of products
 
 def kernels() -> dict[str, Kernel]:
     """By operator, the kernels in place of torch's."""
-    torchs = {name: torch_kernel(name) for name in ("mm", "mm.out", "addmm")}
+    torchs = {name: torch_kernel(name) for name in ("mm", "mm.out", "addmm", "addmm_")}
+    of_weights = onednn.of_weights(_is_large, torchs) if has_wide_units() else {}
     return {
-        **onednn.kernels(lambda *shape: min(shape) >= LEAST, onednn.linear, torchs),
+        **of_weights,
+        **onednn.kernels(_is_large, onednn.linear, torchs | of_weights),
         **composed_attention.kernels(longest=LONGEST),
     }
+
+
+def _is_large(*shape: int) -> bool:
+    return min(shape) >= LEAST
