@@ -30,9 +30,9 @@ UNEVEN = 3
 # all processors, and on an AMD it is faster at them than MKL. Neither it nor MKL's AVX-512 kernels,
 # which are faster, divide an inner dimension up to UNDIVIDED.
 WIDE_ROWS, WIDE_COLUMNS, UNDIVIDED = 64, 4096, 384
-# With AVX-512, oneDNN has the bits of MKL in each block, and is faster in products of so many rows
-# and columns, and multiplications.
-NARROWEST, LEAST = 32, 128**3
+# With AVX-512, oneDNN has the bits of MKL in each block, and is faster in blocks of so many rows
+# and columns, and multiplications; see benchmarks/kernels-amd.md.
+NARROWEST, LEAST = 32, 2**22
 
 
 def kernels() -> dict[str, Kernel]:
@@ -92,7 +92,7 @@ def _products(name: str, added: str) -> dict[str, Kernel]:
         """What the kernel computes, its last two arguments being passed in blocks."""
         *to, a, b = args
         inner = a.shape[-1]
-        if _is_whole(inner, a.ndim) or inner != b.shape[-2]:  # the kernel explains what is wrong
+        if _is_whole(a, b) or inner != b.shape[-2]:  # the kernel explains what is wrong
             return kernel(*args, **options)
         first, *others = zip(a.split(BLOCK, -1), b.split(BLOCK, -2), strict=True)
         result = kernel(*to, *first, **options)
@@ -157,9 +157,7 @@ def _block(name: str) -> Kernel:
     def kernel(*args: Any, **options: Any) -> Tensor:
         a, b = args[-2:]
         taken = (
-            a.ndim == 2
-            and a.shape[0] * a.shape[1] * b.shape[1] >= LEAST
-            and min(a.shape[0], b.shape[1]) >= NARROWEST
+            _suits_onednn(a, b)
             and a.dtype == torch.float32
             # It scales in another way.
             and options.get("alpha", 1) == 1
@@ -170,11 +168,19 @@ def _block(name: str) -> Kernel:
     return kernel if PRODUCTS == AVX512_OF_ONEDNN else by_mkl
 
 
-def _is_whole(inner: int, dimensions: int) -> bool:
-    """Whether the library has blocks of BLOCK by itself, or needs none. dimensions: 2, or 3 of a
-    batch, which is always MKL's."""
-    mkls = PRODUCTS == AVX2 or (PRODUCTS == AVX512_OF_ONEDNN and dimensions == 3)
-    return inner <= BLOCK or (inner >= 2 * BLOCK and mkls)
+def _suits_onednn(a: Tensor, b: Tensor) -> bool:
+    """Whether oneDNN's AVX-512 is faster than MKL's AVX2."""
+    if a.ndim != 2:
+        return False
+    (rows, inner), columns = a.shape, b.shape[1]
+    return min(rows, columns) >= NARROWEST and rows * min(inner, BLOCK) * columns >= LEAST
+
+
+def _is_whole(a: Tensor, b: Tensor) -> bool:
+    """Whether the library has blocks of BLOCK by itself, or needs none."""
+    by_mkl = PRODUCTS == AVX512_OF_ONEDNN and not _suits_onednn(a, b)
+    inner = a.shape[-1]
+    return inner <= BLOCK or (inner >= 2 * BLOCK and (PRODUCTS == AVX2 or by_mkl))
 
 
 def _least(rows: int, columns: int, dimensions: int) -> tuple[int, int]:
