@@ -4,12 +4,15 @@ attention by such products beside torch's fused kernel.
     ./run python -m benchmarks.kernels
 
 Writes the page of this processor's vendor, such as kernels-amd.md. Torch takes MKL and the fused
-kernel; where a page says otherwise, a fixed rule pays: see pipeline/training/fast.py.
+kernel; where a page says otherwise, a fixed rule pays: see pipeline/training/fast.py. An AMD from
+Zen 5 on has a further table, of portable numerics: see pipeline/training/portable.py.
 """
 
 import argparse
 import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -20,11 +23,14 @@ from torch import Tensor
 from benchmarks.pages import page
 from benchmarks.peers import SIZES, Size
 from pipeline.running import records
+from pipeline.training import numerics, onednn, portable
+from pipeline.training.kernels import torch_kernel
 from transformer.losses import ROWS
 
 WARM_UP = 2
 LENGTHS = (17, 20, 32, 48, 64, 96, 128, 256)
 TOKENS, N_HEAD, D_HEAD = 2048, 4, 32  # of attention
+SMALL = ((64, 64, 64), (128, 64, 128), (128, 128, 128), (32, 128, 512), (192, 192, 192))
 Calls = dict[str, Callable[[], object]]
 
 
@@ -33,17 +39,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--portable", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    products, attention = [], []
-    for (rows, inner, columns), names in shapes().items():
-        cells = [f"{rows:,} x {inner:,} x {columns:,}", ", ".join(names)]
-        for calls in linear(rows, inner, columns):
-            mkl, onednn, ratio = compared(calls, options.pairs)
-            speed = 2 * rows * inner * columns / mkl / 1e9
-            cells += [f"{1000 * mkl:.2f} ({speed:.0f})", f"{1000 * onednn:.2f}", f"{ratio:.2f}"]
-        products.append(f"| {' | '.join(cells)} |")
-        print(products[-1], flush=True)
+    if options.portable:
+        print(*table(in_blocks, options.pairs), sep="\n")
+        return
+    products, attention = table(linear, options.pairs), []
+    print(*products, sep="\n", flush=True)
     for length in LENGTHS:
         cells = [f"{TOKENS // length} x {length}"]
         for causal in (False, True):
@@ -52,7 +55,23 @@ def main() -> None:
         attention.append(f"| {' | '.join(cells)} |")
         print(attention[-1], flush=True)
     text = report(products, attention, options)
+    if numerics.PRODUCTS == numerics.AVX512_OF_ONEDNN:
+        text += portable_section(options)
     page(__file__).write_text(text)
+
+
+def table(kinds: Callable[[int, int, int], Iterator[Calls]], pairs: int) -> list[str]:
+    """A row for each layer: the time of both calls of each kind of product."""
+    small = {shape: ["small"] for shape in SMALL}
+    rows = []
+    for (count, inner, columns), names in (shapes() | small).items():
+        cells = [f"{count:,} x {inner:,} x {columns:,}", ", ".join(names)]
+        for calls in kinds(count, inner, columns):
+            first, second, ratio = compared(calls, pairs)
+            speed = 2 * count * inner * columns / first / 1e9
+            cells += [f"{1000 * first:.2f} ({speed:.0f})", f"{1000 * second:.2f}", f"{ratio:.2f}"]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
 
 
 def shapes() -> dict[tuple[int, int, int], list[str]]:
@@ -83,15 +102,19 @@ def layers(size: Size) -> Iterator[tuple[str, tuple[int, int, int]]]:
 def linear(rows: int, inner: int, columns: int) -> Iterator[Calls]:
     """The forward pass, the input's and the weight's gradient of a linear layer, by both."""
     x, weight, bias = torch.randn(rows, inner), torch.randn(columns, inner), torch.randn(columns)
+    gradient, linear = torch.randn(rows, columns), onednn.linear
+    yield {"MKL": lambda: F.linear(x, weight, bias), "oneDNN": lambda: linear(x, weight.T, bias)}
+    yield {"MKL": lambda: gradient @ weight, "oneDNN": lambda: linear(gradient, weight)}
+    yield {"MKL": lambda: gradient.T @ x, "oneDNN": lambda: onednn.d_weight(gradient, x)}
+
+
+def in_blocks(rows: int, inner: int, columns: int) -> Iterator[Calls]:
+    """The same products with the bits of portable numerics: by MKL, and as portable.py has them."""
+    mkl, own = torch_kernel("mm"), portable.kernels()["mm"]
+    x, weight = torch.randn(rows, inner), torch.randn(columns, inner)
     gradient = torch.randn(rows, columns)
-
-    def onednn(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-        """a @ b.T"""
-        return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
-
-    yield {"MKL": lambda: F.linear(x, weight, bias), "oneDNN": lambda: onednn(x, weight, bias)}
-    yield {"MKL": lambda: gradient @ weight, "oneDNN": lambda: onednn(gradient, weight.T)}
-    yield {"MKL": lambda: gradient.T @ x, "oneDNN": lambda: onednn(gradient.T, x.T)}
+    for a, b in ((x, weight.T), (gradient, weight), (gradient.T, x)):
+        yield {"MKL": lambda a=a, b=b: mkl(a, b), "portable": lambda a=a, b=b: own(a, b)}
 
 
 def attentions(length: int, causal: bool) -> Calls:
@@ -148,9 +171,7 @@ Written by `./run python -m benchmarks.kernels --pairs {options.pairs}`: medians
 Rows x inputs x outputs: milliseconds of MKL (GFLOP/s) and of oneDNN, and MKL's time over oneDNN's;
 above 1 oneDNN is faster. The sizes are those of [training.py](training.py).
 
-| product | layers | forward: MKL | oneDNN | ratio | input's gradient: MKL | oneDNN | ratio \
-| weight's gradient: MKL | oneDNN | ratio |
-| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+{head("oneDNN")}
 {chr(10).join(products)}
 
 ## Attention
@@ -163,6 +184,29 @@ the second; above 1 the composition is faster.
 | --- | ---: | ---: | ---: | ---: | ---: | ---: |
 {chr(10).join(attention)}
 """
+
+
+def head(other: str) -> str:
+    """Of a table of products: MKL's, and those of another."""
+    kinds = ("forward", "input's gradient", "weight's gradient")
+    cells = " | ".join(f"{kind}: MKL | {other} | ratio" for kind in kinds)
+    return f"| product | layers | {cells} |\n| --- | --- |{' ---: |' * 9}"
+
+
+def portable_section(options: argparse.Namespace) -> str:
+    """The page's end, measured in a process with the environment of portable numerics."""
+    command = [sys.executable, "-m", "benchmarks.kernels", "--portable"]
+    command += ["--pairs", str(options.pairs), "--threads", str(options.threads)]
+    rows = subprocess.check_output(command, env=os.environ | numerics.PORTABLE, text=True)
+    return f"""
+## Portable numerics
+
+Both columns have the same bits: MKL's with AVX2, and those of
+[portable.py](../pipeline/training/portable.py), by oneDNN with AVX-512, in blocks of
+{portable.BLOCK} of the inner dimension, unless these are small.
+
+{head("portable")}
+{rows}"""
 
 
 if __name__ == "__main__":

@@ -78,7 +78,8 @@ def main() -> None:
 Written by `./run python -m benchmarks.numerics --pairs {options.pairs}`: median of {STEPS} steps of
 `params.yaml`, {params.threads} threads of {machine["cores"]} cores ({machine["cpu"]}), torch
 {records.versions()["torch"]}; load of the machine at the end: {os.getloadavg()[0]:.1f}. Fast uses
-AVX-512 where a processor has it, portable for products of matrices on an Intel alone.
+AVX-512 where a processor has it, portable for products of matrices alone, on an Intel and on an AMD
+from Zen 5 on.
 
 | model | portable | fast | portable relative to fast, in the same pair |
 | --- | ---: | ---: | ---: |

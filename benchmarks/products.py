@@ -21,10 +21,10 @@ from benchmarks.pages import page
 from pipeline.training import numerics
 
 PROCESSORS = ("Haswell", "EPYC")
-# Environment variables in addition to those for AVX2 in torch and oneDNN.
+# The environment of each; portable numerics choose theirs.
 SETTINGS = {
-    "MKL_CBWR=AVX2": {"MKL_CBWR": "AVX2"},
-    "MKL_CBWR=AVX2,STRICT": {"MKL_CBWR": "AVX2,STRICT"},
+    "MKL_CBWR=AVX2": numerics.PORTABLE | numerics.AVX2 | {numerics.MKL: "AVX2"},
+    "MKL_CBWR=AVX2,STRICT": numerics.PORTABLE | numerics.AVX2,
     "numerics: portable": {},
 }
 THREADS = (2, 8)
@@ -112,12 +112,11 @@ def _range(inner: int) -> str:
 def computed(setting: str, processor: str | None) -> list[tuple[str, str]]:
     """What `products` gives on an emulated processor, or on this one."""
     own = {key: value for key, value in os.environ.items() if key not in numerics.PORTABLE}
-    vectors = {key: value for key, value in numerics.PORTABLE.items() if key != numerics.MKL}
     emulator = ["qemu-x86_64", "-cpu", processor] if processor else []
     command = [*emulator, sys.executable, "-m", "benchmarks.products", "--setting", setting]
-    env = own | vectors | SETTINGS[setting] | {"OMP_WAIT_POLICY": "PASSIVE"}  # for busy machines
-    if processor:  # qemu-user has no AVX-512
-        env = {numerics.MKL: numerics.AVX2} | env
+    env = own | {"OMP_WAIT_POLICY": "PASSIVE"}  # for busy machines
+    # qemu-user has no AVX-512.
+    env |= SETTINGS[setting] or (numerics.AVX2 if processor else {})
     return json.loads(
         subprocess.check_output(command, text=True, env=env, stderr=subprocess.DEVNULL)
     )
@@ -176,8 +175,8 @@ def report(
 Written by `./run python -m benchmarks.products`: float32 products of random numbers, on
 {records.machine()["cpu"]}, torch {torch.__version__}, {" and ".join(map(str, THREADS))} threads,
 beside the same on emulated processors ({", ".join(PROCESSORS)}; qemu-user). How many have other
-bits on any of them. `ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2` throughout. The first two
-columns are PyTorch's own products; the third one those of
+bits on any of them. The first two columns are PyTorch's own products, with
+`ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2`; the third one those of
 [`portable.py`](../pipeline/training/portable.py), whose rules for shapes follow from the second.
 The last one has the beginning of the SHA-256 of its results: on another machine, it is the same
 where that has the same bits.

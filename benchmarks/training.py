@@ -235,11 +235,11 @@ compute 'masked words alone', it is their logits.
 Plain is PyTorch as it comes. Fast and portable are the steps of a training in this project, with
 the numerics of that name: malloc keeps the memory that a step frees (`keep_freed_memory` in
 pipeline/training/device.py), which saves page faults; fast has other kernels on an AMD
-(pipeline/training/fast.py), portable uses AVX-512 for products of matrices on an Intel alone. The
-last column is the time of a plain step with kept memory over that without. Peak: the product of two
-float32 matrices of {ORDER} rows and columns by MKL or oneDNN, the faster of the two, between these
-steps: {min(peaks):.0f} to {max(peaks):.0f} GFLOP/s. Operations are those of matrix products and
-attention in our model.
+(pipeline/training/fast.py), portable uses AVX-512 for products of matrices alone, on an Intel and
+on an AMD from Zen 5 on. The last column is the time of a plain step with kept memory over that
+without. Peak: the product of two float32 matrices of {ORDER} rows and columns by MKL or oneDNN, the
+faster of the two, between these steps: {min(peaks):.0f} to {max(peaks):.0f} GFLOP/s. Operations are
+those of matrix products and attention in our model.
 
 In the following tables a number above 1 says that the other library takes longer than ours. In
 'both fast', the other library has this project's memory and kernels, too. The last two columns
