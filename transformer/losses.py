@@ -110,7 +110,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         smoothing: Tensor | None,
     ) -> Tensor:
         count = len(hidden)
-        d_hidden, d_weight = torch.empty_like(hidden), torch.empty_like(weight)
+        d_hidden = torch.empty_like(hidden)
+        d_weight = torch.empty_like(weight) if count else torch.zeros_like(weight)
         d_bias = None if bias is None else torch.zeros_like(bias)
         total = hidden.new_zeros(())
         smallest = torch.finfo(hidden.dtype).tiny
@@ -140,8 +141,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 d_bias += d_logits.sum(0)
             del logits, probabilities, d_logits  # one tensor, whose memory the next rows take
         ctx.save_for_backward(d_hidden, d_weight, d_bias)
-        ctx.count = count
-        return total / count
+        ctx.count = max(count, 1)
+        return total / count  # NaN of no labels, as the mean of nothing
 
     @staticmethod
     @torch.amp.custom_bwd(device_type="cpu")

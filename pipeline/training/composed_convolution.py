@@ -10,13 +10,14 @@ from torch import Tensor
 
 from pipeline.training.kernels import Kernel, torch_kernel
 
-Sizes = tuple[int, int]  # of height and width; torch passes lists
+Sizes = Sequence[int]  # of height and width, or one for both
 
 
 def kernels() -> dict[str, Kernel]:
     """Its kernels of the forward and the backward pass.
 
-    They take images in float32 whose channels are one group; torch's kernels take all else.
+    They take images in float32 whose channels are one group; torch's kernels take all else, and
+    explain what is wrong.
     """
 
     def composed(own: Kernel, name: str, first: int) -> Kernel:
@@ -24,11 +25,14 @@ def kernels() -> dict[str, Kernel]:
         torchs = torch_kernel(name)
 
         def kernel(*args: Any) -> Any:
-            x, weight = args[first : first + 2]
-            transposed, _, groups = args[first + 6 : first + 9]
+            x, weight, bias, stride, _, _, transposed, _, groups = args[first : first + 9]
+            biases = list(bias.shape) if isinstance(bias, Tensor) else bias
             taken = (
-                x.ndim == 4
+                x.ndim == weight.ndim == 4
                 and x.shape[1] == weight.shape[1]
+                and biases in (None, [0], [len(weight)])  # [0]: torch's size of none
+                and x.numel() > 0
+                and min(stride) > 0
                 and x.dtype == weight.dtype == torch.float32
                 and not transposed
                 and groups == 1
@@ -57,14 +61,15 @@ def convolution(
 
     weight: (d_model, channels, height, width); bias: (d_model,).
     """
-    height, width = weight.shape[2:]
+    kernel = _pair(weight.shape[2:])
+    strides, paddings, dilations = _pair(stride), _pair(padding), _pair(dilation)
     rows, columns = (
-        (size + 2 * pad - dilated * (kernel - 1) - 1) // step + 1
-        for size, pad, dilated, kernel, step in zip(
-            x.shape[2:], padding, dilation, (height, width), stride, strict=True
+        (size + 2 * pad - dilated * (length - 1) - 1) // step + 1
+        for size, pad, dilated, length, step in zip(
+            x.shape[2:], paddings, dilations, kernel, strides, strict=True
         )
     )
-    patches = F.unfold(x, (height, width), dilation, padding, stride)
+    patches = F.unfold(x, kernel, dilations, paddings, strides)
     out = _repeated(weight, len(x)) @ patches  # (B, d_model, rows * columns)
     if bias is not None:
         out += bias[:, None]
@@ -85,18 +90,23 @@ def d_convolution(
     wanted: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """The gradients of `convolution` that are wanted: of `x`, `weight` and `bias`."""
-    kernel = weight.shape[2:]
+    kernel = _pair(weight.shape[2:])
+    places = _pair(dilation), _pair(padding), _pair(stride)
     d_out = d_out.flatten(2)  # (B, d_model, rows * columns)
     d_x = d_weight = d_bias = None
     if wanted[0]:
         d_patches = _repeated(weight, len(x)).mT @ d_out
-        d_x = F.fold(d_patches, x.shape[2:], kernel, dilation, padding, stride)
+        d_x = F.fold(d_patches, _pair(x.shape[2:]), kernel, *places)
     if wanted[1]:
-        patches = F.unfold(x, kernel, dilation, padding, stride)
+        patches = F.unfold(x, kernel, *places)
         d_weight = (d_out @ patches.mT).sum(0).view_as(weight)
     if wanted[2]:
         d_bias = d_out.sum((0, 2))
     return d_x, d_weight, d_bias
+
+
+def _pair(sizes: Sizes) -> tuple[int, int]:
+    return sizes[0], sizes[-1]
 
 
 def _repeated(weight: Tensor, count: int) -> Tensor:

@@ -14,14 +14,15 @@ portable: the same bits on every x86-64 processor with AVX2, of any vendor. Its 
 - Attention and convolutions as such products, since torch's fused kernel of attention for CPUs has
   products of its own, and oneDNN's convolutions sum in the order that suits the instructions.
 - Torch's own vector code, with AVX2 everywhere.
-- exp, log and sqrt from others of torch's functions, because MKL's differ between vendors; GELU by
-  torch, because oneDNN's depends on the instructions.
+- exp, log and sqrt from others of torch's functions, because MKL's differ between vendors; GELU
+  by torch, because oneDNN's depends on the instructions (that of its gradient does not).
 
 The environment chooses kernels of torch, MKL and oneDNN; portable.py has those of our own, and
 kernels.py puts them in place.
 
-Not portable are products of float64 and bfloat16, compiled code, and MKL's erf, erfc, erfinv, tan,
-tanh, log2, log10 and inverse trigonometric functions; nothing here needs them, and GELU does not.
+Not portable are products of float64 and bfloat16, compiled code, convolutions other than those of
+images in one group, nn.LSTM and its kind, and MKL's erf, erfc, erfinv, tan, tanh, log2, log10 and
+inverse trigonometric functions; nothing here needs them, and GELU does not.
 
 This module imports torch only where it has been loaded, since `choose` must come before it.
 """
@@ -72,7 +73,8 @@ def kernels_of_products() -> dict[str, str]:
 def has_wide_units() -> bool:
     """Whether this is an AMD that computes 512 bits at once, as from Zen 5 on. (Zen 4 has AVX-512,
     but takes two turns.)"""
-    return vendor() == "AuthenticAMD" and int(cpuinfo("cpu family") or 0) >= ZEN_5
+    family = cpuinfo("cpu family")
+    return vendor() == "AuthenticAMD" and family.isdigit() and int(family) >= ZEN_5
 
 
 ZEN_5 = 26  # its family

@@ -29,17 +29,19 @@ def multiplying(kernel: Kernel) -> Kernel:
     """Torch's kernel of products in float32, of any layout, but multiplying by oneDNN.
 
     Torch calls oneDNN only where this setting allows bfloat16 inside. The environment must keep it
-    to instructions that have none, ONEDNN_MAX_CPU_ISA=AVX512_CORE: then it computes in float32.
+    to instructions that have none, ONEDNN_MAX_CPU_ISA=AVX512_CORE: then it computes in float32. The
+    setting is the process's, so other threads of Python must not multiply meanwhile.
     """
     # Its module has this property by a class of its own, which its types do not show.
     settings = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
 
     def product(*args: Any, **options: Any) -> Tensor:
-        settings.fp32_precision = "bf16"
+        before = settings.fp32_precision
         try:
+            settings.fp32_precision = "bf16"
             return kernel(*args, **options)
         finally:
-            settings.fp32_precision = "none"
+            settings.fp32_precision = before
 
     return product
 

@@ -4,6 +4,7 @@ Importing this loads torch, so the environment must have been chosen before.
 """
 
 import math
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -30,9 +31,11 @@ UNEVEN = 3
 # all processors, and on an AMD it is faster at them than MKL. Neither it nor MKL's AVX-512 kernels,
 # which are faster, divide an inner dimension up to UNDIVIDED.
 WIDE_ROWS, WIDE_COLUMNS, UNDIVIDED = 64, 4096, 384
-# With AVX-512, oneDNN has the bits of MKL in each block, and is faster in blocks of so many rows
-# and columns, and multiplications; see benchmarks/kernels-amd.md.
+# With AVX-512, oneDNN has the bits of MKL in each block, and is faster in most blocks of so many
+# rows and columns, and multiplications; see benchmarks/kernels-amd.md.
 NARROWEST, LEAST = 32, 2**22
+# Held while a setting of torch, which is the process's, is another, and by what depends on it.
+SETTINGS = threading.RLock()
 
 
 def kernels() -> dict[str, Kernel]:
@@ -45,8 +48,10 @@ def kernels() -> dict[str, Kernel]:
         **composed_attention.kernels(),
         **composed_convolution.kernels(),
         "mv": _matrix_vector,
-        "dot": lambda a, b: (a * b).sum(),
+        "dot": _dot(torch_kernel("dot")),
     }
+    for name in ("gelu_backward", "gelu_backward.grad_input"):
+        found[name] = _alone(torch_kernel(name))
     for form in ("", ".out", "_"):
         for function in (exp, log, sqrt):
             name = f"{function.__name__}{form}"
@@ -60,13 +65,31 @@ def _by_torch(kernel: Kernel) -> Kernel:
 
     def function(*args: Any, **options: Any) -> Tensor:
         enabled = torch._C._get_mkldnn_enabled()
-        torch._C._set_mkldnn_enabled(False)
         try:
+            torch._C._set_mkldnn_enabled(False)
             return kernel(*args, **options)
         finally:
             torch._C._set_mkldnn_enabled(enabled)
 
+    return _alone(function)
+
+
+def _alone(kernel: Kernel) -> Kernel:
+    """A kernel that no other thread of Python disturbs."""
+
+    def function(*args: Any, **options: Any) -> Tensor:
+        with SETTINGS:
+            return kernel(*args, **options)
+
     return function
+
+
+def _dot(kernel: Kernel) -> Kernel:
+    def dot(a: Tensor, b: Tensor) -> Tensor:
+        taken = a.ndim == b.ndim == 1 and len(a) == len(b) and a.dtype == b.dtype == torch.float32
+        return (a * b).sum() if taken else kernel(a, b)
+
+    return dot
 
 
 def _elementwise(
@@ -87,12 +110,12 @@ def _elementwise(
 def _products(name: str, added: str) -> dict[str, Kernel]:
     """Kernels of a product, of a product that is added to a tensor, and of their other forms."""
     multiply, add_ = _block(name), _block(f"{added}_")
+    dimensions = 3 if name == "bmm" else 2
 
     def summed(kernel: Kernel, *args: Any, **options: Any) -> Tensor:
         """What the kernel computes, its last two arguments being passed in blocks."""
         *to, a, b = args
-        inner = a.shape[-1]
-        if _is_whole(a, b) or inner != b.shape[-2]:  # the kernel explains what is wrong
+        if _is_whole(a, b):
             return kernel(*args, **options)
         first, *others = zip(a.split(BLOCK, -1), b.split(BLOCK, -2), strict=True)
         result = kernel(*to, *first, **options)
@@ -122,7 +145,8 @@ def _products(name: str, added: str) -> dict[str, Kernel]:
             options = ({"beta": beta, "alpha": alpha} if to else {}) | (
                 {} if out is None else {"out": out}
             )
-            if a.dtype != torch.float32:
+            fits = a.ndim == b.ndim == dimensions and a.shape[-1] == b.shape[-2]
+            if a.dtype != torch.float32 or not fits:  # the kernel explains what is wrong
                 return kernel(*args, **options)
             # The product of a single column and row is scaled in other ways.
             if _is_large(a, b) and (alpha == 1 or a.shape[-1] % BLOCK != 1):
@@ -165,12 +189,12 @@ def _block(name: str) -> Kernel:
         )
         return (by_onednn if taken else by_mkl)(*args, **options)
 
-    return kernel if PRODUCTS == AVX512_OF_ONEDNN else by_mkl
+    return _alone(kernel) if PRODUCTS == AVX512_OF_ONEDNN else by_mkl
 
 
 def _suits_onednn(a: Tensor, b: Tensor) -> bool:
     """Whether oneDNN's AVX-512 is faster than MKL's AVX2."""
-    if a.ndim != 2:
+    if a.ndim != 2 or b.ndim != 2:
         return False
     (rows, inner), columns = a.shape, b.shape[1]
     return min(rows, columns) >= NARROWEST and rows * min(inner, BLOCK) * columns >= LEAST
@@ -222,7 +246,7 @@ def exp(x: Tensor) -> Tensor:
 def log(x: Tensor) -> Tensor:
     """The natural logarithm of x, of any shape."""
     y = x.double() + 0.0  # not minus zero, whose inverse is negative
-    inverted = y < 0.5  # y - 1 would lose the digits of small ones
+    inverted = (y < 0.5) & (y > -1)  # y - 1 would lose the digits of small ones
     result = (torch.where(inverted, 1 / y, y) - 1).log1p()
     return torch.where(inverted, -result, result).to(x.dtype)
 

@@ -9,6 +9,13 @@ import torch.nn.functional as F
 from transformer.losses import ROWS, Candidates, linear_cross_entropy
 
 
+def test_no_labels_have_no_mean_and_no_gradient():
+    hidden, weight = torch.randn(0, 6, requires_grad=True), torch.randn(11, 6, requires_grad=True)
+    loss = linear_cross_entropy(hidden, weight, None, torch.empty(0, dtype=torch.int64))
+    loss.backward()
+    assert loss.isnan() and not weight.grad.any()
+
+
 @pytest.mark.parametrize("count", [1, ROWS, 2 * ROWS + 3])
 @pytest.mark.parametrize("has_bias", [False, True])
 @pytest.mark.parametrize("share", [0.0, 0.2])

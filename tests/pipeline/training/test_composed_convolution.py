@@ -28,6 +28,9 @@ def results(x, weight, bias, dtype, **options):
         ((2, 3), {"stride": (1, 2), "padding": (0, 1)}),
         ((3, 2), {"dilation": (2, 1)}),
         ((4, 4), {"stride": 4}),
+        ((3, 3), {"padding": "valid"}),
+        ((3, 3), {"padding": "same"}),
+        ((3, 3), {"stride": [2], "padding": [1]}),
     ],
 )
 @pytest.mark.parametrize("bias", [None, torch.randn(5)])
@@ -77,5 +80,7 @@ def test_all_else_is_torchs(function, x, weight, options):
 def test_what_does_not_fit_has_torchs_error():
     with pytest.raises(RuntimeError, match="to have 3 channels"):
         F.conv2d(torch.randn(2, 4, 8, 8), torch.randn(4, 3, 3, 3))
+    with pytest.raises(RuntimeError, match=r"bias to be 1-dimensional with 4 elements"):
+        F.conv2d(torch.randn(2, 3, 8, 8), torch.randn(4, 3, 3, 3), torch.randn(1))
     with pytest.raises(RuntimeError, match=r"kernel_size=\(3, 3\).*must be at least one"):
         F.conv2d(torch.randn(2, 3, 2, 2), torch.randn(4, 3, 3, 3))

@@ -7,6 +7,7 @@ import torch
 
 from pipeline.training import onednn
 from pipeline.training.kernels import torch_kernel
+from pipeline.training.numerics import AVX512_OF_ONEDNN, PRODUCTS
 
 ROWS, INNER, COLUMNS = 130, 150, 140
 
@@ -160,3 +161,10 @@ def test_torchs_products_by_onednn_are_those_of_float32(first, second):
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         onednn.multiplying(torch_kernel("mm"))(a, a)
     assert torch.backends.mkldnn.matmul.fp32_precision == "none"
+
+
+@pytest.mark.skipif(PRODUCTS != AVX512_OF_ONEDNN, reason="elsewhere it need not have AVX-512")
+def test_onednn_sums_a_long_product_in_another_order_so_it_is_onednns():
+    a, b = torch.randn(100, 800), torch.randn(800, 100)
+    multiply = torch_kernel("mm")
+    assert not torch.equal(onednn.multiplying(multiply)(a, b), multiply(a, b))

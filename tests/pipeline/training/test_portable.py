@@ -1,6 +1,8 @@
 """The kernels of portable numerics compute what torch's own do."""
 
 import math
+import sys
+import threading
 from itertools import product
 
 import pytest
@@ -68,6 +70,68 @@ def test_products_that_do_not_fit_have_torchs_error(inner):
         torch.ones(20, inner) @ torch.ones(inner + 192, 20)
 
 
+def test_factors_of_another_rank_have_torchs_error():
+    batch, matrix, vector = torch.ones(2, 4, 4), torch.ones(4, 4), torch.ones(4)
+    for multiply, a, b in (
+        (torch.mm, batch, batch), (torch.mm, matrix, vector), (torch.bmm, matrix, matrix),
+        (torch.bmm, batch, matrix), (torch.dot, matrix, matrix), (torch.dot, vector, vector[:1]),
+    ):  # fmt: skip
+        with pytest.raises(RuntimeError):
+            multiply(a, b)
+
+
+@pytest.mark.parametrize("rows", [40, 300])
+def test_products_by_both_libraries_are_the_products(rows, monkeypatch):
+    """As on an AMD whose oneDNN has AVX-512, whichever processor this is."""
+    by_onednn = []
+    monkeypatch.setattr(portable, "PRODUCTS", numerics.AVX512_OF_ONEDNN)
+    monkeypatch.setattr(onednn, "multiplying", lambda kernel: counted(kernel, by_onednn))
+    own = portable.kernels()
+    a, b, c = torch.randn(rows, 700), torch.randn(700, 150), torch.randn(150)
+    exact = a.double() @ b.double()
+    for made, wanted in (
+        (own["mm"](a, b), exact),
+        (own["addmm"](c, a, b), exact + c),
+        (own["addmm"](c, a, b, alpha=0.5), exact / 2 + c),
+        (own["addmm_"](torch.full_like(a @ b, torch.nan), a, b, beta=0), exact),
+    ):
+        torch.testing.assert_close(made.double(), wanted, rtol=0, atol=1e-3)
+    # Three blocks of 192 and one of 124; a scale is MKL's.
+    assert len(by_onednn) == (3 * 4 if rows == 300 else 0)
+
+
+def counted(kernel, calls):
+    def function(*args, **options):
+        calls.append(args)
+        return kernel(*args, **options)
+
+    return function
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_of_python_do_not_change_each_others_products(threads):
+    torch.set_num_threads(threads)
+    a, b, large = torch.randn(24, 800), torch.randn(800, 40), torch.randn(300, 300)
+    wanted, done = a @ b, threading.Event()
+
+    def others():
+        while not done.is_set():
+            F.gelu(large @ large)
+
+    interval = sys.getswitchinterval()
+    thread = threading.Thread(target=others)
+    try:
+        sys.setswitchinterval(1e-6)
+        thread.start()
+        found = [torch.equal(a @ b, wanted) for _ in range(500)]
+    finally:
+        done.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+        torch.set_num_threads(2)
+    assert all(found)
+
+
 @pytest.mark.parametrize("batch", [0, 1, 2])
 def test_a_batch_can_be_empty(batch):
     a, b = torch.ones(batch, 3, 5), torch.ones(batch, 5, 4)
@@ -104,7 +168,7 @@ def test_functions_are_accurate_to_the_last_digits(name):
 
 
 def test_log_is_exact_beside_one_and_at_zero():
-    values = [1 - 1e-10, 1 + 1e-10, 0.5, 1e-300, -0.0, -1.0, torch.inf, torch.nan]
+    values = [1 - 1e-10, 1 + 1e-10, 0.5, 1e-300, -0.0, -1.0, -0.1, -torch.inf, torch.inf, torch.nan]
     x = torch.tensor(values, dtype=torch.float64)
     wanted = [math.log(v) if v > 0 else -math.inf if v == 0 else math.nan for v in values]
     torch.testing.assert_close(x.log().tolist(), wanted, rtol=1e-14, atol=0, equal_nan=True)
