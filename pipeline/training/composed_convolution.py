@@ -89,7 +89,10 @@ def d_convolution(
     groups: int,
     wanted: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The gradients of `convolution` that are wanted: of `x`, `weight` and `bias`."""
+    """The gradients of `convolution` that are wanted, shaped like `x`, `weight` and `bias`.
+
+    d_out: (B, d_model, rows, columns).
+    """
     kernel = _pair(weight.shape[2:])
     places = _pair(dilation), _pair(padding), _pair(stride)
     d_out = d_out.flatten(2)  # (B, d_model, rows * columns)
