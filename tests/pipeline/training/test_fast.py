@@ -40,6 +40,19 @@ def test_only_an_amd_with_avx512_has_them(vendor, capability, replaced, monkeypa
     assert any("mm" in each for each in found) == replaced
 
 
+@pytest.mark.parametrize("wide", [False, True])
+def test_gradients_of_many_weights_are_onednns_where_units_are_wide(wide, monkeypatch):
+    found = []
+    monkeypatch.setattr(fast, "has_wide_units", lambda: wide)
+    monkeypatch.setattr(onednn, "d_weight", lambda d_out, x: found.append(x.shape) or d_out.T @ x)
+    multiply = fast.kernels()["mm"]
+    x = torch.ones(200, 128)
+    for columns in (128, 256):
+        made = multiply(torch.ones(200, columns).T, x)
+        torch.testing.assert_close(made, torch.full((columns, 128), 200.0))
+    assert found == ([x.shape] if wide else [])
+
+
 @pytest.mark.long
 def test_a_model_learns_with_them_as_with_torch():
     code = """
